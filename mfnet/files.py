@@ -1,0 +1,50 @@
+"""Writing artifacts: beside first, then renamed, so that a killed process never leaves a half file that passes for whole."""
+
+import json
+import os
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+
+
+@contextmanager
+def atomic_path(path: str | Path):
+    """Yield a path beside `path` to write to; it takes `path`'s place if the block ends well and is removed if not."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        yield beside
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_directory(path: str | Path):
+    """Yield an empty folder beside `path`; it replaces `path` whole if the block ends well and is removed if not."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir()
+    try:
+        yield beside
+        shutil.rmtree(path, ignore_errors=True)
+        os.replace(beside, path)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def write_json(value, path: str | Path) -> None:
+    """Write `value` as JSON with sorted keys and a final newline; NaN is refused (JSON has none: use None)."""
+    with atomic_path(path) as beside:
+        beside.write_text(json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def write_table(table: pd.DataFrame, path: str | Path) -> None:
+    """Write a table as Parquet without an index: equal tables give equal bytes."""
+    with atomic_path(path) as beside:
+        table.to_parquet(beside, index=False, compression="zstd")
