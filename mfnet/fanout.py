@@ -1,0 +1,127 @@
+"""Fan-out: one function over many items, over local processes or a dask cluster, in a form that survives lost workers.
+
+A killed worker process is restarted and its items run again (dask.distributed; `concurrent.futures` and joblib lose the
+whole batch). `fn` may therefore run more than once on one item: let it write beside and rename.
+"""
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
+
+from tqdm import tqdm
+
+from mfnet.errors import InputError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+RETRIES = 2
+"""Further tries of an item whose function raised, on a cluster: network file systems fail now and then."""
+
+
+def fan_out(
+    fn: Callable[[Item], Result], items: Iterable[Item], mode: str = "local", workers: int = 0, description: str = ""
+) -> Iterator[Result]:
+    """Yield ``fn(item)`` for every item, in the items' order whatever order they end in.
+
+    mode: ``serial`` (in this process), ``local`` (spawned processes on 127.0.0.1, one thread each; serial where there
+    is one item or one worker, which saves the cluster's start of a second or more), or ``tcp://host:port`` of a dask
+    scheduler whose workers can import `mfnet` and see the same files.
+    workers: local processes; 0 is one per usable core. `fn`, items and results must pickle.
+
+    Raises what `fn` raised, with a note that names the item; RuntimeError for an item that kills every worker it is
+    given to; InputError for an unknown mode or a scheduler that does not answer.
+    """
+    items = list(items)
+    if mode != "serial" and mode != "local" and not mode.startswith(("tcp://", "tls://")):
+        raise InputError(f"compute.fanout: {mode!r} is none of serial, local, tcp://host:port")
+    if mode == "local":
+        workers = min(workers or usable_cores(), len(items))
+    if mode == "serial" or not items or (mode == "local" and workers == 1):
+        yield from _serial(fn, items, description)
+        return
+    with _client(mode, workers) as client, tqdm(total=len(items), desc=description, disable=None) as bar:
+        yield from _distributed(client, fn, items, bar)
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: CPU affinity and container limits respected."""
+    from dask.system import CPU_COUNT
+
+    return CPU_COUNT
+
+
+def _serial(fn: Callable[[Item], Result], items: Sequence[Item], description: str) -> Iterator[Result]:
+    for item in tqdm(items, desc=description, disable=None):
+        try:
+            result = fn(item)
+        except Exception as error:
+            error.add_note(_named(item))
+            raise
+        yield result
+
+
+def _distributed(client, fn: Callable[[Item], Result], items: Sequence[Item], bar: tqdm) -> Iterator[Result]:
+    from distributed import as_completed
+
+    futures = client.map(fn, items, retries=RETRIES, pure=False)
+    position = {future.key: index for index, future in enumerate(futures)}
+    done = as_completed(futures, loop=client.loop)
+    del futures  # or every result would stay on its worker to the end
+    ready: dict[int, Result] = {}
+    following = 0
+    for future in done:
+        index = position[future.key]
+        if future.status != "finished":
+            raise _error(future, items[index])
+        ready[index] = future.result()
+        bar.update()
+        while following in ready:
+            yield ready.pop(following)
+            following += 1
+
+
+def _error(future, item) -> BaseException:
+    from distributed.scheduler import KilledWorker
+
+    error = future.exception()
+    if isinstance(error, KilledWorker):
+        return RuntimeError(f"every worker that was given this item died: {_named(item)}")
+    error.add_note(_named(item))
+    return error.with_traceback(future.traceback())
+
+
+def _named(item) -> str:
+    text = repr(item)
+    return f"item: {text if len(text) <= 300 else text[:300] + ' ...'}"
+
+
+@contextlib.contextmanager
+def _client(mode: str, workers: int):
+    """A dask client of the given cluster, or of a local one that ends with the block and leaves no file."""
+    from distributed import Client, LocalCluster
+
+    with contextlib.ExitStack() as stack:
+        address = mode
+        if mode == "local":
+            scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="mfnet-dask-", ignore_cleanup_errors=True))
+            address = stack.enter_context(
+                LocalCluster(
+                    n_workers=workers,
+                    threads_per_worker=1,
+                    processes=True,
+                    host="127.0.0.1",
+                    dashboard_address="127.0.0.1:0",  # any free port: the server of its health page cannot be left out
+                    scheduler_kwargs={"dashboard": False},
+                    local_directory=scratch,
+                    memory_limit=None,  # a share of the memory per worker would kill good workers on a busy machine
+                    env={"NUMBA_NUM_THREADS": "1", "OPENCV_FOR_THREADS_NUM": "1"},  # dask itself sets OMP_NUM_THREADS
+                    silence_logs="CRITICAL",
+                )
+            )
+        try:
+            client = stack.enter_context(Client(address, set_as_default=False))
+        except OSError as error:
+            raise InputError(f"compute.fanout: no dask scheduler answers at {mode}: {error}") from None
+        yield client
