@@ -1,0 +1,42 @@
+"""Every conversion of coordinates in the project: rotations, cameras, crops, normals (axes: docs/conventions.md)."""
+
+from mfnet.geometry.cameras import (
+    clip_from_orthographic,
+    clip_from_perspective,
+    ndc_to_pixels,
+    pixels_to_ndc,
+    project_orthographic,
+    project_perspective,
+)
+from mfnet.geometry.crops import CropBox, crop_box, crop_image, crop_matrix, transform_points
+from mfnet.geometry.mesh import face_normals, vertex_normals
+from mfnet.geometry.rotations import (
+    axis_angle_to_matrix,
+    euler_to_matrix,
+    matrix_to_axis_angle,
+    matrix_to_euler,
+    rotation_6d_to_matrix,
+    yaw,
+)
+
+__all__ = [
+    "CropBox",
+    "axis_angle_to_matrix",
+    "clip_from_orthographic",
+    "clip_from_perspective",
+    "crop_box",
+    "crop_image",
+    "crop_matrix",
+    "euler_to_matrix",
+    "face_normals",
+    "matrix_to_axis_angle",
+    "matrix_to_euler",
+    "ndc_to_pixels",
+    "pixels_to_ndc",
+    "project_orthographic",
+    "project_perspective",
+    "rotation_6d_to_matrix",
+    "transform_points",
+    "vertex_normals",
+    "yaw",
+]

@@ -1,0 +1,66 @@
+"""Cameras, and the image coordinates they lead to.
+
+Pixels: origin at the top-left corner of the top-left pixel, x right, y down, pixel centres at +0.5. Ndc: [-1, 1] over
+the image, x right, y UP. Clip space: OpenGL's, ndc = xyz / w, visible where -w <= z <= w, smaller z / w is nearer.
+"""
+
+import torch
+from torch import Tensor
+
+ORTHOGRAPHIC_DEPTH = 10.0
+"""Clip space of the scaled orthography holds |s z| up to this: a head at s = 10 may be a metre deep either way."""
+
+
+def project_orthographic(points: Tensor, camera: Tensor) -> Tensor:
+    """Scaled orthography as DECA's: points [B, N, 3] in metres, camera [B, 3] = (s, tx, ty) -> [B, N, 3].
+
+    The result is (s (x + tx), s (y + ty), s z): ndc x and y, and a depth that is LARGER the nearer the point is to the
+    camera, which looks along -z.
+    """
+    scale, shift = camera[:, None, :1], camera[:, None, 1:]
+    return scale * torch.cat([points[..., :2] + shift, points[..., 2:]], -1)
+
+
+def clip_from_orthographic(points: Tensor, camera: Tensor) -> Tensor:
+    """Points [B, N, 3] in metres seen by cameras [B, 3] = (s, tx, ty) -> clip coordinates [B, N, 4] with w = 1."""
+    projected = project_orthographic(points, camera)
+    depth = projected[..., 2:] / -ORTHOGRAPHIC_DEPTH
+    return torch.cat([projected[..., :2], depth, torch.ones_like(depth)], -1)
+
+
+def project_perspective(points: Tensor, K: Tensor, R: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    """Pinhole camera, OpenCV's axes (x right, y down, z forward): points [B, N, 3] -> pixels [B, N, 2], depth [B, N].
+
+    K [B, 3, 3] is in pixels of this project (a calibration whose pixel centres are whole numbers needs 0.5 added to cx
+    and cy), R [B, 3, 3] and t [B, 3] take world to camera: x_camera = R x + t. Depth is z_camera, in the points' unit;
+    a point with depth <= 0 is behind the camera and its pixel means nothing.
+    """
+    seen = points @ R.mT + t[:, None]
+    image = seen @ K.mT
+    return image[..., :2] / image[..., 2:], seen[..., 2]
+
+
+def clip_from_perspective(
+    points: Tensor, K: Tensor, R: Tensor, t: Tensor, width: int, height: int, near: float, far: float
+) -> Tensor:
+    """Points [B, N, 3] seen by the pinhole camera of `project_perspective` -> clip coordinates [B, N, 4], w = depth.
+
+    `width` and `height` in pixels, `near` and `far` (0 < near < far) in the points' unit bound what is drawn.
+    """
+    seen = points @ R.mT + t[:, None]
+    image = seen @ K.mT
+    w = image[..., 2]
+    x = image[..., 0] * (2 / width) - w
+    y = w - image[..., 1] * (2 / height)
+    z = (w * (far + near) - 2 * far * near) / (far - near)
+    return torch.stack([x, y, z, w], -1)
+
+
+def ndc_to_pixels(xy: Tensor, width: int, height: int) -> Tensor:
+    """Ndc [..., 2] (y up) -> pixels [..., 2] (y down) of a `width` x `height` image."""
+    return torch.stack([(xy[..., 0] + 1) * (width / 2), (1 - xy[..., 1]) * (height / 2)], -1)
+
+
+def pixels_to_ndc(xy: Tensor, width: int, height: int) -> Tensor:
+    """Pixels [..., 2] (y down) of a `width` x `height` image -> ndc [..., 2] (y up)."""
+    return torch.stack([xy[..., 0] * (2 / width) - 1, 1 - xy[..., 1] * (2 / height)], -1)

@@ -1,0 +1,55 @@
+"""Square crops around a face, in the project's pixels (centres at +0.5)."""
+
+import math
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from torch import Tensor
+
+from mfnet.errors import InputError
+
+
+class CropBox(NamedTuple):
+    """An upright square in source pixels."""
+
+    centre_x: float
+    centre_y: float
+    side: float
+
+
+def crop_box(landmarks: np.ndarray, scale: float) -> CropBox:
+    """The square centred on the bounding box of landmarks [N, 2] (px), `scale` times its larger side.
+
+    Raises InputError where the landmarks are not finite or all in one point.
+    """
+    low, high = np.min(landmarks, 0), np.max(landmarks, 0)
+    side = scale * float(np.max(high - low))
+    if not (math.isfinite(side) and side > 0):
+        raise InputError(f"landmarks: their bounding box has side {side:g} px; give finite, distinct points")
+    centre = (low + high) / 2
+    return CropBox(float(centre[0]), float(centre[1]), side)
+
+
+def crop_matrix(box: CropBox, size: int) -> np.ndarray:
+    """The affine map [3, 3] (float64) from source pixels to pixels of the `size` x `size` crop."""
+    scale = size / box.side
+    left, top = box.centre_x - box.side / 2, box.centre_y - box.side / 2
+    return np.array([[scale, 0, -left * scale], [0, scale, -top * scale], [0, 0, 1.0]])
+
+
+def crop_image(image: np.ndarray, box: CropBox, size: int) -> np.ndarray:
+    """Cut `box` out of an image [H, W, 3] uint8 and resample it to [size, size, 3] uint8; outside the image is black.
+
+    A box larger than the crop is sampled `ceil(side / size)` times as densely and averaged, so that nothing aliases.
+    """
+    factor = max(1, math.ceil(box.side / size))
+    matrix = crop_matrix(box, factor * size)
+    matrix[:2, 2] += 0.5 * (matrix[0, 0] - 1)  # OpenCV's pixel centres are whole numbers
+    dense = cv2.warpAffine(image, matrix[:2], (factor * size, factor * size), flags=cv2.INTER_LINEAR, borderValue=0)
+    return dense if factor == 1 else cv2.resize(dense, (size, size), interpolation=cv2.INTER_AREA)
+
+
+def transform_points(points: np.ndarray | Tensor, matrix: np.ndarray | Tensor) -> np.ndarray | Tensor:
+    """Apply affine maps [..., 3, 3] to points [..., N, 2]; both NumPy arrays or both tensors."""
+    return points @ matrix[..., :2, :2].swapaxes(-1, -2) + matrix[..., None, :2, 2]

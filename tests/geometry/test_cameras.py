@@ -1,0 +1,69 @@
+import numpy as np
+import torch
+
+from mfnet.geometry import (
+    clip_from_orthographic,
+    clip_from_perspective,
+    ndc_to_pixels,
+    pixels_to_ndc,
+    project_orthographic,
+    project_perspective,
+)
+from mfnet.geometry.rotations import axis_angle_to_matrix
+
+
+def random(*shape, seed=0):
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def perspective_rig():
+    K = torch.tensor([[[900.0, 0, 330], [0, 880, 250], [0, 0, 1]]], dtype=torch.float64).expand(2, 3, 3)
+    R = axis_angle_to_matrix(random(2, 3, seed=1) * 0.3)
+    t = torch.tensor([[0.01, 0.02, 1.0], [0.0, -0.03, 1.5]], dtype=torch.float64)
+    return K, R, t
+
+
+def test_orthography_is_decas():
+    points, camera = random(2, 7, 3), torch.tensor([[8.0, 0.1, -0.2], [5.0, 0, 0.3]], dtype=torch.float64)
+    projected = project_orthographic(points, camera)
+    for b in range(2):
+        s, tx, ty = camera[b]
+        torch.testing.assert_close(projected[b, :, 0], s * (points[b, :, 0] + tx))
+        torch.testing.assert_close(projected[b, :, 1], s * (points[b, :, 1] + ty))
+    clip = clip_from_orthographic(points, camera)
+    torch.testing.assert_close(clip[..., :2], projected[..., :2])
+    nearer, farther = points[:1, :1], points[:1, :1] - torch.tensor([0.0, 0.0, 0.1])
+    assert clip_from_orthographic(nearer, camera[:1])[..., 2] < clip_from_orthographic(farther, camera[:1])[..., 2]
+    assert project_orthographic(nearer, camera[:1])[..., 2] > project_orthographic(farther, camera[:1])[..., 2]
+
+
+def test_perspective_agrees_with_opencv():
+    import cv2
+
+    points, (K, R, t) = random(2, 9, 3) * 0.2 - 0.1, perspective_rig()
+    pixels, depth = project_perspective(points, K, R, t)
+    for b in range(2):
+        rotation = cv2.Rodrigues(R[b].numpy())[0]
+        expected, _ = cv2.projectPoints(points[b].numpy(), rotation, t[b].numpy(), K[b].numpy(), np.zeros(4))
+        np.testing.assert_allclose(pixels[b].numpy(), expected[:, 0], atol=1e-6)
+        torch.testing.assert_close(depth[b], (points[b] @ R[b].T + t[b])[:, 2])
+
+
+def test_clip_space_leads_to_the_same_pixels_and_bounds():
+    points, (K, R, t) = random(2, 9, 3) * 0.2 - 0.1, perspective_rig()
+    pixels, depth = project_perspective(points, K, R, t)
+    clip = clip_from_perspective(points, K, R, t, 640, 480, near=0.5, far=3.0)
+    ndc = clip[..., :3] / clip[..., 3:]
+    torch.testing.assert_close(ndc_to_pixels(ndc[..., :2], 640, 480), pixels)
+    torch.testing.assert_close(clip[..., 3], depth)
+    ends = torch.tensor([[[0, 0, 0.5], [0, 0, 3.0]]], dtype=torch.float64)
+    eye, zero = torch.eye(3, dtype=torch.float64)[None], torch.zeros(1, 3, dtype=torch.float64)
+    clip = clip_from_perspective(ends, K[:1], eye, zero, 640, 480, near=0.5, far=3.0)[0]
+    torch.testing.assert_close(clip[:, 2] / clip[:, 3], torch.tensor([-1.0, 1.0], dtype=torch.float64))
+
+
+def test_corners_of_the_image():
+    corners = torch.tensor([[-1.0, 1.0], [1.0, -1.0], [0.0, 0.0]])
+    pixels = ndc_to_pixels(corners, 640, 480)
+    torch.testing.assert_close(pixels, torch.tensor([[0.0, 0.0], [640.0, 480.0], [320.0, 240.0]]))
+    torch.testing.assert_close(pixels_to_ndc(pixels, 640, 480), corners)

@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+import torch
+
+from mfnet.errors import InputError
+from mfnet.geometry import CropBox, crop_box, crop_image, crop_matrix, transform_points
+
+
+def ramp(height, width):
+    """An image whose red is x and green y of the pixel's centre, blue constant."""
+    y, x = np.mgrid[:height, :width] + 0.5
+    return np.stack([x, y, np.full_like(x, 77)], -1)
+
+
+def test_box_encloses_the_landmarks():
+    landmarks = np.array([[10.0, 20], [50, 40], [30, 90]])
+    assert crop_box(landmarks, 1.5) == CropBox(30.0, 55.0, 105.0)
+
+
+@pytest.mark.parametrize("landmarks", [[[1.0, 2], [np.nan, 3]], [[4.0, 4], [4, 4]]])
+def test_box_refuses_landmarks_without_extent(landmarks):
+    with pytest.raises(InputError, match="landmarks"):
+        crop_box(np.array(landmarks), 1.2)
+
+
+def test_whole_image_at_its_own_size_is_the_image():
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    assert np.array_equal(crop_image(image, CropBox(32, 32, 64), 64), image)
+
+
+@pytest.mark.parametrize("box", [CropBox(60.3, 50.7, 40.0), CropBox(60, 50, 90), CropBox(61.2, 49.9, 77.7)])
+def test_pixels_move_as_the_matrix_says(box):
+    size = 32
+    crop = crop_image((2 * ramp(100, 120)).astype(np.uint8), box, size)
+    inverse = np.linalg.inv(crop_matrix(box, size))
+    centres = transform_points(ramp(size, size)[..., :2].reshape(-1, 2), inverse).reshape(size, size, 2)
+    difference = crop[..., :2] - 2 * centres  # in grey levels, two a pixel
+    assert np.abs(difference).max() < 1.01
+    assert np.abs(difference.mean()) < 0.3
+
+
+def test_outside_is_black():
+    crop = crop_image(np.full((50, 50, 3), 200, np.uint8), CropBox(0, 0, 40), 20)
+    assert crop[:9, :9].max() == 0
+    assert crop[11:, 11:].min() == 200
+
+
+def test_minification_does_not_alias():
+    stripes = np.zeros((256, 256, 3), np.uint8)
+    stripes[:, ::2] = 200
+    crop = crop_image(stripes, CropBox(128, 128, 256), 32)
+    assert np.abs(crop.astype(int) - 100).max() <= 1
+
+
+def test_points_of_tensors_and_arrays_agree():
+    matrix = crop_matrix(CropBox(3, 4, 10), 20)
+    points = np.random.default_rng(1).normal(size=(5, 2))
+    batch = transform_points(torch.from_numpy(points).expand(3, 5, 2), torch.from_numpy(matrix).expand(3, 3, 3))
+    np.testing.assert_allclose(batch[2].numpy(), transform_points(points, matrix))
