@@ -1,4 +1,4 @@
-"""Writing artifacts: beside first, then renamed, so that a killed process never leaves a half file that passes for whole."""
+"""Writing artifacts: beside first, then renamed: a killed process never leaves a half file that passes for whole."""
 
 import json
 import os

@@ -26,7 +26,7 @@ class ParamsError(InputError):
 
 
 class Section(BaseModel):
-    """A group of keys: unknown ones are refused, values are never coerced from another type, and nothing changes later."""
+    """A group of keys: unknown ones are refused, values are never coerced, and nothing changes later."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
 
@@ -37,7 +37,7 @@ class HeadParams(Section):
     model: str
     """``procedural``, or the path of a FLAME-format file (.pkl, .npz)."""
     landmarks: str | None
-    """Path of the landmark embedding beside an official file; null for the procedural head or an npz that carries it."""
+    """Path of the landmark embedding of an official file; null: the procedural head, or an npz that carries it."""
     template: str | None
     """Path of the OBJ template that carries the UV layout; null as above."""
     masks: str | None
@@ -74,6 +74,9 @@ class SourceParams(Section):
 
     multipie: str
     """Root of a Multi-PIE directory (holds ``session01`` ...)."""
+    watch: str
+    """What DVC hashes to learn whether the Multi-PIE archive changed: the folder itself where it is small, else the
+    listing that ``mfnet archive`` writes (an archive of 755,000 images is never hashed whole)."""
     facescape: str
     """Root of a FaceScape benchmark directory (holds ``data`` and ``predef``)."""
     aflw2000: str | None
@@ -262,7 +265,9 @@ class AblationParams(Section):
     """Stage ``ablate``: variants as data. A variant names the keys of `model` and `loss` that it changes."""
 
     seeds: list[Seed]
-    """One run per variant and seed."""
+    """One run per variant and seed; the first seed is the benchmark's single-view baseline."""
+    run: list[str]
+    """The variants to run. ``views-1`` must be among them: it is the baseline that three views have to beat."""
     variants: dict[str, dict[str, dict[str, float | int | str | bool]]]
     """Variant -> section (model, loss, train) -> key -> value."""
 
@@ -323,6 +328,11 @@ class Params(Section):
             raise ValueError("triplets.image_size: RAFT refuses inputs below 128 px")
         for name in self.ablation.variants:
             self.variant(name)
+        for name in self.ablation.run:
+            if name not in self.ablation.variants:
+                raise ValueError(f"ablation.run: {name} is not among ablation.variants")
+        if self.ablation.variants and "views-1" not in self.ablation.run:
+            raise ValueError("ablation.run: views-1 is missing; the benchmark needs it as its baseline")
         return self
 
     def variant(self, name: str) -> "Params":
@@ -330,7 +340,7 @@ class Params(Section):
         if name not in self.ablation.variants:
             raise ParamsError(f"ablation.variants.{name}: no such variant; known: {', '.join(self.ablation.variants)}")
         changed = self.model_dump()
-        changed["ablation"] = {"seeds": self.ablation.seeds, "variants": {}}
+        changed["ablation"] = {"seeds": self.ablation.seeds, "run": [], "variants": {}}
         for section, keys in self.ablation.variants[name].items():
             if section not in ("model", "loss", "train"):
                 raise ParamsError(f"ablation.variants.{name}.{section}: a variant changes model, loss or train")

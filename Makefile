@@ -1,0 +1,36 @@
+# Two commands matter: `make repro` and `make test`. Both set up what is missing.
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export DVC_NO_ANALYTICS = 1
+export DO_NOT_TRACK = true
+
+.PHONY: repro test lint ui clean setup
+.DEFAULT_GOAL := repro
+
+setup: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode -e '.[dev]' -c constraints.txt
+	touch $@
+
+repro: setup  ## rebuild everything that changed, then print the benchmark table
+	dvc repro
+	mfnet table
+
+test: setup  ## the test suite
+	pytest
+
+lint: setup  ## style
+	ruff check .
+	ruff format --check .
+
+ui: setup  ## compare runs at http://127.0.0.1:5000
+	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
+	mlflow server --backend-store-uri sqlite:///mlflow.db --artifacts-destination mlartifacts --host 127.0.0.1 --port 5000
+
+clean:  ## drop what a run leaves beside the artifacts; artifacts, cache and lock stay
+	rm -rf .mfnet .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
