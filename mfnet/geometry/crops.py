@@ -46,8 +46,11 @@ def crop_image(image: np.ndarray, box: CropBox, size: int) -> np.ndarray:
     factor = max(1, math.ceil(box.side / size))
     matrix = crop_matrix(box, factor * size)
     matrix[:2, 2] += 0.5 * (matrix[0, 0] - 1)  # OpenCV's pixel centres are whole numbers
-    dense = cv2.warpAffine(image, matrix[:2], (factor * size, factor * size), flags=cv2.INTER_LINEAR, borderValue=0)
-    return dense if factor == 1 else cv2.resize(dense, (size, size), interpolation=cv2.INTER_AREA)
+    source = image if factor == 1 else image.astype(np.float32)  # rounded once, at the end
+    dense = cv2.warpAffine(source, matrix[:2], (factor * size, factor * size), flags=cv2.INTER_LINEAR, borderValue=0)
+    if factor == 1:
+        return dense
+    return np.rint(cv2.resize(dense, (size, size), interpolation=cv2.INTER_AREA)).astype(np.uint8)
 
 
 def transform_points(points: np.ndarray | Tensor, matrix: np.ndarray | Tensor) -> np.ndarray | Tensor:
