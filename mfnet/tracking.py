@@ -1,8 +1,8 @@
 """MLflow: the only module that imports it.
 
 A run belongs to a DVC stage. It carries the MD5 that DVC computes for each dependency and output of the stage, the git
-revision and the params, so that a number can be traced to the data it came from (`audit`). Nothing of a run (its id, its
-times) goes back into an artifact.
+revision and the params, so that a number can be traced to the data it came from (`audit`). Nothing of a run (its id,
+its times) goes back into an artifact.
 """
 
 import os

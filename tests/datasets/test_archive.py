@@ -1,0 +1,49 @@
+"""The listing changes with names and sizes, and with nothing else."""
+
+import pytest
+
+from mfnet.datasets.archive import list_archive, refresh_listing
+from mfnet.errors import InputError
+from mfnet.params import SourceParams
+
+
+@pytest.fixture
+def archive(tmp_path):
+    root = tmp_path / "pie"
+    for name in ("session01/b.png", "session01/a/c.png", "d.png"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(name.encode())
+    return root
+
+
+def test_counts_and_digest(archive):
+    before = list_archive(archive)
+    assert before["files"] == 3 and before["bytes"] == sum(
+        len(n) for n in ("session01/b.png", "session01/a/c.png", "d.png")
+    )
+    (archive / "d.png").touch()
+    assert list_archive(archive) == before
+    (archive / "d.png").rename(archive / "e.png")
+    assert list_archive(archive)["sha256"] != before["sha256"]
+
+
+def test_refresh_tells_of_changes(archive, tmp_path):
+    source = SourceParams(multipie="pie", watch="pie.json", facescape="f", aflw2000=None)
+    assert refresh_listing(source, tmp_path)
+    assert not refresh_listing(source, tmp_path)
+    (archive / "new.png").write_bytes(b"1")
+    assert refresh_listing(source, tmp_path)
+
+
+def test_a_watched_folder_needs_no_listing(archive, tmp_path):
+    source = SourceParams(multipie="pie", watch="pie", facescape="f", aflw2000=None)
+    assert not refresh_listing(source, tmp_path)
+
+
+@pytest.mark.parametrize("make", [True, False])
+def test_empty_and_missing_roots_are_named(tmp_path, make):
+    root = tmp_path / "none"
+    if make:
+        root.mkdir()
+    with pytest.raises(InputError, match="none.*source.multipie"):
+        list_archive(root)
