@@ -1,0 +1,103 @@
+import json
+
+import numpy as np
+import pytest
+
+from mfnet.datasets import facescape
+from mfnet.errors import InputError
+
+TETRAHEDRON = np.array([[0, 0, 0], [60, 0, 0], [0, 80, 0], [0, 0, 50]], np.float64) - 20
+FACES = np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
+
+
+def image() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 255, (256, 256, 3), dtype=np.uint8)
+
+
+def wild_item(index: int = 305) -> facescape.WildItem:
+    turn = np.diag([1.0, -1.0, -1.0]) @ facescape.view_rotation(70, 0)
+    return facescape.WildItem(index, turn, 150.0, np.array([0.1, -0.1, -10.0]))
+
+
+def read_vertices(path) -> np.ndarray:
+    return np.array([line.split()[1:] for line in path.read_text().splitlines() if line.startswith("v ")], np.float64)
+
+
+def test_index_name_and_bin_follow_the_official_numbering():
+    assert facescape.lab_name(154) == "04_2_00" and facescape.lab_index(4, 2, 0) == 154
+    assert [facescape.lab_bin(view) for view in range(11)] == ["0"] + ["30"] * 8 + ["60"] * 2
+    assert [wild_item(index).bin for index in (0, 99, 100, 399)] == ["0-5", "0-5", "5-30", "60-90"]
+
+
+def test_view_rotations_are_rotations_with_the_project_sign():
+    for yaw, pitch in facescape.LAB_VIEWS:
+        rotation = facescape.view_rotation(yaw, pitch)
+        np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-12)
+        assert np.linalg.det(rotation) == pytest.approx(1)
+        nose = rotation[:, 2]  # OpenCV: x right, y down
+        assert np.sign(round(nose[0], 9)) == np.sign(yaw) and np.sign(round(nose[1], 9)) == np.sign(pitch)
+
+
+def test_view_rotations_are_the_official_ones(shared):
+    official = np.load(shared / "facescape/predef/lab_rotations.npy")
+    ours = np.stack([facescape.view_rotation(*angles) for angles in facescape.LAB_VIEWS])
+    np.testing.assert_allclose(ours, official, atol=1e-6)
+    centres = np.load(shared / "facescape/predef/lab_head_centers.npy")
+    np.testing.assert_allclose([facescape.lab_camera(focal, 0)[2] for focal in range(3)], centres, rtol=1e-6)
+
+
+def test_wild_item_survives_writing_and_reading(tmp_path):
+    item = wild_item()
+    facescape.write_wild_item(tmp_path, item, TETRAHEDRON, FACES, image())
+    facescape.write_wild_predef(tmp_path, [item])
+    (read,) = facescape.wild_items(tmp_path, tmp_path)
+    assert (read.index, read.name, read.bin) == (305, "305", "60-90")
+    camera = read.to_camera(read_vertices(facescape.mesh_path(tmp_path, read)))
+    np.testing.assert_allclose((camera - read.head_centre) @ read.rotation, TETRAHEDRON, atol=1e-4)
+    np.testing.assert_array_equal(facescape.read_image(tmp_path, read), image())
+
+
+def test_lab_item_survives_writing_and_reading(tmp_path):
+    facescape.write_lab_subject(tmp_path, 7, TETRAHEDRON, FACES)
+    facescape.write_lab_view(tmp_path, 7, 1, 9, image())
+    facescape.write_lab_predef(tmp_path)
+    (item,) = facescape.lab_items(tmp_path, tmp_path)
+    assert (item.subject, item.focal, item.view, item.name, item.bin) == (7, 1, 9, "07_1_09", "60")
+    camera = item.to_camera(read_vertices(facescape.mesh_path(tmp_path, item)))
+    np.testing.assert_allclose((camera - item.head_centre) @ item.rotation, TETRAHEDRON, atol=1e-4)
+    centre = item.intrinsics @ item.head_centre
+    np.testing.assert_allclose(centre[:2] / centre[2], 128)
+
+
+def test_canonical_head_has_the_standard_pupil_distance():
+    moved = facescape.canonical_head(TETRAHEDRON * 0.01 + 3, left_pupil=[0.3, 0, 0], right_pupil=[-0.3, 0, 0])
+    np.testing.assert_allclose(moved.mean(axis=0), 0, atol=1e-9)
+    assert np.linalg.norm(moved[0] - moved[1]) == pytest.approx(0.6 * facescape.PUPIL_DISTANCE / 0.6)
+
+
+@pytest.mark.parametrize("content", ["", "[1, 2, 3]", "[[1, 2], [3]]", json.dumps([[[1]], [[2]]]), "{}"])
+def test_a_broken_camera_file_is_nan_not_a_crash(tmp_path, content):
+    (tmp_path / "camera.json").write_text(content)
+    for part in facescape.read_camera(tmp_path / "camera.json"):
+        assert np.isnan(part).all()
+
+
+def test_missing_parts_are_named(tmp_path):
+    with pytest.raises(InputError, match="not a FaceScape benchmark"):
+        facescape.wild_items(tmp_path, tmp_path)
+    facescape.write_wild_item(tmp_path, wild_item(), TETRAHEDRON, FACES, image())
+    facescape.write_wild_predef(tmp_path, [])
+    np.save(tmp_path / "predef/wild_pupil_scales.npy", np.zeros(3))
+    with pytest.raises(InputError, match=r"wild_pupil_scales.npy: shape \(3,\)"):
+        facescape.wild_items(tmp_path, tmp_path)
+    with pytest.raises(InputError, match="no image"):
+        facescape.read_image(tmp_path, wild_item(3))
+
+
+def test_stray_files_are_no_items(tmp_path):
+    facescape.write_wild_item(tmp_path, wild_item(), TETRAHEDRON, FACES, image())
+    facescape.write_wild_predef(tmp_path, [wild_item()])
+    for name in ("999.obj", "abc.obj", "3.obj"):
+        (tmp_path / "data/wild_gt_mesh" / name).write_text("")
+    assert [item.index for item in facescape.wild_items(tmp_path, tmp_path)] == [305]
+    assert [item.index for item in facescape.wild_items(tmp_path, tmp_path, also=("007",))] == [7, 305]
