@@ -1,0 +1,122 @@
+"""What the report says: one function per section, each reading artifacts and nothing else."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from mfnet.evaluation.published import published_means
+from mfnet.evaluation.tables import compare_methods
+from mfnet.report.page import Section
+from mfnet.report.plots import plot_ablation, plot_benchmark, plot_history
+
+BASELINE = "mean_head"
+MEANING = {
+    "mean_head": "the mean head, posed by the detected landmarks: no network",
+    "mfnet_1": "single-view MFNet of the same budget, on the item's own image",
+    "mfnet_1_averaged": "its shape and expression averaged over the three views that mfnet_3 sees",
+    "mfnet_3": "MFNet on three views",
+    "mfnet_3_same_image": "MFNet with one image in all three slots, the paper's way of testing on single views",
+}
+
+
+def benchmark_section(rows: pd.DataFrame, scores: pd.DataFrame, protocol: str) -> Section:
+    """The table of one protocol, its chart and the paired comparisons against mfnet_3 or mfnet_1."""
+    section = Section(f"FaceScape {protocol}")
+    section.note(
+        {
+            "wild": "One image an item, orthographic, four yaw bins; only depth is aligned, so pose and scale count.",
+            "lab": "Perspective, 11 views and 3 focal lengths a subject. Methods of three views see the item's own view, "
+            "the frontal one and the one opposite; the `views` column of scores.parquet names them.",
+        }[protocol]
+        + " CD in mm with the 95 % bootstrap interval over items, MNE in rad (the official, legacy figure), CR as a share;"
+        " `done` is the share of items with a result."
+    )
+    own = rows[rows.protocol == protocol]
+    best = own.groupby("bin").CD.transform("min") == own.CD
+    table = own.drop(columns="protocol").reset_index(drop=True)
+    section.table(table, f"benchmark_{protocol}", ["best" if flag else "" for flag in best], {"MNE": 3, "CR": 3})
+    for method in dict.fromkeys(own.method):
+        section.note(f"{method}: {MEANING.get(method, 'see docs/choices.md')}.")
+    section.picture(plot_benchmark(rows, protocol), f"benchmark_{protocol}", f"CD by bin and method, {protocol}")
+    chief = "mfnet_3" if protocol == "lab" else "mfnet_1"
+    pairs = [compare_methods(scores, chief, other) for other in dict.fromkeys(own.method) if other != chief]
+    if pairs:
+        section.heading(f"{chief} against the others, item by item")
+        section.note("Difference in CD on the items that both have; below zero is in favour of the first.")
+        section.table(pd.DataFrame(pairs), f"paired_{protocol}", digits={"share_better": 2})
+    return section
+
+
+def ablation_section(runs: pd.DataFrame) -> Section:
+    """One row per variant and seed: what training ended with, and CD in wild."""
+    section = Section("Ablation")
+    section.note(
+        "Table 3 of the paper: the same training with one term removed. The paper gives one run of each; a difference "
+        "smaller than the spread between seeds says nothing. `diverged` runs are flagged, never dropped."
+    )
+    section.table(runs, "ablation", ["marked" if flag else "" for flag in runs.get("diverged", [False] * len(runs))])
+    measured = runs.dropna(subset=["CD"]) if "CD" in runs else runs.iloc[:0]
+    if len(measured):
+        section.picture(plot_ablation(measured), "ablation", "CD in wild per ablation variant")
+    return section
+
+
+def published_section() -> Section:
+    """The fourteen published methods on the real benchmark: another data set, so another table."""
+    section = Section("Published baselines")
+    section.note(
+        "Results that the benchmark's authors published for 14 methods on the real FaceScape benchmark (means over items; "
+        "NaN items left out, their share is in `done`). Marked `published`: they are not comparable with the tables of a "
+        "synthetic set above. Three of 168 cells of the paper's Table 1 do not follow from them, and its Table 2 follows "
+        "from no subset of the lab items; docs/choices.md has both."
+    )
+    section.table(published_means(), "published", digits={"MNE": 3, "CR": 3})
+    return section
+
+
+def training_section(folder: Path) -> Section:
+    """Loss curves and the last figures of the main run."""
+    section = Section("Training")
+    history = pd.read_parquet(folder / "train" / "history.parquet")
+    section.picture(plot_history(history), "history", "terms of eq. 11 over the training steps")
+    metrics = json.loads((folder / "train" / "metrics.json").read_text())
+    section.table(pd.DataFrame(sorted(metrics.items()), columns=["metric", "value"]), "train_metrics", digits={"value": 4})
+    return section
+
+
+def weights_section(folder: Path) -> Section:
+    """Held-out figures of the three pre-trained networks."""
+    section = Section("Start weights")
+    section.note("Measured by the weights stages on held-out synthetic renders, at this run.")
+    rows = [
+        {"network": path.stem, "figure": name, "value": value}
+        for path in sorted((folder / "weights").glob("*.json"))
+        for name, value in sorted(json.loads(path.read_text()).items())
+    ]
+    section.table(pd.DataFrame(rows, columns=["network", "figure", "value"]), "weights", digits={"value": 3})
+    return section
+
+
+def data_section(folder: Path) -> Section:
+    """What went in, what was turned away and why."""
+    section = Section("Data")
+    multipie = folder / "multipie"
+    plan = pd.read_parquet(multipie / "plan.parquet")
+    counts = {
+        "images in the manifest": len(pd.read_parquet(multipie / "manifest.parquet", columns=["path"])),
+        "triplets planned": len(plan),
+        "subjects planned": plan.subject.nunique(),
+        "images with landmarks": len(pd.read_parquet(multipie / "landmarks.parquet", columns=["path"])),
+    }
+    for split in ("train", "val"):
+        shards = sorted((folder / "triplets").glob(f"{split}-*.parquet"))
+        counts[f"triplets in shards, {split}"] = sum(len(pd.read_parquet(path, columns=["triplet"])) for path in shards)
+    section.table(pd.DataFrame(counts.items(), columns=["what", "count"]), "counts")
+    section.heading("Turned away")
+    rejected = []
+    for stage, name in (("ingest", "rejected"), ("landmarks", "landmarks_rejected"), ("triplets", "triplets_rejected")):
+        reasons = pd.read_parquet(multipie / f"{name}.parquet").reason.value_counts().sort_index()
+        rejected += [{"stage": stage, "reason": reason, "count": count} for reason, count in reasons.items()]
+    section.table(pd.DataFrame(rejected, columns=["stage", "reason", "count"]), "rejected")
+    return section
