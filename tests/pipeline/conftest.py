@@ -1,0 +1,46 @@
+"""A DVC workspace of three toy stages."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOY = """
+stages:
+  last:
+    cmd: cat first middle > last && echo done with last
+    deps: [first, middle]
+    outs: [last]
+  middle:
+    cmd: cat first > middle
+    deps: [first]
+    outs: [middle]
+  first:
+    cmd: echo {word} > first
+    params: [word]
+    outs: [first]
+  slow:
+    cmd: echo started && sleep 600
+    outs: [slow]
+  wrong:
+    cmd: echo this is why && exit 3
+    outs: [wrong]
+""".replace("{word}", "${word}")
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch) -> Path:
+    """A git and DVC workspace with the stages first -> middle -> last, slow (sleeps) and wrong (fails)."""
+    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.chdir(tmp_path)
+    for command in (["git", "init", "-q"], ["dvc", "init", "-q"], ["dvc", "config", "core.analytics", "false"]):
+        subprocess.run(command, check=True)
+    (tmp_path / "dvc.yaml").write_text(TOY)
+    (tmp_path / "params.yaml").write_text("word: hello\n")
+    identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
+    subprocess.run(["git", "add", "-A"], check=True)
+    subprocess.run(["git", *identity, "commit", "-qm", "start"], check=True)
+    return tmp_path

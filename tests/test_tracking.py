@@ -1,0 +1,62 @@
+"""MLflow runs carry what ties them to DVC, and the audit joins the two by content."""
+
+import math
+
+import pytest
+import yaml
+
+from mfnet import tracking
+from mfnet.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> str:
+    return f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}"
+
+
+def tags(stage: str, dep: str, out: str) -> dict[str, str]:
+    return {
+        "dvc.stage": stage,
+        "git.revision": "abc",
+        tracking.DEP + "data/in": dep,
+        tracking.OUT + "data/out": out,
+    }
+
+
+def lock(folder, out: str, dep: str):
+    path = folder / "dvc.lock"
+    record = {"deps": [{"path": "data/in", "md5": dep}], "outs": [{"path": "data/out", "md5": out}]}
+    path.write_text(yaml.safe_dump({"schema": "2.0", "stages": {"train": record, "head": {"cmd": "x"}}}))
+    return path
+
+
+def test_a_run_keeps_params_metrics_and_status(store, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with tracking.run("kept", "full", {"loss": {"flow": 1.0}}, {"a": "b"}, store) as run:
+        run.metrics({"loss/total": 2.0, "loss/flow": math.nan, "CD": None}, step=3)
+    with pytest.raises(RuntimeError), tracking.run("kept", "broken", {}, {}, store):
+        raise RuntimeError
+    finished, failed = sorted(tracking._all_runs(store), key=lambda run: run.info.run_name != "full")[:2]
+    assert finished.data.params == {"loss.flow": "1.0"} and finished.data.metrics == {"loss/total": 2.0}
+    assert (finished.info.status, failed.info.status) == ("FINISHED", "FAILED")
+
+
+def test_audit_tells_which_run_made_an_output(store, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with tracking.run("sweep", "old", {}, tags("train", "d0", "o1"), store):
+        pass
+    with tracking.run("sweep", "new", {}, tags("train", "d1", "o1"), store):
+        pass
+    (row,) = tracking.audit(lock(tmp_path, "o1", "d1"), store).to_dict("records")
+    assert (row["status"], row["run"], row["revision"]) == ("match", "new", "abc")
+    (row,) = tracking.audit(lock(tmp_path, "o1", "d9"), store).to_dict("records")
+    assert row["status"] == "other inputs"
+    (row,) = tracking.audit(lock(tmp_path, "o9", "d1"), store).to_dict("records")
+    assert (row["status"], row["run"]) == ("no run", "")
+
+
+def test_audit_names_what_is_missing(tmp_path, store):
+    with pytest.raises(InputError, match=r"dvc\.lock"):
+        tracking.audit(tmp_path / "dvc.lock", store)
+    with pytest.raises(InputError, match=r"none\.db"):
+        tracking.audit(lock(tmp_path, "o", "d"), f"sqlite:///{tmp_path / 'none.db'}")
