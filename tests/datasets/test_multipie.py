@@ -1,0 +1,122 @@
+"""The scan of a Multi-PIE directory: what is kept, what is rejected and why, and that it is always the same."""
+
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mfnet.datasets import multipie
+from mfnet.errors import InputError
+from tests.datasets.conftest import png
+
+FIRST = "session01/multiview/001/01/05_1/001_01_01_051_00.png"
+
+
+def reasons(root: Path) -> dict[str, str]:
+    _, rejected = multipie.scan(root)
+    return dict(zip(rejected["path"], rejected["reason"], strict=True))
+
+
+def test_image_path_and_parse_path_are_inverse():
+    fields = ("346", 4, 3, "19_1", 19)
+    path = multipie.image_path(*fields)
+    assert path == "session04/multiview/346/03/19_1/346_04_03_191_19.png"
+    assert multipie.parse_path(path) == fields
+
+
+def test_yaw_of_the_cameras():
+    assert multipie.YAW["05_1"] == 0 and multipie.YAW["24_0"] == 90 and multipie.YAW["11_0"] == -90
+    assert len(multipie.YAW) == 13 and not multipie.CEILING.keys() & multipie.YAW.keys()
+
+
+def test_manifest_of_a_good_archive(write_archive):
+    root = write_archive(subjects=(2, 1), recordings=((1, 1), (2, 2)), cameras=("05_1", "08_1"), illuminations=(0, 7))
+    manifest, rejected = multipie.scan(root)
+    assert len(manifest) == 16 and rejected.empty and list(rejected.columns) == ["path", "reason"]
+    assert manifest["path"].is_monotonic_increasing and manifest["path"].iloc[0] == FIRST
+    assert set(zip(manifest["session"], manifest["recording"], manifest["expression"], strict=True)) == {
+        (1, 1, "neutral"),
+        (2, 2, "surprise"),
+    }
+    assert manifest.groupby("camera")["yaw"].first().to_dict() == {"05_1": 0.0, "08_1": -45.0}
+    assert manifest["checksum"].is_unique and set(manifest["subject"]) == {"001", "002"}
+
+
+def test_every_fault_gets_its_reason_and_stops_nothing(write_archive):
+    root = write_archive(subjects=(1,), cameras=("05_1",), illuminations=range(4))
+    folder = (root / FIRST).parent
+    good = (root / FIRST).read_bytes()
+    planted = {
+        folder / "001_01_01_051_04.png": (good[: len(good) // 2], "broken PNG: truncated"),
+        folder / "001_01_01_051_05.png": (b"", "empty file"),
+        folder / "001_01_01_051_06.png": (b"no picture", "not a PNG"),
+        folder / "001_01_01_051_07.png": (png(9, 320, 240), "wrong size: 320x240"),
+        folder / "001_01_01_051_08.png": (good[:20] + b"\0\0\2\0" + good[24:], "broken PNG: damaged header"),
+        folder / "001_01_01_051_20.png": (good, "unknown illumination: 20"),
+        folder / "002_01_01_051_00.png": (good, "name and folder differ"),
+        folder / "001_01_01_051_0.png": (good, "bad name"),
+        folder / "Thumbs.db": (b"x", "stray file"),
+        root / "notes.txt": (b"x", "stray file"),
+        root / "session01" / "001_01_01_051_00.png": (good, "stray file"),
+        root / multipie.image_path("001", 1, 1, "99_9", 0): (good, "unknown camera: 99_9"),
+        root / multipie.image_path("001", 1, 3, "05_1", 0): (good, "unknown recording: 03 of session 01"),
+    }
+    for path, (content, _) in planted.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    assert reasons(root) == {path.relative_to(root).as_posix(): reason for path, (_, reason) in planted.items()}
+    assert len(multipie.scan(root)[0]) == 4
+
+
+def test_folder_below_the_images_and_dangling_link_are_rejected(write_archive):
+    root = write_archive(subjects=(1,))
+    folder = (root / FIRST).parent
+    (folder / "copy").mkdir()
+    (folder / "001_01_01_051_01.png").symlink_to("nowhere.png")
+    assert list(reasons(root).values()) == ["unreadable: No such file or directory", "stray file"]
+
+
+def test_other_parts_of_the_archive_are_left_aside(write_archive):
+    root = write_archive(subjects=(1,))
+    for part in ("meta/subject_ids.txt", "session01/highres/001/001_01_01.png"):
+        (root / part).parent.mkdir(parents=True)
+        (root / part).touch()
+    assert reasons(root) == {}
+
+
+def test_extra_data_folder_gives_the_same_images(write_archive, tmp_path):
+    plain, _ = multipie.scan(write_archive())
+    (tmp_path / "outer").mkdir()
+    os.rename(tmp_path / "multipie", tmp_path / "outer" / "data")
+    wrapped, rejected = multipie.scan(tmp_path / "outer")
+    assert rejected.empty and (wrapped["path"] == "data/" + plain["path"]).all()
+    pd.testing.assert_frame_equal(wrapped.drop(columns="path"), plain.drop(columns="path"))
+
+
+def test_a_changed_image_changes_the_manifest(write_archive):
+    root = write_archive()
+    before, _ = multipie.scan(root)
+    (root / FIRST).write_bytes(png(1000))
+    after, _ = multipie.scan(root)
+    assert list(after.index[after["checksum"] != before["checksum"]]) == [0]
+
+
+def test_result_does_not_depend_on_how_the_work_is_spread(write_archive, monkeypatch):
+    root = write_archive(illuminations=range(3))
+    (root / "stray").touch()
+    monkeypatch.setattr(multipie, "_CHUNK", 4)
+    for one, other in zip(multipie.scan(root), multipie.scan(root, "local", 2), strict=True):
+        pd.testing.assert_frame_equal(one, other)
+
+
+@pytest.mark.parametrize("content", [None, {}, {"readme.txt": b"x"}])
+def test_missing_empty_or_foreign_root_is_one_clear_line(tmp_path, content):
+    root = tmp_path / "archive"
+    if content is not None:
+        root.mkdir()
+        for name, data in content.items():
+            (root / name).write_bytes(data)
+    with pytest.raises(InputError, match=r"source\.multipie") as caught:
+        multipie.scan(root)
+    assert str(root) in str(caught.value) and "\n" not in str(caught.value)
