@@ -7,7 +7,7 @@ import sys
 from mfnet.errors import InputError
 
 # Each room describes its own commands in a module that imports nothing heavy before a command runs.
-ROOMS = ("mfnet.flame.cli", "mfnet.evaluation.cli", "mfnet.datasets.cli", "mfnet.report.cli")
+ROOMS = ("mfnet.flame.cli", "mfnet.evaluation.cli", "mfnet.datasets.cli", "mfnet.report.cli", "mfnet.audit")
 
 
 def build_parser() -> argparse.ArgumentParser:

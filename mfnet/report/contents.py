@@ -10,7 +10,6 @@ from mfnet.evaluation.tables import compare_methods
 from mfnet.report.page import Section
 from mfnet.report.plots import plot_ablation, plot_benchmark, plot_history
 
-BASELINE = "mean_head"
 MEANING = {
     "mean_head": "the mean head, posed by the detected landmarks: no network",
     "mfnet_1": "single-view MFNet of the same budget, on the item's own image",
@@ -19,19 +18,21 @@ MEANING = {
     "mfnet_3_same_image": "MFNet with one image in all three slots, the paper's way of testing on single views",
 }
 
+PROTOCOLS = {
+    "wild": "One image an item, orthographic, four yaw bins; only depth is aligned, so pose and scale count.",
+    "lab": "Perspective, 11 views and 3 focal lengths a subject. Methods of three views see the item's own view, the "
+    "frontal one and the one opposite; the `views` column of scores.parquet names them.",
+}
+COLUMNS = (
+    "CD in mm with the 95 % bootstrap interval over items, MNE in rad (the official, legacy figure), CR as a share; "
+    "`done` is the share of items with a result."
+)
+
 
 def benchmark_section(rows: pd.DataFrame, scores: pd.DataFrame, protocol: str) -> Section:
     """The table of one protocol, its chart and the paired comparisons against mfnet_3 or mfnet_1."""
     section = Section(f"FaceScape {protocol}")
-    section.note(
-        {
-            "wild": "One image an item, orthographic, four yaw bins; only depth is aligned, so pose and scale count.",
-            "lab": "Perspective, 11 views and 3 focal lengths a subject. Methods of three views see the item's own view, "
-            "the frontal one and the one opposite; the `views` column of scores.parquet names them.",
-        }[protocol]
-        + " CD in mm with the 95 % bootstrap interval over items, MNE in rad (the official, legacy figure), CR as a share;"
-        " `done` is the share of items with a result."
-    )
+    section.note(f"{PROTOCOLS[protocol]} {COLUMNS}")
     own = rows[rows.protocol == protocol]
     best = own.groupby("bin").CD.transform("min") == own.CD
     table = own.drop(columns="protocol").reset_index(drop=True)
@@ -66,10 +67,10 @@ def published_section() -> Section:
     """The fourteen published methods on the real benchmark: another data set, so another table."""
     section = Section("Published baselines")
     section.note(
-        "Results that the benchmark's authors published for 14 methods on the real FaceScape benchmark (means over items; "
-        "NaN items left out, their share is in `done`). Marked `published`: they are not comparable with the tables of a "
-        "synthetic set above. Three of 168 cells of the paper's Table 1 do not follow from them, and its Table 2 follows "
-        "from no subset of the lab items; docs/choices.md has both."
+        "Results that the benchmark's authors published for 14 methods on the real FaceScape benchmark (means over "
+        "items; NaN items left out, their share is in `done`). Marked `published`: they are not comparable with the "
+        "tables of a synthetic set above. Three of 168 cells of the paper's Table 1 do not follow from them, and its "
+        "Table 2 follows from no subset of the lab items; docs/choices.md has both."
     )
     section.table(published_means(), "published", digits={"MNE": 3, "CR": 3})
     return section
@@ -81,7 +82,9 @@ def training_section(folder: Path) -> Section:
     history = pd.read_parquet(folder / "train" / "history.parquet")
     section.picture(plot_history(history), "history", "terms of eq. 11 over the training steps")
     metrics = json.loads((folder / "train" / "metrics.json").read_text())
-    section.table(pd.DataFrame(sorted(metrics.items()), columns=["metric", "value"]), "train_metrics", digits={"value": 4})
+    section.table(
+        pd.DataFrame(sorted(metrics.items()), columns=["metric", "value"]), "train_metrics", digits={"value": 4}
+    )
     return section
 
 

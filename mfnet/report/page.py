@@ -92,7 +92,11 @@ def _markdown_table(block: dict) -> list[str]:
     def row(cells) -> str:
         return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
 
-    return [row(block["columns"]), row("---" for _ in block["columns"]), *(row(line["cells"]) for line in block["rows"])]
+    return [
+        row(block["columns"]),
+        row("---" for _ in block["columns"]),
+        *(row(line["cells"]) for line in block["rows"]),
+    ]
 
 
 _MARKDOWN = {

@@ -6,9 +6,9 @@ import matplotlib
 
 matplotlib.use("Agg")
 
-import matplotlib.pyplot as plt  # noqa: E402  (after the backend is chosen)
-import numpy as np  # noqa: E402
-import pandas as pd  # noqa: E402
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
 
 COLOURS = ("#8c8c8c", "#4878a8", "#6cb0d6", "#d1603d", "#e0a458", "#5b8e5a")
 TERMS = ("flow", "landmarks", "eye", "lip", "regularisation")
