@@ -1,0 +1,1 @@
+"""Networks: encoder, view fusion, MFNet and its DECA start, optical flow, landmarks, and their weights."""

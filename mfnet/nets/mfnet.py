@@ -1,0 +1,156 @@
+"""MFNet: photographs of one person in, one FLAME head and each view's pose, camera, albedo code and light out."""
+
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from mfnet.nets.encoder import Encoder
+from mfnet.nets.fusion import Regressor, make_fusion
+from mfnet.nets.tensors import fill, head_metadata, read_tensors, refuse_other_head, write_tensors
+from mfnet.params import ModelParams
+
+SLOTS = ("frontal", "left", "right")
+"""Slot order of the views everywhere; a network with fewer views takes the first ones."""
+HIDDEN = {"pool": 1024, "flat": 256}
+"""Width of the regressors' hidden layer; 1024 is DECA's."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What MFNet says about B people seen in V views. Coefficients in sigma units, rotations axis-angle in radians."""
+
+    shape: torch.Tensor  # [B, n_shape]
+    expression: torch.Tensor  # [B, n_expression]
+    jaw_pose: torch.Tensor  # [B, 3]
+    global_pose: torch.Tensor  # [B, V, 3]
+    camera: torch.Tensor  # [B, V, 3] scaled orthography (s, tx, ty) in ndc: s in 1/m, t in m
+    albedo: torch.Tensor  # [B, V, n_albedo]
+    light: torch.Tensor  # [B, V, 9, 3] spherical harmonics, RGB
+
+    def map(self, function) -> "Prediction":
+        """A new Prediction with `function` applied to every tensor (``detach``, ``to`` a device, indexing)."""
+        return replace(self, **{field.name: function(getattr(self, field.name)) for field in fields(self)})
+
+
+class MFNet(nn.Module):
+    """One shared encoder, a regressor of each view's own outputs, and a fused regressor of the person's.
+
+    The single-view model is ``MFNet`` with ``views=1``: the same parts, fusion of one feature vector. Fusion ``concat``
+    takes exactly `params.views` views in the order of SLOTS; ``set`` takes any number, some of them missing.
+
+    Args:
+        params: the architecture.
+        flame: the head model: its coefficient counts, content hash and neutral landmarks are used, nothing is kept.
+    """
+
+    def __init__(self, params: ModelParams, flame):
+        super().__init__()
+        self.params = params
+        self.head = head_metadata(flame)
+        self.counts = {"shape": flame.n_shape, "expression": flame.n_expression, "albedo": params.n_albedo}
+        self.encoder = Encoder(params.backbone, params.width, params.head)
+        self.view_regressor = make_view_regressor(params, flame, self.encoder.features)
+        self.person_regressor = make_person_regressor(params, flame, self.encoder.features)
+
+    def forward(self, images: torch.Tensor, present: torch.Tensor | None = None) -> Prediction:
+        """Images [B,V,3,H,W] in [0, 1], present [B,V] bool (None: all) -> Prediction.
+
+        Where a view is missing its pixels are not looked at, and its own outputs are the regressor's bias: ignore them.
+        """
+        if present is None:
+            present = torch.ones(images.shape[:2], dtype=torch.bool, device=images.device)
+        features = encode_views(self.encoder, images, present)  # [B,V,F]
+        person = self.person_regressor(features, present)  # [B, ns + ne + 3]
+        view = self.view_regressor(features)  # [B, V, 3 + 3 + na + 27]
+        return assemble(person, view, self.counts)
+
+
+def encode_views(encoder: Encoder, images: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
+    """Images [B,V,3,H,W], present [B,V] -> features [B,V,F], zero where a view is missing."""
+    if bool(present.all()):
+        return encoder(images.flatten(0, 1)).unflatten(0, images.shape[:2])
+    found = encoder(images[present])  # [P,F]
+    features = found.new_zeros(*images.shape[:2], encoder.features)
+    return features.index_put((present,), found)
+
+
+def assemble(person: torch.Tensor, view: torch.Tensor, counts: dict[str, int]) -> Prediction:
+    """Regressor outputs person [B, ns+ne+3], view [B,V,6+na+27] -> Prediction."""
+    shape, expression, jaw = person.split([counts["shape"], counts["expression"], 3], dim=-1)
+    pose, camera, albedo, light = view.split([3, 3, counts["albedo"], 27], dim=-1)
+    return Prediction(shape, expression, jaw, pose, camera, albedo, light.unflatten(-1, (9, 3)))
+
+
+def make_person_regressor(params: ModelParams, flame, features: int) -> nn.Module:
+    """The fused regressor: shape, expression, jaw pose. Units: sigma; 0.1 rad of jaw."""
+    scale = torch.cat([torch.ones(flame.n_shape + flame.n_expression), torch.full((3,), 0.1)])
+    return make_fusion(params.fusion, features, params.views, HIDDEN[params.head], torch.zeros_like(scale), scale)
+
+
+def make_view_regressor(params: ModelParams, flame, features: int) -> Regressor:
+    """The per-view regressor: global pose, camera, albedo code, light. Starts at a frontal head that fills a crop."""
+    camera = neutral_camera(flame)
+    mean = torch.cat([torch.zeros(3), camera, torch.zeros(params.n_albedo), white_light().flatten()])
+    scale = torch.cat(
+        [
+            torch.tensor([0.1, 0.6, 0.1]),  # rad: heads turn far and nod little
+            torch.tensor([0.1 * float(camera[0]), 0.02, 0.02]),  # 1/m, m, m
+            torch.ones(params.n_albedo),
+            torch.full((27,), 0.3),
+        ]
+    )
+    return Regressor(features, HIDDEN[params.head], mean, scale)
+
+
+def neutral_camera(flame, crop_scale: float = 1.25) -> torch.Tensor:
+    """(s, tx, ty) [3] that centres the neutral head's 68 landmarks in a crop of `crop_scale` times their box."""
+    device = flame.faces.device
+    zero = torch.zeros(1, 3, device=device)
+    with torch.no_grad():
+        landmarks = flame(
+            torch.zeros(1, flame.n_shape, device=device),
+            torch.zeros(1, flame.n_expression, device=device),
+            zero,
+            zero,
+            zero,
+            torch.zeros(1, 6, device=device),
+        ).landmarks[0, :, :2]
+    low, high = landmarks.amin(dim=0), landmarks.amax(dim=0)
+    return torch.cat([2 / (crop_scale * (high - low).max())[None], -(low + high) / 2]).cpu()
+
+
+def white_light() -> torch.Tensor:
+    """Spherical-harmonic coefficients [9,3] of a uniform light that shows every albedo as it is."""
+    light = torch.zeros(9, 3)
+    light[0] = 1.0 / constant_harmonic()
+    return light
+
+
+def constant_harmonic() -> float:
+    """The value of the zeroth basis function in the renderer's convention (late import: only here is it needed)."""
+    from mfnet.render.shading import sh_basis
+
+    return float(sh_basis(torch.tensor([[0.0, 0.0, 1.0]]))[0, 0])
+
+
+# ------------------------------------------------------------------------------------------------------------- files
+
+
+def save_mfnet(model: MFNet, path: str | Path) -> None:
+    """Write a model as safetensors with what is needed to build and to trust it: params, head hash, counts."""
+    metadata = {"kind": "mfnet", "model": model.params.model_dump(), **model.head}
+    write_tensors(model.state_dict(), path, metadata)
+
+
+def load_mfnet(path: str | Path, flame) -> MFNet:
+    """Read a model back for `flame`, in evaluation mode.
+
+    Raises InputError if the file is missing, damaged, of another kind, or was trained on another head.
+    """
+    state, metadata = read_tensors(path, "mfnet")
+    refuse_other_head(path, metadata, flame)
+    model = MFNet(ModelParams.model_validate(metadata["model"]), flame)
+    fill(model, state, path)
+    return model.eval()
