@@ -1,0 +1,323 @@
+"""The numba kernels behind `mfnet.render.rasterizer`: one image at a time, contiguous arrays, rows from the top.
+
+Coverage is decided with whole numbers: vertices are snapped to 1/16 pixel, an edge function is exact, and a pixel
+centre on an edge belongs to the triangle whose top or left edge it is. Depth and face are one whole number, compared at
+once, so that of two faces at one depth the first in the list wins whatever the order of drawing. Barycentrics are those
+of the vertices before snapping, by homogeneous coordinates (Olano and Greer 1997, "Triangle scan conversion using 2D
+homogeneous coordinates"); where snapping lets a pixel centre fall just outside its triangle, the negative weight is set
+to zero and the others are rescaled.
+"""
+
+import numpy as np
+
+from mfnet.render.parallel import kernel
+
+SUBPIXEL = 16  # steps a pixel
+GUARD = 64.0  # |x|, |y| <= GUARD w is drawn as it is; the few triangles beyond are clipped to it
+DEPTH_STEPS = 2.0**31 - 1  # z / w in [-1, 1] is counted in steps of 1 / DEPTH_STEPS
+FACE_BITS = 31
+FACE_MASK = (1 << FACE_BITS) - 1
+EMPTY = np.iinfo(np.int64).max
+
+
+@kernel
+def snap_vertices(clip, height, width, snapped, depth):
+    """clip [V, 4] -> snapped [V, 2] int64 (1/16 pixel) and depth [V] (steps); a vertex that must be clipped gets depth
+    NaN.
+
+    A NaN anywhere in a position counts as a vertex to be clipped.
+    """
+    half_width, half_height = 0.5 * SUBPIXEL * width, 0.5 * SUBPIXEL * height
+    for v in range(clip.shape[0]):
+        x, y, z, w = np.float64(clip[v, 0]), np.float64(clip[v, 1]), np.float64(clip[v, 2]), np.float64(clip[v, 3])
+        if w > 0 and abs(x) <= GUARD * w and abs(y) <= GUARD * w and abs(z) <= 1e6 * w:
+            snapped[v, 0] = np.int64(np.floor((x / w + 1) * half_width + 0.5))
+            snapped[v, 1] = np.int64(np.floor((1 - y / w) * half_height + 0.5))
+            depth[v] = (z / w + 1) * DEPTH_STEPS
+        else:
+            depth[v] = np.nan
+
+
+@kernel
+def draw_triangle(x0, y0, z0, x1, y1, z1, x2, y2, z2, face, keys):
+    """Draw one snapped triangle into keys [H, W] int64: depth steps above, face index below; the smallest stays."""
+    area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
+    if area == 0:
+        return
+    if area < 0:
+        x1, y1, z1, x2, y2, z2 = x2, y2, z2, x1, y1, z1
+        area = -area
+    # Pixel p has its centre at 16 p + 8.
+    left = max((min(x0, x1, x2) + 7) >> 4, 0)
+    right = min((max(x0, x1, x2) - 8) >> 4, keys.shape[1] - 1)
+    top = max((min(y0, y1, y2) + 7) >> 4, 0)
+    bottom = min((max(y0, y1, y2) - 8) >> 4, keys.shape[0] - 1)
+    if left > right or top > bottom:
+        return
+    dx0, dy0 = x2 - x1, y2 - y1  # edge i is opposite to vertex i; clockwise on the screen
+    dx1, dy1 = x0 - x2, y0 - y2
+    dx2, dy2 = x1 - x0, y1 - y0
+    px, py = 16 * left + 8, 16 * top + 8
+    e0 = dx0 * (py - y1) - dy0 * (px - x1)
+    e1 = dx1 * (py - y2) - dy1 * (px - x2)
+    e2 = dx2 * (py - y0) - dy2 * (px - x0)
+    inverse = 1.0 / area
+    z_row = (e0 * z0 + e1 * z1 + e2 * z2) * inverse + 0.5
+    z_right = -16.0 * (dy0 * z0 + dy1 * z1 + dy2 * z2) * inverse
+    z_down = 16.0 * (dx0 * z0 + dx1 * z1 + dx2 * z2) * inverse
+    if not (dy0 < 0 or (dy0 == 0 and dx0 > 0)):  # neither a left nor a top edge: the centre on it is outside
+        e0 -= 1
+    if not (dy1 < 0 or (dy1 == 0 and dx1 > 0)):
+        e1 -= 1
+    if not (dy2 < 0 or (dy2 == 0 and dx2 > 0)):
+        e2 -= 1
+    right_0, right_1, right_2 = 16 * dy0, 16 * dy1, 16 * dy2
+    for row in range(top, bottom + 1):
+        f0, f1, f2, z = e0, e1, e2, z_row
+        for column in range(left, right + 1):
+            if (f0 | f1 | f2) >= 0 and z >= 0.0 and z <= 2 * DEPTH_STEPS + 1:
+                key = (np.int64(z) << FACE_BITS) | face
+                if key < keys[row, column]:
+                    keys[row, column] = key
+            f0 -= right_0
+            f1 -= right_1
+            f2 -= right_2
+            z += z_right
+        e0 += 16 * dx0
+        e1 += 16 * dx1
+        e2 += 16 * dx2
+        z_row += z_down
+
+
+@kernel
+def plane_distance(plane, x, y, z, w):
+    """Signed distances to the planes of the clipping volume: the near plane and the guard band's four sides."""
+    if plane == 0:
+        return z + w
+    if plane == 1:
+        return GUARD * w - x
+    if plane == 2:
+        return GUARD * w + x
+    if plane == 3:
+        return GUARD * w - y
+    return GUARD * w + y
+
+
+@kernel
+def clip_polygon(corners, other):
+    """Clip the triangle corners[:3] (rows x, y, z, w; room for 8) by the five planes; returns the number of corners.
+
+    Sutherland and Hodgman 1974. The result is in `corners`; `other` is scratch of the same shape.
+    """
+    count = 3
+    for plane in range(5):
+        kept = 0
+        for i in range(count):
+            j = (i + 1) % count
+            here = plane_distance(plane, corners[i, 0], corners[i, 1], corners[i, 2], corners[i, 3])
+            there = plane_distance(plane, corners[j, 0], corners[j, 1], corners[j, 2], corners[j, 3])
+            if here >= 0:
+                other[kept] = corners[i]
+                kept += 1
+            if (here >= 0) != (there >= 0):
+                other[kept] = corners[i] + (corners[j] - corners[i]) * (here / (here - there))
+                kept += 1
+        corners[:kept] = other[:kept]
+        count = kept
+    return count
+
+
+@kernel
+def draw_clipped(clip, faces, face, height, width, keys):
+    """Clip one triangle and draw what is left of it as a fan; one with a position that is not finite is dropped."""
+    corners, other = np.empty((9, 4)), np.empty((9, 4))
+    for i in range(3):
+        for k in range(4):
+            corners[i, k] = clip[faces[face, i], k]
+    if not np.all(np.isfinite(corners[:3])):
+        return
+    count = clip_polygon(corners, other)
+    snapped, depth = np.empty((9, 2), np.int64), np.empty(9)
+    for i in range(count):
+        x, y, z, w = corners[i]
+        if w <= 0:
+            return
+        snapped[i, 0] = np.int64(np.floor((x / w + 1) * (0.5 * SUBPIXEL * width) + 0.5))
+        snapped[i, 1] = np.int64(np.floor((1 - y / w) * (0.5 * SUBPIXEL * height) + 0.5))
+        depth[i] = (z / w + 1) * DEPTH_STEPS
+    for i in range(1, count - 1):
+        a, b, c = snapped[0], snapped[i], snapped[i + 1]
+        draw_triangle(a[0], a[1], depth[0], b[0], b[1], depth[i], c[0], c[1], depth[i + 1], face, keys)
+
+
+@kernel
+def draw_image(clip, faces, keys, snapped, depth):
+    """Draw clip [V, 4], faces [F, 3] into keys [H, W]; snapped [V, 2] int64 and depth [V] are scratch."""
+    height, width = keys.shape
+    keys[:] = EMPTY
+    snap_vertices(clip, height, width, snapped, depth)
+    for face in range(faces.shape[0]):
+        a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
+        za, zb, zc = depth[a], depth[b], depth[c]
+        if np.isnan(za + zb + zc):
+            draw_clipped(clip, faces, face, height, width, keys)
+        else:
+            xa, ya, xb, yb = snapped[a, 0], snapped[a, 1], snapped[b, 0], snapped[b, 1]
+            draw_triangle(xa, ya, za, xb, yb, zb, snapped[c, 0], snapped[c, 1], zc, face, keys)
+
+
+@kernel
+def edge_functions(clip, a, b, c, x, y):
+    """Homogeneous barycentrics (not normalised) of ndc (x, y) in triangle a, b, c, and each vertex's x - x w, y - y
+    w."""
+    wa, wb, wc = np.float64(clip[a, 3]), np.float64(clip[b, 3]), np.float64(clip[c, 3])
+    xa, ya = clip[a, 0] - x * wa, clip[a, 1] - y * wa
+    xb, yb = clip[b, 0] - x * wb, clip[b, 1] - y * wb
+    xc, yc = clip[c, 0] - x * wc, clip[c, 1] - y * wc
+    return xb * yc - yb * xc, xc * ya - yc * xa, xa * yb - ya * xb, xa, ya, xb, yb, xc, yc
+
+
+@kernel
+def resolve_image(clip, faces, keys, face_id, barycentrics, depth):
+    """Turn keys [H, W] into face_id [H, W] (0 or face + 1), barycentrics [H, W, 3] and depth [H, W] (z / w)."""
+    height, width = keys.shape
+    for row in range(height):
+        y = 1 - (2 * row + 1) / height
+        for column in range(width):
+            key = keys[row, column]
+            if key == EMPTY:
+                face_id[row, column] = 0
+                barycentrics[row, column, 0] = 0
+                barycentrics[row, column, 1] = 0
+                barycentrics[row, column, 2] = 0
+                depth[row, column] = 0
+                continue
+            face = key & FACE_MASK
+            a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
+            x = (2 * column + 1) / width - 1
+            e0, e1, e2 = edge_functions(clip, a, b, c, x, y)[:3]
+            if e0 + e1 + e2 < 0:
+                e0, e1, e2 = -e0, -e1, -e2
+            e0, e1, e2 = max(e0, 0.0), max(e1, 0.0), max(e2, 0.0)
+            total = e0 + e1 + e2
+            inverse = 1.0 / total if total > 0 else 0.0
+            b0, b1 = e0 * inverse, e1 * inverse
+            b2 = 1 - b0 - b1 if total > 0 else 1.0
+            face_id[row, column] = face + 1
+            barycentrics[row, column, 0] = b0
+            barycentrics[row, column, 1] = b1
+            barycentrics[row, column, 2] = b2
+            z = b0 * clip[a, 2] + b1 * clip[b, 2] + b2 * clip[c, 2]
+            depth[row, column] = z / (b0 * clip[a, 3] + b1 * clip[b, 3] + b2 * clip[c, 3])
+
+
+@kernel
+def rasterize(start, stop, clip, faces, face_id, barycentrics, depth):
+    """Rasterize images start..stop of clip [B, V, 4] into the three outputs [B, H, W(, 3)]."""
+    keys = np.empty(face_id.shape[1:], np.int64)
+    snapped, vertex_depth = np.empty((clip.shape[1], 2), np.int64), np.empty(clip.shape[1])
+    for i in range(start, stop):
+        draw_image(clip[i], faces, keys, snapped, vertex_depth)
+        resolve_image(clip[i], faces, keys, face_id[i], barycentrics[i], depth[i])
+
+
+@kernel
+def rasterize_backward(start, stop, clip, faces, face_id, grad, grad_clip):
+    """Gradient [B, H, W, 3] of the barycentrics -> of the clip positions [B, V, 4] (z has none), images start..stop.
+
+    With e_i the edge functions of `edge_functions`, negative ones set to zero, b_i = e_i / sum(e), so
+    db_i / de_j = (delta_ij - b_i) / sum(e) for the e_j that are not zero.
+    """
+    height, width = face_id.shape[1:]
+    for i in range(start, stop):
+        positions, out = clip[i], grad_clip[i]
+        out[:] = 0
+        for row in range(height):
+            y = 1 - (2 * row + 1) / height
+            for column in range(width):
+                face = face_id[i, row, column] - 1
+                g0, g1, g2 = grad[i, row, column, 0], grad[i, row, column, 1], grad[i, row, column, 2]
+                if face < 0 or (g0 == 0 and g1 == 0 and g2 == 0):
+                    continue
+                a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
+                x = (2 * column + 1) / width - 1
+                e0, e1, e2, xa, ya, xb, yb, xc, yc = edge_functions(positions, a, b, c, x, y)
+                if e0 + e1 + e2 < 0:
+                    m0, m1, m2 = e0 < 0, e1 < 0, e2 < 0
+                else:
+                    m0, m1, m2 = e0 > 0, e1 > 0, e2 > 0
+                total = m0 * e0 + m1 * e1 + m2 * e2
+                if total == 0:
+                    continue
+                inverse = 1.0 / total
+                mean = (g0 * m0 * e0 + g1 * m1 * e1 + g2 * m2 * e2) * inverse
+                h0, h1, h2 = m0 * (g0 - mean) * inverse, m1 * (g1 - mean) * inverse, m2 * (g2 - mean) * inverse
+                gx, gy = h2 * yb - h1 * yc, h1 * xc - h2 * xb
+                out[a, 0] += gx
+                out[a, 1] += gy
+                out[a, 3] -= x * gx + y * gy
+                gx, gy = h0 * yc - h2 * ya, h2 * xa - h0 * xc
+                out[b, 0] += gx
+                out[b, 1] += gy
+                out[b, 3] -= x * gx + y * gy
+                gx, gy = h1 * ya - h0 * yb, h0 * xb - h1 * xa
+                out[c, 0] += gx
+                out[c, 1] += gy
+                out[c, 3] -= x * gx + y * gy
+
+
+@kernel
+def interpolate(start, stop, attributes, faces, face_id, barycentrics, out):
+    """attributes [B or 1, V, C] at the pixels of images start..stop: out [B, H W, C], zero in the background."""
+    channels = attributes.shape[2]
+    for i in range(start, stop):
+        values = attributes[i if attributes.shape[0] > 1 else 0]
+        for p in range(face_id.shape[1]):
+            face = face_id[i, p] - 1
+            target = out[i, p]
+            if face < 0:
+                for k in range(channels):
+                    target[k] = 0
+                continue
+            b0, b1, b2 = barycentrics[i, p, 0], barycentrics[i, p, 1], barycentrics[i, p, 2]
+            va, vb, vc = values[faces[face, 0]], values[faces[face, 1]], values[faces[face, 2]]
+            for k in range(channels):
+                target[k] = b0 * va[k] + b1 * vb[k] + b2 * vc[k]
+
+
+@kernel
+def interpolate_backward_attributes(start, stop, faces, face_id, barycentrics, grad, out):
+    """Gradient [B, H W, C] of `interpolate` -> of the attributes, out [B, V, C], images start..stop."""
+    for i in range(start, stop):
+        values = out[i]
+        values[:] = 0
+        for p in range(face_id.shape[1]):
+            face = face_id[i, p] - 1
+            if face >= 0:
+                b0, b1, b2 = barycentrics[i, p, 0], barycentrics[i, p, 1], barycentrics[i, p, 2]
+                va, vb, vc = values[faces[face, 0]], values[faces[face, 1]], values[faces[face, 2]]
+                for k in range(grad.shape[2]):
+                    g = grad[i, p, k]
+                    va[k] += g * b0
+                    vb[k] += g * b1
+                    vc[k] += g * b2
+
+
+@kernel
+def interpolate_backward_barycentrics(start, stop, attributes, faces, face_id, grad, out):
+    """Gradient [B, H W, C] of `interpolate` -> of the barycentrics, out [B, H W, 3], images start..stop."""
+    for i in range(start, stop):
+        values = attributes[i if attributes.shape[0] > 1 else 0]
+        for p in range(face_id.shape[1]):
+            face = face_id[i, p] - 1
+            g0 = g1 = g2 = grad.dtype.type(0)
+            if face >= 0:
+                va, vb, vc = values[faces[face, 0]], values[faces[face, 1]], values[faces[face, 2]]
+                for k in range(grad.shape[2]):
+                    g = grad[i, p, k]
+                    g0 += g * va[k]
+                    g1 += g * vb[k]
+                    g2 += g * vc[k]
+            out[i, p, 0] = g0
+            out[i, p, 1] = g1
+            out[i, p, 2] = g2

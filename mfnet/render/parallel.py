@@ -1,0 +1,122 @@
+"""Compiled kernels: how they are built, spread over threads, and given memory.
+
+Kernels are compiled by numba for one thread, without the GIL, and cached on disk at the first call; nothing compiles at
+import. A batch is spread by plain Python threads, never by one of numba's own threading layers, because each of those
+breaks somewhere: OpenMP's kills a forked child, workqueue's aborts when two threads call at once. So the kernels work
+in forked and spawned data loader workers and under any number of calling threads. `torch.set_num_threads` sets how many
+threads are used (a data loader worker has one). Every image is computed by one thread in a fixed order, so that results
+do not depend on the number of threads.
+
+The cache lies in `__pycache__` beside the package or, where that is read-only, in numba's folder under the user's cache
+directory; `NUMBA_CACHE_DIR` names another.
+"""
+
+import os
+import threading
+import warnings
+import weakref
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+
+import numba
+import numpy as np
+import torch
+from torch import Tensor
+
+POOLED_BYTES = 1 << 30
+"""Most memory that idle buffers may hold, all sizes together."""
+
+
+def kernel(function):
+    """Compile `function` at its first call, without the GIL, and keep the machine code on disk."""
+    try:
+        return numba.njit(function, nogil=True, cache=True, error_model="numpy")
+    except RuntimeError as error:  # numba found no folder that it may write to
+        warnings.warn(f"{function.__name__} compiles in every process: {error}; set NUMBA_CACHE_DIR", stacklevel=2)
+        return numba.njit(function, nogil=True, error_model="numpy")
+
+
+class _Workers:
+    """A lazily started thread pool that a forked child does not inherit."""
+
+    def __init__(self):
+        self.forget()
+        os.register_at_fork(after_in_child=self.forget)
+
+    def forget(self):
+        self.lock, self.size, self.executor = threading.Lock(), 0, None
+
+    def get(self, size: int) -> ThreadPoolExecutor:
+        with self.lock:
+            if size > self.size:
+                self.size, self.executor = size, ThreadPoolExecutor(size, thread_name_prefix="mfnet-render")
+            return self.executor
+
+
+_workers = _Workers()
+
+
+def over_batch(function, batch: int, *arguments) -> None:
+    """Call `function(start, stop, *arguments)` over contiguous shares of range(batch), one per thread."""
+    threads = min(torch.get_num_threads(), batch)
+    if threads <= 1:
+        function(0, batch, *arguments)
+        return
+    bounds = [batch * i // threads for i in range(threads + 1)]
+    executor = _workers.get(threads - 1)
+    others = [executor.submit(function, *bounds[i : i + 2], *arguments) for i in range(1, threads)]
+    function(0, bounds[1], *arguments)
+    for other in others:
+        other.result()
+
+
+class _Pool:
+    """Memory that freed result tensors leave behind, by size in bytes.
+
+    First touching the pages of a fresh buffer costs as much as rasterizing into it. A tensor made here owns a NumPy
+    array; when the last tensor, view or saved copy of it is gone, the array dies and its memory comes back for the next
+    one.
+    """
+
+    def __init__(self):
+        self.lock, self.idle, self.held = threading.RLock(), OrderedDict(), 0
+        os.register_at_fork(after_in_child=self._renew_lock)
+
+    def _renew_lock(self):
+        self.lock = threading.RLock()
+
+    def take(self, size: int) -> np.ndarray:
+        with self.lock:
+            memory = self.idle.get(size)
+            if not memory:
+                return np.empty(size, np.uint8)
+            self.held -= size
+            self.idle.move_to_end(size)
+            return memory.pop()
+
+    def give(self, memory: np.ndarray) -> None:
+        with self.lock:
+            self.idle.setdefault(memory.size, []).append(memory)
+            self.held += memory.size
+            while self.held > POOLED_BYTES:  # drop the size that was asked for longest ago
+                size, dropped = next(iter(self.idle.items()))
+                if dropped:
+                    dropped.pop()
+                    self.held -= size
+                else:
+                    del self.idle[size]
+
+
+_pool = _Pool()
+
+
+def empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """An uninitialised CPU tensor whose memory is reused once nothing refers to it any more."""
+    itemsize = dtype.itemsize
+    size = itemsize * int(np.prod(shape, dtype=np.int64))
+    if size == 0:
+        return torch.empty(shape, dtype=dtype)
+    memory = _pool.take(size)
+    lease = memory[:]  # a new array object on the same memory: its death is the tensor's
+    weakref.finalize(lease, _pool.give, memory).atexit = False
+    return torch.from_numpy(lease).view(dtype).view(shape)
