@@ -140,9 +140,11 @@ class LandmarkParams(Section):
     """Stage ``landmarks``."""
 
     backend: Literal["network", "face_alignment", "annotations"]
-    """``network``: the embedded one; ``face_alignment``: FAN; ``annotations``: .npy/.pts files beside the images."""
+    """``network``: the embedded one; ``face_alignment``: FAN; ``annotations``: .npy, .npz, .pts or .txt files."""
     annotations: str | None
-    """Root of the annotation files; null: beside the images."""
+    """Root of the annotation files (same relative paths as the images'); null: beside the images."""
+    fan_weights: str | None
+    """Folder of FAN's and its face detector's weight files; null: torch hub's cache. Nothing is downloaded."""
     chunk: Count
     """Images per unit of work."""
     min_score: Share
@@ -154,6 +156,8 @@ class LandmarkParams(Section):
     def _annotations(self):
         if self.annotations is not None and self.backend != "annotations":
             raise ValueError("annotations is set but backend is not 'annotations'")
+        if self.fan_weights is not None and self.backend != "face_alignment":
+            raise ValueError("fan_weights is set but backend is not 'face_alignment'")
         return self
 
 
