@@ -16,7 +16,9 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from PIL import Image
 
 from mfnet.errors import InputError
 from mfnet.fanout import fan_out
@@ -178,6 +180,17 @@ def png_checksum(path: str) -> str:
     if not tail.endswith(_PNG_TAIL):
         raise Rejected("broken PNG: truncated")
     return tail[:8].hex()
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Decode a PNG to [H, W, 3] uint8 RGB; raises Rejected where it is missing or its data is damaged anywhere."""
+    try:
+        with Image.open(path, formats=("PNG",)) as image:
+            return np.asarray(image.convert("RGB"))
+    except FileNotFoundError:
+        raise Rejected("missing file") from None
+    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for damaged files
+        raise Rejected(f"broken PNG: {str(error).splitlines()[0].replace(str(path), 'file')}") from None
 
 
 def _manifest(rows: list[tuple]) -> pd.DataFrame:
