@@ -1,0 +1,97 @@
+"""Eq. 11: all terms of a batch, their weighted sum, and what each contributes to the gradient."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from mfnet.datasets.triplets import TripletBatch
+from mfnet.losses.consistency import shape_consistency_loss
+from mfnet.losses.eye_lip import eye_loss, lip_loss
+from mfnet.losses.flow import Estimate
+from mfnet.losses.heads import Heads, ViewParameters, decode
+from mfnet.losses.landmarks import landmark_loss
+from mfnet.losses.multiview import cross_pairs, multiview_flow_loss, photometric_term
+from mfnet.losses.regularisation import regularisation_loss
+from mfnet.params import LossParams
+
+PAPER_TERMS = ("flow", "landmarks", "eye", "lip", "regularisation")
+"""The terms of eq. 11 in its order; each is weighted by the key of `loss` that has its name."""
+
+
+def total_loss(terms: dict[str, Tensor], weights: LossParams) -> Tensor:
+    """L_total (eq. 11): the sum of the terms, each times the weight of its name. Terms of weight 0 pass no gradient."""
+    return sum(getattr(weights, name) * value for name, value in terms.items() if getattr(weights, name))
+
+
+def gradient_shares(terms: dict[str, Tensor], weights: LossParams, codes: Sequence[Tensor]) -> dict[str, float]:
+    """Each weighted term's share of the gradient, in [0, 1], summing to 1 where there is any gradient.
+
+    The gradient is taken with respect to the network's outputs `codes`, not its weights: this leaves the encoder out of
+    the backward pass and so costs little. A share is the term's gradient norm over the sum of all terms' norms.
+    """
+    norms = {}
+    for name, value in terms.items():
+        weight = getattr(weights, name)
+        if not weight or not value.requires_grad:
+            norms[name] = 0.0
+            continue
+        gradients = torch.autograd.grad(weight * value, codes, retain_graph=True, allow_unused=True)
+        norms[name] = float(sum(g.square().sum() for g in gradients if g is not None)) ** 0.5
+    whole = sum(norms.values())
+    return {name: norm / whole if whole else 0.0 for name, norm in norms.items()}
+
+
+class Objective:
+    """The loss of a batch of triplets for a network's answer; holds the head model, the params and the flow estimator."""
+
+    def __init__(self, flame, params: LossParams, estimate: Estimate):
+        self.flame, self.params, self.estimate = flame, params, estimate
+
+    def __call__(self, parameters: ViewParameters, batch: TripletBatch, position: int, model=None) -> dict[str, Tensor]:
+        """The terms whose weight is not 0, by name, each a scalar.
+
+        parameters: for the batch's items and their first V views; position: the step, which draws the cross-view pairs;
+        model: the network, which the shape consistency runs on single views.
+        """
+        return self.terms(parameters, batch, position, model, everything=False)[0]
+
+    def measure(self, parameters: ViewParameters, batch: TripletBatch, position: int, model=None):
+        """All terms of eq. 11 and those beyond it that have a weight, by name; and the decoded heads."""
+        return self.terms(parameters, batch, position, model, everything=True)
+
+    def terms(
+        self, parameters: ViewParameters, batch: TripletBatch, position: int, model, everything: bool
+    ) -> tuple[dict[str, Tensor], Heads]:
+        """As `__call__` or, with `everything`, as `measure`."""
+        weights = self.params
+        heads = decode(self.flame, parameters)
+        views = heads.landmarks.shape[1]
+        photos, detected = batch.pixels()[:, :views], batch.landmarks[:, :views]
+        terms: dict[str, Tensor] = {}
+        if (weights.flow or everything) and weights.flow_gradient != "none" and views > 1:
+            pairs = cross_pairs(len(photos), views, position)
+            terms["flow"] = multiview_flow_loss(self.flame, heads, parameters, photos, detected, pairs, weights, self.estimate)
+        for name, loss in (("landmarks", landmark_loss), ("eye", eye_loss), ("lip", lip_loss)):
+            if getattr(weights, name) or everything:
+                terms[name] = loss(detected, heads.landmarks, heads.visible)
+        if weights.regularisation or everything:
+            terms["regularisation"] = regularisation_loss(parameters.shape, parameters.expression, parameters.albedo)
+        if weights.photometric:
+            terms["photometric"] = photometric_term(self.flame, heads, parameters, photos)
+        if weights.shape_consistency:
+            terms["shape_consistency"] = shape_consistency_loss(single_view_shapes(model, batch), batch.subject)
+        return terms, heads
+
+
+def single_view_shapes(model, batch: TripletBatch) -> Tensor:
+    """The shape that a network predicts from each photograph alone: [B, V, n_shape].
+
+    A single-view network sees it in its one slot, a `set` network as the only present view, a `concat` network in every slot.
+    """
+    views = model.params.views
+    images = batch.pixels()[:, : views if views > 1 else None]
+    flat = images.flatten(0, 1)[:, None]
+    if model.params.fusion == "concat":
+        flat = flat.expand(-1, views, -1, -1, -1)
+    return model(flat).shape.unflatten(0, images.shape[:2])
