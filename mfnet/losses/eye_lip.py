@@ -34,4 +34,6 @@ def pair_loss(detected: Tensor, projected: Tensor, visible: Tensor, pairs: tuple
     """
     upper, lower = torch.tensor(pairs, device=detected.device).T
     error = detected - projected
-    return weighted_mean((error[..., upper, :] - error[..., lower, :]).abs().sum(-1), visible[..., upper] * visible[..., lower])
+    return weighted_mean(
+        (error[..., upper, :] - error[..., lower, :]).abs().sum(-1), visible[..., upper] * visible[..., lower]
+    )

@@ -18,7 +18,9 @@ Estimate = Callable[[Tensor, Tensor], Tensor]
 """F: two images [B, 3, H, W] in [0, 1] -> flow [B, 2, H, W] in pixels (x right, y down) from the first to the second."""
 
 
-def flow_loss_through(estimate: Estimate, photo: Tensor, cross: Tensor, mask: Tensor, cap: float, check=False) -> Tensor:
+def flow_loss_through(
+    estimate: Estimate, photo: Tensor, cross: Tensor, mask: Tensor, cap: float, check=False
+) -> Tensor:
     """L_multiop (eq. 6) with gradient through F: mean over the mask of |F(MC * I_b, MC * I_{a->b})|_1, ndc.
 
     photo I_b, cross I_{a->b} [B, 3, H, W] in [0, 1]; mask MC [B, H, W] in [0, 1]. Flow longer than `cap` (ndc) is a failure

@@ -71,7 +71,9 @@ class Objective:
         terms: dict[str, Tensor] = {}
         if (weights.flow or everything) and weights.flow_gradient != "none" and views > 1:
             pairs = cross_pairs(len(photos), views, position)
-            terms["flow"] = multiview_flow_loss(self.flame, heads, parameters, photos, detected, pairs, weights, self.estimate)
+            terms["flow"] = multiview_flow_loss(
+                self.flame, heads, parameters, photos, detected, pairs, weights, self.estimate
+            )
         for name, loss in (("landmarks", landmark_loss), ("eye", eye_loss), ("lip", lip_loss)):
             if getattr(weights, name) or everything:
                 terms[name] = loss(detected, heads.landmarks, heads.visible)

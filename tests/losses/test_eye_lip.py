@@ -45,7 +45,11 @@ def test_pairs_lie_opposite_each_other(pairs):
     mouth = torch.linspace(0, 2 * torch.pi, 9)[:8]
     inner = torch.stack([-mouth.cos(), mouth.sin()], 1)
     points = torch.zeros(68, 2)
-    points[36:42], points[42:48], points[60:68] = oval - torch.tensor([3.0, 0.0]), oval + torch.tensor([3.0, 0.0]), inner
+    points[36:42], points[42:48], points[60:68] = (
+        oval - torch.tensor([3.0, 0.0]),
+        oval + torch.tensor([3.0, 0.0]),
+        inner,
+    )
     for upper, lower in pairs:
         offset = points[upper] - points[lower]
         assert abs(offset[0]) < 1e-6 and offset[1] > 0.5, (upper, lower)
