@@ -1,1 +1,2 @@
-"""The paper's losses: one file per family of equations, all in ndc units, so that weights do not depend on resolution."""
+"""The paper's losses: one file per family of equations, all in ndc units, so that weights do not depend on
+resolution."""

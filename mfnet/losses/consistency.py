@@ -10,11 +10,12 @@ MARGIN = 0.5
 def shape_consistency_loss(shapes: Tensor, subjects: Tensor) -> Tensor:
     """Hinge on triplets of views: two views of a subject must agree better, by MARGIN, than with another subject.
 
-    shapes [B, V, n] in sigma units, one per view; subjects [B] integers. For every pair of views (j, k) of an item and a
-    view r of the next item in the batch that shows someone else: max(0, |b_j - b_k|^2 - |b_j - b_r|^2 + MARGIN), squared
-    distances as means over the coefficients. Zero where the batch holds one subject or one view only.
+    shapes [B, V, n] in sigma units, one per view; subjects [B] integers. For every pair of views (j, k) of an item
+    and a view r of the next item in the batch that shows someone else: max(0, |b_j - b_k|^2 - |b_j - b_r|^2 +
+    MARGIN), squared distances as means over the coefficients. Zero where the batch holds one subject or one view
+    only.
     """
-    items, views, _ = shapes.shape
+    views = shapes.shape[1]
     other = _next_other(subjects)
     pairs = [(j, k) for j in range(views) for k in range(views) if j != k]
     known = other >= 0

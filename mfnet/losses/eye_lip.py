@@ -1,8 +1,8 @@
 """Eq. 8 and 9: the opening of eyes and lips, free of where the face is in the image.
 
 Pairs are 0-based indices into the 68 iBUG landmarks: (upper, lower) of the points that lie opposite each other. Eye
-corners (36, 39, 42, 45) and mouth corners (48, 54, 60, 64) have no counterpart. The lips' pairs are the inner ones: their
-distance is the opening of the mouth, whereas that of the outer ones is mostly the thickness of the lips.
+corners (36, 39, 42, 45) and mouth corners (48, 54, 60, 64) have no counterpart. The lips' pairs are the inner ones:
+their distance is the opening of the mouth, whereas that of the outer ones is mostly the thickness of the lips.
 """
 
 import torch

@@ -1,9 +1,9 @@
 """Eq. 6: multi-view optical flow between a photograph and the head drawn into its view with another view's texture.
 
-Two ways for the gradient. `through`: the paper's, back through the flow network into the rendered image I_{a->b}, and so
-to where texture is taken in view a and where it is drawn in view b. `target`: the flow says where each drawn surface
-point really lies in the photograph, and the point's projection is pulled there; this needs no differentiable estimator.
-Both have the same value where the flow is the same: its mean L1 length over the covisible mask, in ndc.
+Two ways for the gradient. `through`: the paper's, back through the flow network into the rendered image I_{a->b}, and
+so to where texture is taken in view a and where it is drawn in view b. `target`: the flow says where each drawn
+surface point really lies in the photograph, and the point's projection is pulled there; this needs no differentiable
+estimator. Both have the same value where the flow is the same: its mean L1 length over the covisible mask, in ndc.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,8 @@ from mfnet.losses.landmarks import weighted_mean
 from mfnet.nets.flow import consistent
 
 Estimate = Callable[[Tensor, Tensor], Tensor]
-"""F: two images [B, 3, H, W] in [0, 1] -> flow [B, 2, H, W] in pixels (x right, y down) from the first to the second."""
+"""F: two images [B, 3, H, W] in [0, 1] -> flow [B, 2, H, W] in pixels (x right, y down) from the first to the
+second."""
 
 
 def flow_loss_through(
@@ -23,8 +24,8 @@ def flow_loss_through(
 ) -> Tensor:
     """L_multiop (eq. 6) with gradient through F: mean over the mask of |F(MC * I_b, MC * I_{a->b})|_1, ndc.
 
-    photo I_b, cross I_{a->b} [B, 3, H, W] in [0, 1]; mask MC [B, H, W] in [0, 1]. Flow longer than `cap` (ndc) is a failure
-    of the estimator and left out; with `check`, so are pixels that fail the forward-backward check.
+    photo I_b, cross I_{a->b} [B, 3, H, W] in [0, 1]; mask MC [B, H, W] in [0, 1]. Flow longer than `cap` (ndc) is a
+    failure of the estimator and left out; with `check`, so are pixels that fail the forward-backward check.
     """
     first, second = mask[:, None] * photo, mask[:, None] * cross
     flow = estimate(first, second)
@@ -36,7 +37,7 @@ def flow_loss_through(
 def flow_loss_target(
     estimate: Estimate, photo: Tensor, cross: Tensor, points: Tensor, mask: Tensor, cap: float, check=False
 ) -> Tensor:
-    """L_multiop (eq. 6) with the flow as a fixed target: mean over the mask of |p - sg(p + F(MC * I_{a->b}, MC * I_b))|_1, ndc.
+    """L_multiop (eq. 6) with the flow as target: mean over the mask of |p - q|_1, ndc, q = p + F(MC I_{a->b}, MC I_b).
 
     points [B, H, W, 2] are the projections p in ndc of the surface points drawn at each pixel of view b: they carry the
     gradient. The flow runs from the drawn image to the photograph, so that it starts where the surface points are.
@@ -58,8 +59,9 @@ def flow_to_ndc(flow: Tensor) -> Tensor:
 def trusted_flow(flow: Tensor, cap: float, returned: Tensor | None = None) -> Tensor:
     """Which flow to believe, [B, H, W] in {0, 1}: not longer than `cap` (ndc, Euclidean), consistent with `returned`.
 
-    flow, returned [B, 2, H, W] in pixels; `returned` runs from the second image to the first and is read where flow ends.
-    Flow that is not finite is not believed but still spoils the loss, so that the guard of the training loop finds it.
+    flow, returned [B, 2, H, W] in pixels; `returned` runs from the second image to the first and is read where flow
+    ends. Flow that is not finite is not believed but still spoils the loss, so that the guard of the training loop
+    finds it.
     """
     trusted = flow_to_ndc(flow).norm(dim=-1) <= cap
     if returned is not None:

@@ -56,8 +56,8 @@ class ViewParameters:
 
 @dataclass(frozen=True)
 class Heads:
-    """Heads in their views: vertices [B, V, N, 3] in metres, posed; projected [B, V, N, 3] = ndc x, y and depth (larger is
-    nearer); landmarks [B, V, 68, 2] in ndc; visible [B, V, 68] in {0, 1}, without gradient."""
+    """Heads in their views: vertices [B, V, N, 3] in metres, posed; projected [B, V, N, 3] = ndc x, y and depth
+    (larger is nearer); landmarks [B, V, 68, 2] in ndc; visible [B, V, 68] in {0, 1}, without gradient."""
 
     vertices: Tensor
     projected: Tensor

@@ -6,9 +6,9 @@ from torch import Tensor
 def landmark_loss(detected: Tensor, projected: Tensor, visible: Tensor) -> Tensor:
     """L_singlelmk (eq. 7): mean over the visible landmarks of |k_a(i) - k_{a->a}(i)|_1, a scalar in ndc.
 
-    detected, projected [..., N, 2] in ndc; visible [..., N] in [0, 1] weights each landmark (the paper's i in MF_a). The
-    paper's sum is a mean here, so that a view with few visible landmarks counts as much and the weights of eq. 11,
-    which are DECA's, keep DECA's balance. Zero where nothing is visible.
+    detected, projected [..., N, 2] in ndc; visible [..., N] in [0, 1] weights each landmark (the paper's i in MF_a).
+    The paper's sum is a mean here, so that a view with few visible landmarks counts as much and the weights of eq.
+    11, which are DECA's, keep DECA's balance. Zero where nothing is visible.
     """
     return weighted_mean((detected - projected).abs().sum(-1), visible)
 

@@ -4,7 +4,8 @@ from torch import Tensor
 
 
 def regularisation_loss(*codes: Tensor) -> Tensor:
-    """L_reg = |beta|_2 + |psi|_2 + |alpha|_2 (eq. 10): codes [..., n] in sigma units -> scalar, each norm's mean summed.
+    """L_reg = |beta|_2 + |psi|_2 + |alpha|_2 (eq. 10): codes [..., n] in sigma units -> scalar, each norm's mean
+    summed.
 
     The norms are not squared, as in the paper; their gradient at a zero code is zero.
     """

@@ -43,7 +43,8 @@ def gradient_shares(terms: dict[str, Tensor], weights: LossParams, codes: Sequen
 
 
 class Objective:
-    """The loss of a batch of triplets for a network's answer; holds the head model, the params and the flow estimator."""
+    """The loss of a batch of triplets for a network's answer; holds the head model, the params and the flow
+    estimator."""
 
     def __init__(self, flame, params: LossParams, estimate: Estimate):
         self.flame, self.params, self.estimate = flame, params, estimate
@@ -89,7 +90,8 @@ class Objective:
 def single_view_shapes(model, batch: TripletBatch) -> Tensor:
     """The shape that a network predicts from each photograph alone: [B, V, n_shape].
 
-    A single-view network sees it in its one slot, a `set` network as the only present view, a `concat` network in every slot.
+    A single-view network sees it in its one slot, a `set` network as the only present view, a `concat` network in
+    every slot.
     """
     views = model.params.views
     images = batch.pixels()[:, : views if views > 1 else None]
