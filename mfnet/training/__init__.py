@@ -1,0 +1,1 @@
+"""Training MFNet and the networks it starts from."""

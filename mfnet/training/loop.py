@@ -1,0 +1,201 @@
+"""Training MFNet on triplets (eq. 11): one loop for a CPU, a GPU, and several of them under torchrun.
+
+On a CPU the result is a function of params and input files alone: order, pairs and augmentation follow from the seed
+and the step, and an interrupted run resumes to the same bits. Nothing here reads ground truth.
+"""
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from mfnet.datasets.triplets import SLOTS, TripletShards
+from mfnet.errors import InputError
+from mfnet.files import write_json, write_table
+from mfnet.losses.total import Objective
+from mfnet.nets.flow import load_flow
+from mfnet.nets.mfnet import save_mfnet
+from mfnet.nets.start import start_mfnet
+from mfnet.params import Params, TrainParams
+from mfnet.training.checkpoint import Checkpoints, run_key
+from mfnet.training.distributed import Process, process
+from mfnet.training.trainer import Trainer
+from mfnet.training.validation import validate
+
+OnEpoch = Callable[[int, dict[str, float]], None]
+"""Called after each epoch with the number of steps so far and metrics by name, times and memory among them."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The files a run reads: triplet shards of both splits, the start of the encoder, the flow network's weights."""
+
+    shards: Sequence[Path]
+    validation: Sequence[Path]
+    encoder: Path
+    flow: Path
+
+    def files(self) -> list[Path]:
+        """All of them, in a fixed order."""
+        return [*sorted(self.shards), *sorted(self.validation), self.encoder, self.flow]
+
+
+def train(
+    params: Params,
+    flame,
+    inputs: Inputs,
+    out: Path,
+    checkpoints: Path = Path(".mfnet/checkpoints"),
+    on_epoch: OnEpoch | None = None,
+) -> dict[str, float]:
+    """Train and write ``model.safetensors``, ``metrics.json`` and ``history.parquet`` into the folder `out`.
+
+    An interrupted run with equal params, inputs and code is resumed from its checkpoint, which a finished run
+    removes. Returns the metrics (in the first process; elsewhere nothing). Raises InputError for inputs that cannot
+    be used, and NumericalError (one line, with the first bad batch written to a file) where the loss or its gradient
+    is not finite.
+    """
+    with process() as this:
+        set_up(params.train)
+        settings = {
+            "model": params.model.model_dump(),
+            "loss": params.loss.model_dump(),
+            "train": params.train.model_dump(),
+            "head": flame.content_hash,
+            "world": [this.world, this.device.type],
+        }
+        kept = Checkpoints(checkpoints, run_key(settings, inputs.files()))
+        trainer = _trainer(params, flame.to(this.device), inputs, this)
+        record = _resume(trainer, kept)
+        _epochs(trainer, inputs, record, kept, on_epoch)
+        metrics = _metrics(trainer, record) if this.first else {}
+        if this.first:
+            save_mfnet(trainer.result, out / "model.safetensors")
+            write_table(pd.DataFrame(record.history), out / "history.parquet")
+            write_json(metrics, out / "metrics.json")
+            kept.remove()
+        this.wait()
+    return metrics
+
+
+def set_up(params: TrainParams) -> None:
+    """Seeds, threads and deterministic kernels for this process."""
+    torch.manual_seed(params.seed)
+    torch.set_num_threads(params.threads)
+    cv2.setNumThreads(1)  # DIS flow cuts the image into one stripe per thread, and its result depends on the stripes
+    torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
+
+
+@dataclass
+class Record:
+    """What a run has to say so far: one row a step, and the validation before each epoch and after the last."""
+
+    history: list[dict]
+    validations: list[dict[str, float]]
+
+
+def _trainer(params: Params, flame, inputs: Inputs, this: Process) -> Trainer:
+    model = start_mfnet(params.model, flame, inputs.encoder)
+    estimator = load_flow(params.loss.flow_estimator, inputs.flow)
+    if isinstance(estimator, torch.nn.Module):
+        estimator = estimator.to(this.device)
+    objective = Objective(flame, params.loss, estimator.flow)
+    triplets = len(TripletShards(sorted(inputs.shards)))
+    per_epoch = triplets // (params.train.batch_size * this.world)
+    if per_epoch == 0:
+        raise InputError(
+            f"train.batch_size: {params.train.batch_size} triplets for each of {this.world} processes, but the shards "
+            f"hold {triplets}: lower it"
+        )
+    return Trainer(model, objective, params.train, per_epoch * params.train.epochs, this)
+
+
+def _resume(trainer: Trainer, kept: Checkpoints) -> Record:
+    """Bring the trainer to where the checkpoint stands; returns the record so far."""
+    state = kept.load(trainer.process.device)
+    if state is None:
+        return Record([], [])
+    trainer.restore(state["trainer"])
+    if trainer.process.first:
+        tqdm.write(f"resuming at step {trainer.position} of {trainer.steps} from {kept.path}")
+    return Record(state["history"], state["validations"])
+
+
+def _epochs(trainer: Trainer, inputs: Inputs, record: Record, kept: Checkpoints, on_epoch: OnEpoch | None) -> None:
+    """Train from the trainer's position to the end of the run, or until it diverges."""
+    this, params = trainer.process, trainer.params
+    triplets, validation = TripletShards(sorted(inputs.shards)), TripletShards(sorted(inputs.validation))
+    per_epoch = trainer.steps // params.epochs
+
+    def keep() -> None:
+        if this.first:
+            kept.save({"trainer": trainer.state(), "history": record.history, "validations": record.validations})
+
+    def check() -> None:
+        if this.first:
+            record.validations.append(validate(trainer, validation))
+            keep()
+        this.wait()
+
+    if not record.validations:
+        check()
+    quiet = None if this.first else True
+    bar = tqdm(total=trainer.steps, initial=trainer.position, desc="train", unit="step", disable=quiet)
+    while trainer.position < trainer.steps and not trainer.diverged:
+        epoch, done = divmod(trainer.position, per_epoch)
+        rows = epoch_rows(triplets, params, epoch, this)[done:per_epoch]
+        clock = time.perf_counter()
+        for batch in triplets.batches(rows, params.threads):
+            row = trainer.step(batch.to(this.device), kept.folder / "bad_batch.pt")
+            record.history.append({"step": trainer.position - 1, "epoch": epoch, **row})
+            bar.set_postfix(loss=f"{row['total']:.4f}", refresh=False)
+            bar.update()
+            if trainer.diverged:
+                break
+            if trainer.position % params.checkpoint_steps == 0 and trainer.position % per_epoch:
+                keep()
+        speed = len(rows) * params.batch_size * this.world * len(SLOTS) / (time.perf_counter() - clock)
+        check()
+        if on_epoch is not None and this.first:
+            measured = {"images_per_s": speed, "memory_mb": peak_memory(this.device)}
+            on_epoch(trainer.position, _summary(record) | measured)
+    bar.close()
+
+
+def epoch_rows(triplets: TripletShards, params: TrainParams, epoch: int, this: Process) -> list[np.ndarray]:
+    """This process's batches of an epoch as rows of the shards; the remainder that fills no batch is left out."""
+    order = triplets.order(params.seed, epoch)
+    whole = params.batch_size * this.world
+    first = range(this.rank * params.batch_size, len(order) - len(order) % whole, whole)
+    return [order[start : start + params.batch_size] for start in first]
+
+
+def peak_memory(device: torch.device) -> float:
+    """The most memory this process has held, MB: of the GPU where there is one."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+
+
+def _summary(record: Record) -> dict[str, float]:
+    """Means over the last epoch's steps, and the last validation."""
+    last = pd.DataFrame(record.history)
+    means = last[last.epoch == last.epoch.max()].drop(columns=["step", "epoch"]).mean()
+    trained = {f"train/{name}": float(value) for name, value in means.items() if np.isfinite(value)}
+    return trained | {f"val/{name}": value for name, value in record.validations[-1].items()}
+
+
+def _metrics(trainer: Trainer, record: Record) -> dict[str, float]:
+    """``train/*`` and ``val/*`` of the end, ``start/*``: the validation before the first step, totals of each epoch."""
+    start = {f"start/{name}": value for name, value in record.validations[0].items()}
+    totals = {f"val_total/epoch_{epoch}": each["total"] for epoch, each in enumerate(record.validations)}
+    state = {"steps": trainer.position, "diverged": int(trainer.diverged)}
+    return _summary(record) | start | totals | state

@@ -1,0 +1,283 @@
+"""The supervised warm start of MFNet: known parameters of synthetic renders, all architectures on one trunk at once.
+
+Single-view and fused regressors see the same images for the same steps, so the single-view baseline has the same budget
+as the three-view model. What mattered, most first: crops, no global pooling, an error in millimetres after alignment.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
+from tqdm import tqdm
+
+from mfnet.flame import Flame
+from mfnet.geometry import axis_angle_to_matrix
+from mfnet.nets.encoder import FLAT_SIDE
+from mfnet.nets.mfnet import Prediction
+from mfnet.nets.start import StartNetwork
+from mfnet.params import ModelParams
+from mfnet.synthetic.sampler import Sample, Sampler
+from mfnet.synthetic.subjects import texture_pool
+
+CHUNK = 50
+"""Subjects per call of the sampler."""
+
+
+@dataclass(frozen=True)
+class EncoderRecipe:
+    """The settings of the warm start, beside seed and steps (``params.weights.encoder``)."""
+
+    subjects: int = 6000
+    """Random people in the training pool, each photographed once from three sides."""
+    skins: int = 150
+    """Skins shared among them."""
+    skin_size: int = 256
+    """Side of a skin texture, pixels."""
+    batch: int = 16
+    """Triplets per step."""
+    lr: float = 2e-3
+    """Peak learning rate of AdamW; 30 steps of warm-up, then a cosine to zero."""
+    weight_decay: float = 1e-2
+    """Of AdamW."""
+    clip: float = 5.0
+    """Greatest gradient norm."""
+    variants: tuple[tuple[str, float], ...] = (("concat1", 1.0), ("concat2", 0.3), ("concat3", 1.0), ("set", 0.5))
+    """Fused regressors and the weights of their losses."""
+
+
+@dataclass(frozen=True)
+class LossScales:
+    """What counts as one unit of error in each output; the terms are then added."""
+
+    vertices: float = 1e-3  # m: face vertices after scale and translation
+    pixels: float = 2 / 128  # ndc: one pixel of a 128 px crop
+    sigma: float = 10.0  # coefficients: a weight of 0.1
+    rotation: float = 0.05  # rad
+    camera_scale: float = 0.05  # relative
+    camera_shift: float = 5e-3  # m
+    jaw: float = 0.05  # rad
+    light: float = 3.0
+
+
+def half_precision() -> bool:
+    """Whether this CPU multiplies bfloat16 in hardware."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def sample_pool(sampler: Sampler, seed: int, subjects: int, label: str) -> Sample:
+    """`subjects` random people in three views, drawn in chunks; equal seeds give equal pools."""
+    chunks = []
+    for index, begin in enumerate(tqdm(range(0, subjects, CHUNK), desc=label, disable=None)):
+        chunks.append(sampler.sample(np.random.default_rng((seed, index)), min(CHUNK, subjects - begin), 3))
+    return Sample(*(torch.cat(field) for field in zip(*chunks, strict=True)))
+
+
+def make_sampler(flame: Flame, recipe: EncoderRecipe, seed: int) -> Sampler:
+    """The sampler of the recipe: its own skins, crops as the encoder sees them."""
+    return Sampler(flame, texture_pool(flame, recipe.skins, recipe.skin_size, seed), FLAT_SIDE)
+
+
+# -------------------------------------------------------------------------------------------------------------- losses
+
+
+class FaceLosses:
+    """Compares predictions with a sample's truth over the face region of one head model."""
+
+    def __init__(self, flame: Flame, scales: LossScales | None = None):
+        self.flame = flame
+        self.face = flame.masks["face"].nonzero()[:, 0]
+        self.scales = scales or LossScales()
+
+    def decode(self, shape: Tensor, expression: Tensor, jaw_pose: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Unrotated heads -> face vertices [B,P,3], static landmarks [B,51,3], root joint [B,1,3], metres."""
+        out = self.flame(shape, expression, torch.zeros_like(jaw_pose), jaw_pose=jaw_pose)
+        return out.vertices[:, self.face], out.landmarks[:, 17:], out.joints[:, :1]
+
+    def __call__(self, predictions: dict[str, Prediction], truth: Sample, weights: dict[str, float]) -> Tensor:
+        """The recipe's loss: persons of every variant, then the views, which all variants share."""
+        true_heads = self.decode(truth.shape, truth.expression, truth.jaw_pose)
+        views = truth.camera.shape[1]
+        total = self.views(predictions["concat3"], truth, true_heads)
+        for name, weight in weights.items():
+            prediction, target, heads = predictions[name], truth, true_heads
+            if name == "concat1":
+                target, heads = seen_once(truth), [part.repeat_interleave(views, 0) for part in true_heads]
+            total = total + weight * self.person(prediction, target, heads[0])
+        return total
+
+    def person(self, prediction: Prediction, truth: Sample, true_face: Tensor) -> Tensor:
+        """Shape, expression and jaw: aligned vertices in mm, landmarks in the views in px, coefficients in sigma."""
+        scales = self.scales
+        face, points, root = self.decode(prediction.shape, prediction.expression, prediction.jaw_pose)
+        shown = project(points, root, prediction.global_pose, prediction.camera)  # [B,V,51,2]
+        views = shown.shape[1]
+        terms = [
+            (aligned(face, true_face) - true_face).abs().mean() / scales.vertices,
+            (shown - truth.landmarks[:, :views, 17:]).abs().mean() / scales.pixels,
+            (prediction.shape - truth.shape).abs().mean() / scales.sigma,
+            (prediction.expression - truth.expression).abs().mean() / scales.sigma,
+            (prediction.jaw_pose - truth.jaw_pose).abs().mean() / scales.jaw,
+        ]
+        return torch.stack(terms).sum()
+
+    def views(self, prediction: Prediction, truth: Sample, true_heads: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        """Pose, camera and light: each by itself, and the true face in the predicted view against the true view."""
+        scales = self.scales
+        face, _, root = true_heads
+        shown = project(face, root, prediction.global_pose, prediction.camera)
+        target = project(face, root, truth.global_pose, truth.camera)
+        terms = [
+            (shown - target).abs().mean() / scales.pixels,
+            (prediction.global_pose - truth.global_pose).abs().mean() / scales.rotation,
+            (prediction.camera[..., 0] / truth.camera[..., 0] - 1).abs().mean() / scales.camera_scale,
+            (prediction.camera[..., 1:] - truth.camera[..., 1:]).abs().mean() / scales.camera_shift,
+            (prediction.light - truth.light).abs().mean() / scales.light,
+        ]
+        return torch.stack(terms).sum()
+
+
+def project(points: Tensor, root: Tensor, pose: Tensor, camera: Tensor) -> Tensor:
+    """Points [B,N,3] of unrotated heads, turned about root [B,1,3] by pose [B,V,3], in cameras [B,V,3] -> ndc [B,V,N,2].
+
+    FLAME's global rotation acts about its root joint and moves no corrective, so one decoding serves all views.
+    """
+    turned = torch.einsum("bvij,bnj->bvni", axis_angle_to_matrix(pose)[:, :, :2], points - root) + root[:, None, :, :2]
+    return camera[..., None, :1] * (turned + camera[..., None, 1:])
+
+
+def aligned(points: Tensor, target: Tensor) -> Tensor:
+    """Points [B,N,3] moved and scaled (not turned) onto target [B,N,3] by least squares: size is unseen in one crop."""
+    centred, goal = points - points.mean(1, keepdim=True), target - target.mean(1, keepdim=True)
+    scale = (centred * goal).sum((1, 2), keepdim=True) / centred.square().sum((1, 2), keepdim=True)
+    return scale * centred + target.mean(1, keepdim=True)
+
+
+def seen_once(truth: Sample) -> Sample:
+    """N subjects in V views as N x V subjects in one view each, in the order of ``concat1``."""
+    views = truth.camera.shape[1]
+    person = ("shape", "expression", "jaw_pose")
+    return Sample(
+        *(
+            field.repeat_interleave(views, 0) if name in person else field.flatten(0, 1)[:, None]
+            for name, field in truth._asdict().items()
+        )
+    )
+
+
+# -------------------------------------------------------------------------------------------------------------- recipe
+
+
+def pretrain_encoder(
+    params: ModelParams, flame: Flame, seed: int, steps: int, recipe: EncoderRecipe | None = None
+) -> tuple[StartNetwork, list[float]]:
+    """Train a start for `flame` -> (network in evaluation mode, loss of every step). Deterministic on one CPU."""
+    recipe = recipe or EncoderRecipe()
+    torch.manual_seed(seed)
+    network = StartNetwork(params, flame).to(memory_format=torch.channels_last)
+    pool = sample_pool(make_sampler(flame, recipe, seed), seed, recipe.subjects, "renders")
+    order = batches(np.random.default_rng((seed, 1)), recipe.subjects, recipe.batch, steps)
+    losses = fit(network, FaceLosses(flame), pool, order, recipe)
+    return network.eval(), losses
+
+
+def batches(rng: np.random.Generator, size: int, batch: int, steps: int) -> Tensor:
+    """Indices [steps, batch]: shuffled passes over the pool, one after another."""
+    passes = -(-steps * batch // size)
+    order = np.concatenate([rng.permutation(size) for _ in range(passes)])[: steps * batch]
+    return torch.from_numpy(order.reshape(steps, batch))
+
+
+def fit(network: StartNetwork, losses: FaceLosses, pool: Sample, order: Tensor, recipe: EncoderRecipe) -> list[float]:
+    """The optimisation itself; returns the loss of every step."""
+    optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
+    schedule = LambdaLR(optimiser, warmup_cosine(len(order)))
+    fast, history = half_precision(), []
+    network.train()
+    for rows in (bar := tqdm(order, desc="weights@encoder", disable=None)):
+        batch = Sample(*(field[rows] for field in pool))
+        with torch.autocast("cpu", torch.bfloat16, enabled=fast):
+            predictions = network(batch.images.float() / 255)
+        loss = losses(predictions, batch, dict(recipe.variants))
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
+        optimiser.step()
+        schedule.step()
+        history.append(float(loss))
+        bar.set_postfix(loss=f"{history[-1]:.2f}")
+    return history
+
+
+def warmup_cosine(steps: int, warmup: int = 30) -> Callable[[int], float]:
+    """Factor of the learning rate by step: linear warm-up, then half a cosine down to zero."""
+    return lambda step: min((step + 1) / warmup, 0.5 * (1 + np.cos(np.pi * min(1.0, step / steps))))
+
+
+# ------------------------------------------------------------------------------------------------------------- figures
+
+
+@torch.no_grad()
+def measure_encoder(network: StartNetwork, flame: Flame, seed: int, subjects: int = 200) -> dict[str, float]:
+    """Held-out figures on `subjects` new people: face error in mm after scale and translation, by model and by yaw.
+
+    The seed is that of the training; held-out people and skins are drawn from another stream of it.
+    """
+    recipe = EncoderRecipe(skins=20)
+    pool = sample_pool(make_sampler(flame, recipe, seed + 1_000_003), seed + 1_000_003, subjects, "held-out")
+    losses = FaceLosses(flame)
+    parts = [network(images.float() / 255) for images in pool.images.split(CHUNK)]
+    face = losses.decode(pool.shape, pool.expression, pool.jaw_pose)[0]
+
+    def error(name: str, average: bool = False) -> Tensor:
+        codes = [torch.cat([getattr(part[name], field) for part in parts]) for field in PERSON]
+        if average:
+            codes = [code.unflatten(0, (subjects, -1)).mean(1) for code in codes]
+        found = losses.decode(*codes)[0]
+        target = face.repeat_interleave(len(found) // subjects, 0)
+        return 1000 * (aligned(found, target) - target).norm(dim=-1).mean(1)
+
+    mean_head = losses.decode(*(torch.zeros_like(getattr(pool, field)) for field in PERSON))[0]
+    mean_error = 1000 * (aligned(mean_head, face) - face).norm(dim=-1).mean(1)
+    single = error("concat1")
+    figures = {
+        "mean_head_mm": float(mean_error.mean()),
+        "one_view_mm": float(single.mean()),
+        "one_view_averaged_mm": float(error("concat1", average=True).mean()),
+        "two_views_mm": float(error("concat2").mean()),
+        "three_views_mm": float(error("concat3").mean()),
+        "set_mm": float(error("set").mean()),
+    }
+    for name in ("one_view", "three_views", "set"):
+        figures[f"{name}_of_mean_head"] = figures[f"{name}_mm"] / figures["mean_head_mm"]
+    figures["three_of_one"] = figures["three_views_mm"] / figures["one_view_mm"]
+    figures["three_of_averaged"] = figures["three_views_mm"] / figures["one_view_averaged_mm"]
+    return figures | by_yaw(single, pool.yaw.flatten()) | view_figures(parts, pool)
+
+
+PERSON = ("shape", "expression", "jaw_pose")
+YAW_BINS = ((0, 5), (5, 30), (30, 60), (60, 90))
+
+
+def by_yaw(values: Tensor, yaw: Tensor, label: str = "one_view_mm") -> dict[str, float]:
+    """Means of values [M] over the benchmark's bins of |yaw| [M] in degrees."""
+    figures = {}
+    for low, high in YAW_BINS:
+        inside = (yaw.abs() >= low) & (yaw.abs() < high)
+        if inside.any():
+            figures[f"{label}_yaw_{low}_{high}"] = float(values[inside].mean())
+    return figures
+
+
+def view_figures(parts: list[dict[str, Prediction]], pool: Sample) -> dict[str, float]:
+    """How well each view's pose and camera are known: mean angle in degrees, scale in percent, shift in mm."""
+    pose, camera = (torch.cat([getattr(part["concat3"], name) for part in parts]) for name in ("global_pose", "camera"))
+    turn = axis_angle_to_matrix(pose).mT @ axis_angle_to_matrix(pool.global_pose)
+    angle = ((turn.diagonal(dim1=-2, dim2=-1).sum(-1) - 1) / 2).clamp(-1, 1).acos()
+    return {
+        "rotation_deg": float(torch.rad2deg(angle).mean()),
+        "camera_scale_percent": float(100 * (camera[..., 0] / pool.camera[..., 0] - 1).abs().mean()),
+        "camera_shift_mm": float(1000 * (camera[..., 1:] - pool.camera[..., 1:]).norm(dim=-1).mean()),
+    }

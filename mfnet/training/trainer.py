@@ -1,0 +1,163 @@
+"""One optimisation step of MFNet, and the state that a checkpoint holds."""
+
+import math
+from contextlib import nullcontext
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from mfnet.datasets.triplets import TripletBatch
+from mfnet.errors import InputError
+from mfnet.files import atomic_path
+from mfnet.losses.heads import ViewParameters
+from mfnet.losses.total import Objective, gradient_shares, total_loss
+from mfnet.params import TrainParams
+from mfnet.training.distributed import Process
+from mfnet.training.schedule import learning_rate
+
+SHARE_STEPS = 10
+"""Steps between measurements of each term's share of the gradient."""
+
+SMOOTHING = 0.9
+"""Decay of the running loss that the divergence stop watches."""
+
+
+class NumericalError(InputError):
+    """A loss or gradient that is not finite; the message names the term and the file that holds the batch."""
+
+
+def views_of(images: Tensor, views: int) -> Tensor:
+    """The network's inputs from triplets [B, 3, 3, H, W]: the first `views` slots, or, for one view, each slot on its
+    own.
+
+    Returns [N, views, 3, H, W] with N = B, or 3 B for a single-view network.
+    """
+    return images.flatten(0, 1)[:, None] if views == 1 else images[:, :views]
+
+
+def predict(model: nn.Module, images: Tensor, views: int) -> ViewParameters:
+    """Run a network of `views` views over triplets [B, 3, 3, H, W] -> parameters of every view it saw, [B, 3 or
+    views, ...]."""
+    return ViewParameters.of(model(views_of(images, views)), len(images))
+
+
+class Trainer:
+    """Model, averaged model, optimiser and position of a run; `step` moves all of them on by one batch."""
+
+    def __init__(self, model: nn.Module, objective: Objective, params: TrainParams, steps: int, process: Process):
+        """steps: those of the whole run, which the schedule needs. `model` is moved to the process's device."""
+        self.params, self.objective, self.steps, self.process = params, objective, steps, process
+        self.model = model.to(process.device, memory_format=torch.channels_last)
+        self.views = model.params.views
+        self.wrapped = self.model
+        if process.world > 1:
+            devices = [process.device.index] if process.device.type == "cuda" else None
+            self.wrapped = DistributedDataParallel(self.model, device_ids=devices)
+        self.optimiser = torch.optim.AdamW(model.parameters(), lr=params.lr, weight_decay=params.weight_decay)
+        self.averaged = None
+        if params.ema:
+            average = get_ema_multi_avg_fn(params.ema)
+            self.averaged = AveragedModel(self.model, multi_avg_fn=average, use_buffers=True)
+        self.scaler = torch.amp.GradScaler(process.device.type, enabled=params.amp == "fp16")
+        self.position = 0
+        self.running: float | None = None
+        self.best = math.inf
+        self.diverged = False
+
+    @property
+    def result(self) -> nn.Module:
+        """The weights to keep: averaged ones where there are."""
+        return self.model if self.averaged is None else self.averaged.module
+
+    def autocast(self):
+        """The context of the network's forward pass."""
+        if self.params.amp == "none":
+            return nullcontext()
+        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[self.params.amp]
+        return torch.autocast(self.process.device.type, dtype)
+
+    def step(self, batch: TripletBatch, dump: Path) -> dict[str, float]:
+        """Learn from one batch (already on the device) and return the row of the history.
+
+        Raises NumericalError, with the batch written to `dump`, where a term or the gradient is not finite.
+        """
+        rate = self._set_rate()
+        self.model.train()
+        with self.autocast():
+            parameters = predict(self.wrapped, batch.pixels(), self.views)
+        terms = self.objective(parameters, batch, self.position, model=self.model)
+        total = total_loss(terms, self.objective.params)
+        self._guard({**terms, "total": total}, batch, dump)
+        shares = {}
+        if self.position % SHARE_STEPS == 0:
+            shares = gradient_shares(terms, self.objective.params, parameters.tensors())
+        norm = self._descend(total, batch, dump)
+        values = torch.stack([total, *terms.values()]).tolist()  # one wait for the device
+        row = dict(zip(["total", *terms], self.process.mean(values), strict=True))
+        self._watch(row["total"])
+        self.position += 1
+        return row | {"lr": rate, "grad_norm": norm} | {f"share/{name}": value for name, value in shares.items()}
+
+    def _set_rate(self) -> float:
+        params = self.params
+        rate = learning_rate(self.position, self.steps, params.lr, params.warmup_steps, params.schedule)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        return rate
+
+    def _descend(self, total: Tensor, batch: TripletBatch, dump: Path) -> float:
+        """Backward, clip, update; returns the gradient norm before clipping."""
+        self.optimiser.zero_grad(set_to_none=True)
+        self.scaler.scale(total).backward()
+        self.scaler.unscale_(self.optimiser)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.params.clip)
+        if not self.scaler.is_enabled():  # the scaler skips steps of infinite gradient by itself: that is its search
+            self._guard({"gradient": norm}, batch, dump)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.model)
+        return norm.item()
+
+    def _guard(self, values: dict[str, Tensor], batch: TripletBatch, dump: Path) -> None:
+        bad = [name for name, value in values.items() if not torch.isfinite(value)]
+        if not bad:
+            return
+        with atomic_path(dump) as beside:
+            held = {name: value.cpu() for name, value in vars(batch).items()}
+            torch.save({"step": self.position, "terms": {n: float(v) for n, v in values.items()}, **held}, beside)
+        triplets = ", ".join(map(str, batch.triplet.tolist()))
+        raise NumericalError(
+            f"step {self.position}: {', '.join(bad)} not finite; the batch (triplets {triplets}) is in {dump}: look at "
+            "it, or lower train.lr"
+        )
+
+    def _watch(self, total: float) -> None:
+        """Flag divergence: the running loss is more than `divergence` times its best."""
+        self.running = total if self.running is None else SMOOTHING * self.running + (1 - SMOOTHING) * total
+        self.best = min(self.best, self.running)
+        self.diverged = self.running > self.params.divergence * self.best
+
+    def state(self) -> dict:
+        """Everything that later steps depend on, as tensors and plain values."""
+        return {
+            "model": self.model.state_dict(),
+            "averaged": None if self.averaged is None else self.averaged.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "watch": [self.position, self.running, self.best, self.diverged],
+            "random": torch.get_rng_state(),
+        }
+
+    def restore(self, state: dict) -> None:
+        """Go back to a `state`."""
+        self.model.load_state_dict(state["model"])
+        if self.averaged is not None:
+            self.averaged.load_state_dict(state["averaged"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.position, self.running, self.best, self.diverged = state["watch"]
+        torch.set_rng_state(state["random"].cpu())

@@ -1,0 +1,115 @@
+"""Reading shards: the same order for a seed whatever is read when, nothing lost, nothing read twice."""
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from mfnet.datasets.triplets import SLOTS, TripletShards
+from mfnet.errors import InputError
+
+SIZE = 16
+
+
+def encoded(colour: int, size: int = SIZE) -> bytes:
+    """A PNG of one RGB colour (colour, 0, 255 - colour)."""
+    image = np.full((size, size, 3), (255 - colour, 0, colour), np.uint8)  # OpenCV's order is BGR
+    return cv2.imencode(".png", image)[1].tobytes()
+
+
+def rows(first: int, count: int) -> pd.DataFrame:
+    """Triplets `first` ...: triplet t has colours t, t + 1, t + 2 and landmarks that count from t."""
+    table = {
+        "triplet": range(first, first + count),
+        "subject": [f"{1 + t % 5:03d}" for t in range(first, first + count)],
+    }
+    for offset, slot in enumerate(SLOTS):
+        table[f"image_{slot}"] = [encoded(t + offset) for t in range(first, first + count)]
+        table[f"landmarks_{slot}"] = [np.arange(136, dtype=np.float32) + t for t in range(first, first + count)]
+        table[f"yaw_{slot}"] = [float(30 * (offset - 1))] * count
+    return pd.DataFrame(table)
+
+
+@pytest.fixture
+def shards(tmp_path):
+    """40 triplets in two shards with row groups of 4."""
+    paths = [tmp_path / f"train-{index:05d}.parquet" for index in range(2)]
+    for index, path in enumerate(paths):
+        rows(20 * index, 20).to_parquet(path, row_group_size=4, index=False)
+    return paths
+
+
+def read(triplets: TripletShards, order: np.ndarray, size: int = 8, threads: int = 1) -> list[list[int]]:
+    pieces = [order[first : first + size] for first in range(0, len(order), size)]
+    return [batch.triplet.tolist() for batch in triplets.batches(pieces, threads)]
+
+
+def test_an_epoch_holds_every_triplet_once_in_an_order_of_its_own(shards):
+    triplets = TripletShards(shards)
+    epochs = [read(triplets, triplets.order(0, epoch), size=40)[0] for epoch in range(2)]
+    assert [sorted(epoch) for epoch in epochs] == [list(range(40))] * 2
+    assert epochs[0] != epochs[1] != list(range(40))
+    assert read(triplets, triplets.order(None), size=40) == [list(range(40))]
+
+
+def test_the_order_depends_on_the_seed_alone(shards):
+    first, again = TripletShards(shards), TripletShards(shards)
+    read(again, again.order(5), threads=3)  # what was read before does not matter
+    assert read(first, first.order(3, 1)) == read(again, again.order(3, 1), threads=4)
+    assert not np.array_equal(first.order(3, 1), first.order(4, 1))
+
+
+def test_reading_from_the_middle_gives_the_same_batches(shards):
+    triplets = TripletShards(shards)
+    order = triplets.order(0)
+    assert read(TripletShards(shards), order[16:]) == read(triplets, order)[2:]
+
+
+def test_a_batch_is_what_was_written(shards):
+    triplets = TripletShards(shards)
+    batch = next(triplets.batches([triplets.order(0)[:8]]))
+    assert batch.images.shape == (8, 3, 3, SIZE, SIZE) and batch.images.dtype == torch.uint8
+    for item, triplet in enumerate(batch.triplet.tolist()):
+        assert batch.subject[item] == 1 + triplet % 5
+        for slot in range(3):
+            assert batch.images[item, slot, :, 3, 5].tolist() == [triplet + slot, 0, 255 - triplet - slot]
+        assert batch.landmarks[item, 2, 0].tolist() == [triplet, triplet + 1]
+        assert batch.yaw[item].tolist() == [-30, 0, 30]
+    assert torch.equal((batch.pixels() * 255).byte(), batch.images)
+
+
+def test_no_batch_is_no_error(shards):
+    assert list(TripletShards(shards).batches([])) == []
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda table: table.drop(columns="landmarks_left"), "bad.parquet: column landmarks_left is missing"),
+        (lambda table: table.iloc[:0], "bad.parquet: no rows"),
+    ],
+)
+def test_a_shard_of_another_shape_is_refused_by_name(tmp_path, spoil, message):
+    path = tmp_path / "bad.parquet"
+    spoil(rows(0, 3)).to_parquet(path)
+    with pytest.raises(InputError, match=message):
+        TripletShards([path])
+
+
+@pytest.mark.parametrize(("blob", "message"), [(b"no image", "not an image"), (encoded(0, 24), "size differs")])
+def test_a_damaged_image_is_named(tmp_path, blob, message):
+    table = rows(0, 4)
+    table.at[2, "image_right"] = blob
+    table.to_parquet(tmp_path / "bad.parquet")
+    triplets = TripletShards([tmp_path / "bad.parquet"])
+    with pytest.raises(InputError, match=rf"bad\.parquet: triplet 2, image_right: {message}"):
+        read(triplets, triplets.order(None))
+
+
+def test_a_file_that_is_no_parquet_is_refused(tmp_path):
+    (tmp_path / "bad.parquet").write_bytes(b"half a file")
+    with pytest.raises(InputError, match="bad.parquet: not a readable Parquet file"):
+        TripletShards([tmp_path / "bad.parquet"])
+    with pytest.raises(InputError, match="run the stage `triplets`"):
+        TripletShards([])
