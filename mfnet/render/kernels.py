@@ -208,7 +208,8 @@ def resolve_image(clip, faces, keys, face_id, barycentrics, depth):
             barycentrics[row, column, 1] = b1
             barycentrics[row, column, 2] = b2
             z = b0 * clip[a, 2] + b1 * clip[b, 2] + b2 * clip[c, 2]
-            depth[row, column] = z / (b0 * clip[a, 3] + b1 * clip[b, 3] + b2 * clip[c, 3])
+            w = b0 * clip[a, 3] + b1 * clip[b, 3] + b2 * clip[c, 3]
+            depth[row, column] = min(max(z / w, -1.0), 1.0)  # snapping may lead a little beyond
 
 
 @kernel

@@ -68,12 +68,12 @@ def interpolate(attributes: Tensor, raster: Raster, faces: Tensor) -> Tensor:
     batch = raster.face_id.shape[0]
     if not shared and len(batched) != batch:
         raise ValueError(f"attributes have batch {len(batched)}, the raster has {batch}")
-    if raster.face_id.numel() and int(raster.face_id.max()) > len(faces):
-        raise ValueError(f"faces: {len(faces)} rows, but the raster shows face {int(raster.face_id.max()) - 1}")
     if attributes.is_cuda:
         from mfnet.render import nvdiffrast_backend
 
         return nvdiffrast_backend.interpolate(batched, raster, faces)
+    if raster.face_id.numel() and int(raster.face_id.max()) > len(faces):
+        raise ValueError(f"faces: {len(faces)} rows, but the raster shows face {int(raster.face_id.max()) - 1}")
     return _Interpolate.apply(batched, raster.barycentrics, raster.face_id, faces)
 
 
@@ -136,7 +136,7 @@ class _Interpolate(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad):
         attributes, weights, face_id, faces = ctx.saved_tensors
-        batch, height, width, channels = grad.shape
+        batch, height, width = grad.shape[:3]
         grad = grad.flatten(1, 2).contiguous()
         grad_attributes = grad_weights = None
         if ctx.needs_input_grad[0]:
