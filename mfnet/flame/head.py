@@ -99,7 +99,7 @@ def head_from_fields(fields: dict, path: str | Path) -> HeadArrays:
     weights = float_array(fields, "weights", (count, N_JOINTS), path)
     _check_weights(weights, path)
     for name, expected in (("bs_type", "lrotmin"), ("bs_style", "lbs")):
-        if name in fields and str(fields[name]) != expected:
+        if name in fields and not (isinstance(fields[name], str | np.ndarray) and str(fields[name]) == expected):
             fail(path, name, f"is not '{expected}', the only blend skinning that FLAME uses")
     return HeadArrays(
         v_template=v_template,
@@ -120,7 +120,7 @@ def array_field(fields: dict, name: str, shape: tuple, path: str | Path) -> np.n
     value = fields[name]
     value = value.dense(shape, name, path) if hasattr(value, "dense") else value
     if not isinstance(value, np.ndarray):
-        fail(path, name, f"is not an array of numbers but of type {type(value).__name__}")
+        fail(path, name, "is not a plain array of numbers")
     fits = value.ndim == len(shape) and all(want in (None, have) for want, have in zip(shape, value.shape, strict=True))
     if not fits:
         wanted = " x ".join("any" if n is None else str(n) for n in shape)
@@ -160,7 +160,9 @@ def _shapedirs(fields: dict, count: int, path) -> np.ndarray:
             fail(path, "shapedirs", f"has {dirs.shape[2]} directions, allowed are 1 to {MAX_COEFFICIENTS}")
         return dirs
     packed = float_array(fields, "shapedirs_nz", (count, 3, None), path)
-    total = max(FLAME_N_SHAPE + 100, packed.shape[2]) if packed.shape[2] <= MAX_COEFFICIENTS else 0
+    total = FLAME_N_SHAPE + 100
+    if not total // 16 <= packed.shape[2] <= total:
+        fail(path, "shapedirs_nz", f"has {packed.shape[2]} directions, allowed are {total // 16} to {total}")
     columns = index_array(fields, "shapedirs_cols", (packed.shape[2],), total, path)
     if len(np.unique(columns)) != len(columns):
         fail(path, "shapedirs_cols", "names a column twice")
@@ -173,8 +175,10 @@ def _n_shape_total(fields: dict, total: int, path) -> int:
     """How many columns of shapedirs are identity: as stored, else FLAME's 300."""
     if "n_shape_total" not in fields:
         return min(FLAME_N_SHAPE, total)
-    value = np.asarray(fields["n_shape_total"])
-    if value.size != 1 or value.dtype.kind not in "iu" or not 1 <= int(value.item()) <= total:
+    value = fields["n_shape_total"]
+    value = np.array(value) if type(value) is int else value
+    number = isinstance(value, np.ndarray) and value.size == 1 and value.dtype.kind in "iu"
+    if not number or not 1 <= int(value.item()) <= total:
         fail(path, "n_shape_total", f"is not one number in 1..{total}")
     return int(value.item())
 

@@ -30,13 +30,14 @@ def load_flame(
     template: str | Path | None = None,
     n_shape: int = 100,
     n_expression: int = 50,
+    masks: str | Path | None = None,
 ) -> "Flame":
     """Load a head model, using its first `n_shape` identity and `n_expression` expression coefficients.
 
-    model: official pickle or the project's npz, which carries landmarks and UV too; `landmarks` and `template` (see
-    `readers.read_head`) override those. Raises InputError naming the file and the field.
+    model: official pickle or the project's npz, which carries landmarks, UV and masks too; `landmarks`, `template`
+    and `masks` (see `readers.read_head`) override those. Raises InputError naming the file and the field.
     """
-    head = read_head(model, landmarks, template)
+    head = read_head(model, landmarks, template, masks)
     for name, wanted, stored in (
         ("n_shape", n_shape, head.n_shape_total),
         ("n_expression", n_expression, head.n_expression_total),
@@ -75,11 +76,11 @@ class Flame(nn.Module):
         self._float_buffer("joint_template", (regressor @ head.v_template).reshape(-1))  # [5 * 3]
         joint_blend = np.einsum("jv,vck->kjc", regressor, blend.astype(np.float64), optimize=True)
         self._float_buffer("joint_blend", joint_blend.reshape(len(columns), -1))  # [K, 5 * 3]
-        self._constant("faces", torch.from_numpy(head.faces))
-        self._constant("uv", None if head.uv is None else torch.from_numpy(head.uv.astype(np.float32)))
-        self._constant("uv_faces", None if head.uv_faces is None else torch.from_numpy(head.uv_faces))
+        self._constant("faces", torch.tensor(head.faces))
+        self._constant("uv", None if head.uv is None else torch.tensor(head.uv))
+        self._constant("uv_faces", None if head.uv_faces is None else torch.tensor(head.uv_faces))
         for name in self._masks:
-            self._constant(f"mask_{name}", torch.from_numpy(head.masks[name]))
+            self._constant(f"mask_{name}", torch.tensor(head.masks[name]))
         self._set_landmarks(head)
 
     @property

@@ -1,6 +1,7 @@
 """Reading a head from the files it comes in, and writing the project's own: one pickle-free npz."""
 
 import dataclasses
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,11 +11,16 @@ from mfnet.errors import InputError
 from mfnet.files import atomic_path
 from mfnet.flame.embedding import embedding_fields, embedding_from_fields, has_embedding
 from mfnet.flame.head import HeadArrays, LandmarkEmbedding, head_from_fields
-from mfnet.flame.npz import read_npz
+from mfnet.flame.masks import derive_masks, masks_from_fields
+from mfnet.flame.npz import read_npy_header, read_npz
+from mfnet.flame.pickle_names import ALLOWED, PickledArray, resolve
+from mfnet.flame.pickles import read_pickle
 from mfnet.flame.template import check_uv, read_template
+from mfnet.flame.torch_storage import WITH_TENSORS
 
 MAX_BYTES = 256 << 20
 """Largest model file, and most memory that its arrays may take: five times FLAME 2017 in float64."""
+NPY_MAGIC = b"\x93NUMPY"
 _MASK_PREFIX = "mask_"
 Paths = str | Path | Sequence[str | Path]
 
@@ -23,11 +29,13 @@ def read_head(
     model: str | Path,
     landmarks: Paths | None = None,
     template: str | Path | None = None,
+    masks: str | Path | None = None,
 ) -> HeadArrays:
     """Read and check a head model with its landmarks and UV; each given file overrides what the model file carries.
 
     model: FLAME pickle (2017, 2020, 2023) or npz. landmarks: DECA's `landmark_embedding.npy`, an npz with its keys, or
-    smplx's pair of static pickle and dynamic npy. template: OBJ. Raises InputError naming the file and the field.
+    smplx's pair of static pickle and dynamic npy. template: OBJ. masks: FLAME_masks.pkl; where neither it nor the model
+    file has any, the regions are derived from the landmarks. Raises InputError naming the file and the field.
     """
     fields = read_fields(model)
     head = head_from_fields(fields, model)
@@ -41,21 +49,74 @@ def read_head(
         extras["uv"], extras["uv_faces"] = read_template(template, head.faces)
     elif "uv" in fields:
         extras["uv"], extras["uv_faces"] = check_uv(fields, n_faces, model)
-    return dataclasses.replace(head, **extras)
+    head = dataclasses.replace(head, **extras)
+    return dataclasses.replace(head, masks=_masks(fields, model, masks, head))
+
+
+def _masks(fields: dict, model: str | Path, path: str | Path | None, head: HeadArrays) -> dict[str, np.ndarray]:
+    """Regions from `path`, else from the model file's own `mask_` fields, else from the landmarks."""
+    count = len(head.v_template)
+    if path is not None:
+        return masks_from_fields(_without_prefix(read_fields(path)), count, path)
+    stored = _without_prefix({name: value for name, value in fields.items() if name.startswith(_MASK_PREFIX)})
+    return masks_from_fields(stored, count, model) if stored else derive_masks(head)
+
+
+def _without_prefix(fields: dict) -> dict:
+    return {name.removeprefix(_MASK_PREFIX): value for name, value in fields.items()}
 
 
 def read_landmarks(paths: Paths, n_faces: int) -> LandmarkEmbedding:
     """Landmark embedding for a head of `n_faces` faces from one file or from smplx's pair."""
-    path = paths if isinstance(paths, str | Path) else paths[0]
-    return embedding_from_fields(read_fields(path), n_faces, path)
+    paths = [paths] if isinstance(paths, str | Path) else list(paths)
+    fields: dict = {}
+    for path in paths:
+        stored = read_fields(path, WITH_TENSORS)
+        if "lmk_face_idx" in stored:  # smplx: the same keys in both files, told apart by their shape
+            dynamic = getattr(stored["lmk_face_idx"], "ndim", 1) == 2
+            kind = "dynamic" if dynamic else "static"
+            names = (("lmk_face_idx", "faces_idx"), ("lmk_b_coords", "bary_coords"))
+            stored = {f"{kind}_lmk_{ours}": stored[theirs] for theirs, ours in names if theirs in stored}
+        fields |= stored
+    return embedding_from_fields(fields, n_faces, " and ".join(map(str, paths)))
 
 
-def read_fields(path: str | Path) -> dict:
-    """All fields of a file, its kind told from its first bytes."""
+def read_fields(path: str | Path, allowed: dict = ALLOWED) -> dict:
+    """All fields of an npz, a pickled dict, or an npy around a pickled dict; the kind is told from the first bytes.
+
+    allowed: names that a pickle may use, see `pickles.read_pickle`. Raises InputError.
+    """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    return read_npz(path, MAX_BYTES)
+        raise InputError(f"{path}: no such file; give the path of a .pkl, .npz or .npy file")
+    if path.stat().st_size > MAX_BYTES:
+        raise InputError(f"{path}: larger than {MAX_BYTES >> 20} MiB, which no head model is")
+    with open(path, "rb") as file:
+        start = file.read(16)
+    if start.startswith(b"PK"):
+        if path.suffix != ".npz":
+            raise InputError(f"{path}: is a zip archive; unpack it, or name it .npz if it is one")
+        return read_npz(path, MAX_BYTES)
+    if start.lstrip()[:1] == b"<":
+        raise InputError(f"{path}: is a web page, not a model (a failed download?); download it again while logged in")
+    if path.suffix == ".npz":
+        raise InputError(f"{path}: not an .npz (zip) file; copy it again")
+    return _pickled_fields(path, start.startswith(NPY_MAGIC), allowed)
+
+
+def _pickled_fields(path: Path, npy: bool, allowed: dict) -> dict:
+    """Fields of a pickled dict, bare or as the one item of an object array in an npy."""
+    data = path.read_bytes()
+    if npy:
+        stream = io.BytesIO(data)
+        shape, _, _ = read_npy_header(stream, f"{path}: the array", kinds="O")
+        value = read_pickle(data[stream.tell() :], path, allowed)
+        value = value.items[0] if shape == () and isinstance(value, PickledArray) and value.items else value
+    else:
+        value = read_pickle(data, path, allowed)
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: does not hold a dict of named arrays; is this a FLAME file?")
+    return {name: resolve(field) for name, field in value.items() if isinstance(name, str)}
 
 
 def write_head(head: HeadArrays, path: str | Path) -> None:

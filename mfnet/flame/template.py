@@ -29,7 +29,7 @@ def read_template(path: str | Path, faces: np.ndarray) -> tuple[np.ndarray, np.n
 
 def check_uv(fields: dict, n_faces: int, path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     """UV and uv_faces out of `fields`, checked."""
-    uv = float_array(fields, "uv", (None, 2), path)
+    uv = float_array(fields, "uv", (None, 2), path).astype(np.float32)
     if len(uv) > 4 * MAX_VERTICES:
         fail(path, "uv", f"has {len(uv)} texture vertices, more than {4 * MAX_VERTICES}")
     if len(uv) and (uv.min() < -1e-4 or uv.max() > 1 + 1e-4):
