@@ -1,0 +1,157 @@
+"""The whole DAG at the size of a test, in a copy of the checkout: Prefect, DVC, MLflow and the report together."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+
+
+def environment() -> dict[str, str]:
+    """The stages must import the copy's code, whatever is installed."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return os.environ | {"PATH": path, "PYTHONPATH": ".", "DVC_NO_ANALYTICS": "1"}
+
+
+def run(folder: Path, *command: str, fails: bool = False) -> str:
+    """Output of a command; its exit status must be as told."""
+    done = subprocess.run(
+        command, cwd=folder, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+    )
+    assert (done.returncode != 0) == fails, done.stdout[-4000:]
+    return done.stdout
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """Path -> MD5 of every output in dvc.lock."""
+    stages = yaml.safe_load((folder / "dvc.lock").read_text())["stages"]
+    return {out["path"]: out["md5"] for stage in stages.values() for out in stage["outs"]}
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory) -> Path:
+    """A copy of the tracked files with the tiny profile, as a git and DVC workspace of its own."""
+    folder = tmp_path_factory.mktemp("checkout")
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.decode()
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    shutil.copy(folder / "params" / "tiny.yaml", folder / "params.yaml")
+    (folder / "dvc.lock").unlink(missing_ok=True)
+    run(folder, "git", "init", "-q")
+    run(folder, "git", "add", "-A")
+    run(folder, "git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "tiny")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def rebuilt(checkout) -> Path:
+    """The checkout after one run of the Prefect flow."""
+    log = run(checkout, sys.executable, "-m", "pipelines.rebuild")
+    assert "Completed()" in log
+    return checkout
+
+
+def test_the_table_has_every_method_that_is_defined(rebuilt):
+    rows = pd.DataFrame(json.loads((rebuilt / "data/report/summary.json").read_text()))
+    lab = set(rows[rows.protocol == "lab"].method)
+    assert lab == {"mean_head", "mfnet_1", "mfnet_1_averaged", "mfnet_3", "mfnet_3_same_image"}
+    assert {"mean_head", "mfnet_1", "mfnet_3_same_image"} <= set(rows[rows.protocol == "wild"].method)
+    assert {"0-5", "5-30", "30-60", "60-90"} <= set(rows[rows.protocol == "wild"].bin)
+    assert rows.CD.between(0.1, 100).all() and rows.done.eq(1).all()
+
+
+def test_planted_faults_end_in_rejected_tables(rebuilt):
+    reasons = pd.concat(
+        pd.read_parquet(rebuilt / "data" / "multipie" / name)
+        for name in ("rejected.parquet", "landmarks_rejected.parquet")
+    )
+    assert len(reasons) and reasons.reason.str.len().gt(0).all()
+
+
+def test_the_report_stands_alone(rebuilt):
+    page = (rebuilt / "data/report/report.html").read_text()
+    assert "http://" not in page and "https://" not in page and "<script" not in page
+    assert page.count("data:image/png;base64,") >= 4
+
+
+def test_a_second_run_does_nothing(rebuilt):
+    before = hashes(rebuilt)
+    started = time.monotonic()
+    assert "Running stage" not in run(rebuilt, "dvc", "repro")
+    assert time.monotonic() - started < 60 and hashes(rebuilt) == before
+
+
+def test_no_artifact_holds_a_path_of_this_machine(rebuilt):
+    for path in sorted((rebuilt / "data").rglob("*")):
+        if path.is_file() and path.suffix in {".json", ".md", ".html", ".csv", ".safetensors", ".parquet", ".npz"}:
+            assert str(rebuilt).encode() not in path.read_bytes(), path
+
+
+def test_every_tracked_output_has_its_run(rebuilt):
+    table = run(rebuilt, "mfnet", "audit")
+    assert "match" in table and "no run" not in table and "other inputs" not in table
+
+
+def test_metrics_and_plots_are_shown(rebuilt):
+    assert "data/benchmark/lab/metrics.json" in run(rebuilt, "dvc", "metrics", "show")
+    plots = json.loads(run(rebuilt, "dvc", "plots", "show", "--json").split("\n", 0)[0])
+    assert plots
+
+
+def test_a_loss_weight_reruns_training_and_nothing_before(rebuilt):
+    path = rebuilt / "params.yaml"
+    original = path.read_text()
+    path.write_text(original.replace("  lip: 0.5\n", "  lip: 0.25\n"))
+    status = json.loads(run(rebuilt, "dvc", "status", "--json"))
+    path.write_text(original)
+    assert {name.split("@")[0] for name in status} == {"train", "ablate"}
+    path.write_text(original.replace("  pictures: 1\n", "  pictures: 2\n"))
+    status = json.loads(run(rebuilt, "dvc", "status", "--json"))
+    path.write_text(original)
+    assert set(status) == {"report"}
+
+
+def test_a_killed_training_ends_in_the_same_bytes(rebuilt):
+    before = hashes(rebuilt)
+    for name in ("model.safetensors", "metrics.json", "history.parquet"):
+        (rebuilt / "data/train" / name).unlink()
+    command = [sys.executable, "-m", "stages.train"]
+    victim = subprocess.Popen(
+        command, cwd=rebuilt, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 300
+    while not list((rebuilt / ".mfnet" / "checkpoints").glob("*/*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+        assert victim.poll() is None, "training ended before it was killed"
+    victim.kill()
+    victim.wait()
+    assert not (rebuilt / "data/train/model.safetensors").exists()
+    run(rebuilt, "dvc", "repro", "train")
+    assert hashes(rebuilt) == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("  lip: 0.5\n", "  lip: 0.5\n  lipp: 1\n", "loss.lipp: unknown key"),
+        ("  multipie: data/raw/multipie\n", "  multipie: data/raw/none\n", "data/raw/none"),
+    ],
+)
+def test_bad_input_is_one_line(rebuilt, old, new, told):
+    path = rebuilt / "params.yaml"
+    original = path.read_text()
+    path.write_text(original.replace(old, new))
+    said = run(rebuilt, sys.executable, "-m", "stages.ingest", fails=True)
+    path.write_text(original)
+    assert told in said and len(said.strip().splitlines()) == 1
