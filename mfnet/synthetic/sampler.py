@@ -1,0 +1,208 @@
+"""Batches of random heads with their true parameters: what the networks' warm starts learn from.
+
+Nothing is written to disk and no two batches are alike: shapes, expressions, poses, lights, cameras and backgrounds are
+drawn anew, skins come from a pool. The camera is either a scaled orthography or a perspective one as near as 37 cm.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mfnet.flame import Flame, FlameOutput
+from mfnet.geometry import euler_to_matrix, matrix_to_axis_angle, vertex_normals
+from mfnet.synthetic import lights
+from mfnet.synthetic.degrade import degrade, random_backgrounds
+from mfnet.synthetic.photo import Drawing, draw, reduce, shade_vertices, visible_points
+from mfnet.synthetic.subjects import expression_scale, face_vertices
+
+CLIP_DEPTH = 0.5
+"""Clip-space z per metre: a head within 30 cm of its centre stays inside, as near as the camera may come."""
+YAWS = {1: ((-90.0, 90.0),), 3: ((-10.0, 10.0), (-90.0, -10.0), (10.0, 90.0))}
+"""Ranges of yaw in degrees of the view slots: any, or frontal, left, right."""
+
+
+@dataclass(frozen=True)
+class SamplerOptions:
+    """What is random, and how much. Angles in degrees, standard deviations unless said."""
+
+    pitch: float = 9.0
+    roll: float = 6.0
+    jaw_open: float = 4.0
+    """Scale of the half-normal opening of the jaw."""
+    nearest: float = 0.37
+    """Least distance of the camera to the head's centre, metres (300 px focal length at 256 px: 46 degrees)."""
+    orthographic_share: float = 0.3
+    """Share of views without perspective; the others draw the inverse distance evenly."""
+    crop_scale: float = 1.25
+    """Side of the crop over the larger side of the landmarks' box."""
+    crop_jitter: float = 0.05
+    """Greatest scale and shift of the crop, share of its side."""
+    landmark_noise: float = 0.01
+    """Noise of the landmarks that place the crop, share of its side."""
+    supersample: int = 2
+    """Pixels are averages of supersample x supersample."""
+    degrade: bool = True
+    """Photometric jitter, blur, noise and JPEG artefacts."""
+
+
+class Heads(NamedTuple):
+    """Random heads, B = subjects x views, before any camera."""
+
+    shape: Tensor  # [N, n_shape]
+    expression: Tensor  # [N, n_expression]
+    jaw_pose: Tensor  # [N, 3] axis-angle
+    global_pose: Tensor  # [B, 3] axis-angle
+    out: FlameOutput  # vertices [B, V, 3], landmarks [B, 68, 3]: view axes (x right, y up, z to the camera), metres
+
+
+class Lens(NamedTuple):
+    """A camera that looks along -z at a square crop: ndc = (2 (p_xy - centre_xy) / w - shift) / half, w = 1 - closeness p_z."""
+
+    centre: Tensor  # [B, 3] metres: the point on the optical axis from which distance counts
+    closeness: Tensor  # [B] 1 / distance of the camera from `centre`, 1/m; 0 is orthography
+    shift: Tensor  # [B, 2] centre of the crop, metres at the distance of `centre`
+    half: Tensor  # [B] half the crop's side, metres at the distance of `centre`
+
+    def clip(self, points: Tensor) -> Tensor:
+        """Points [B, N, 3] in view axes -> clip coordinates [B, N, 4] of the crop."""
+        x, y, z = (points - self.centre[:, None]).unbind(-1)
+        w = 1 - self.closeness[:, None] * z
+        xy = (torch.stack([x, y], -1) - self.shift[:, None] * w[..., None]) / self.half[:, None, None]
+        return torch.cat([xy, -CLIP_DEPTH * z[..., None], w[..., None]], -1)
+
+    def ndc(self, points: Tensor) -> Tensor:
+        """Points [B, N, 3] in view axes -> ndc [B, N, 2] of the crop."""
+        clip = self.clip(points)
+        return clip[..., :2] / clip[..., 3:]
+
+
+class Sample(NamedTuple):
+    """A batch of N subjects in V views; truth is in the frame of each crop."""
+
+    images: Tensor  # [N, V, 3, H, W] uint8
+    landmarks: Tensor  # [N, V, 68, 2] ndc
+    visible: Tensor  # [N, V, 68] bool
+    shape: Tensor  # [N, n_shape]
+    expression: Tensor  # [N, n_expression]
+    jaw_pose: Tensor  # [N, 3]
+    global_pose: Tensor  # [N, V, 3] axis-angle
+    camera: Tensor  # [N, V, 3] scaled orthography (s, tx, ty) that fits the projected face best
+    light: Tensor  # [N, V, 9, 3] in view axes
+    yaw: Tensor  # [N, V] degrees
+
+
+class Sampler:
+    """Draws batches of random subjects for one head model and one pool of skins."""
+
+    def __init__(self, flame: Flame, textures: Tensor, size: int, options: SamplerOptions | None = None):
+        """textures [T, 3, Ht, Wt] uint8 (`subjects.texture_pool`); size: side of the crops, pixels."""
+        self.flame, self.textures, self.size = flame, textures, size
+        self.options = options or SamplerOptions()
+        self.face = face_vertices(flame)
+        self.expression_scale = expression_scale(flame)
+
+    @torch.no_grad()
+    def sample(self, rng: np.random.Generator, subjects: int, views: int = 3) -> Sample:
+        """Draw `subjects` people in `views` views each: 1 (any yaw) or 3 (frontal, left, right)."""
+        yaws = torch.from_numpy(np.stack([rng.uniform(*bounds, subjects) for bounds in YAWS[views]], 1))
+        heads = self.random_heads(rng, yaws)
+        lens = self.random_lens(rng, heads.out)
+        light = tensor(np.stack([random_photo_light(rng) for _ in range(subjects * views)]))
+        textures = self.random_textures(rng, subjects).repeat_interleave(views, 0)
+        images, drawing = self.photograph(rng, heads.out, lens, textures, light)
+        points = heads.out.landmarks
+        visible = visible_points(points, lens.clip(points), drawing.depth)
+        fields = (images, lens.ndc(points), visible, heads.global_pose, self.fit_camera(heads.out, lens), light)
+        images, landmarks, visible, pose, camera, light = (field.unflatten(0, (subjects, views)) for field in fields)
+        truth = (heads.shape, heads.expression, heads.jaw_pose)
+        return Sample(images, landmarks, visible, *truth, pose, camera, light, yaws.float())
+
+    def random_heads(self, rng: np.random.Generator, yaws: Tensor) -> Heads:
+        """People with random shape, expression and jaw, each turned to `yaws` [N, V] degrees and a little otherwise."""
+        (count, views), options = yaws.shape, self.options
+        shape = tensor(rng.standard_normal((count, self.flame.n_shape)))
+        strength = rng.uniform(0, 1.5, (count, 1)) * self.expression_scale
+        expression = tensor(strength * rng.standard_normal((count, self.flame.n_expression)))
+        jaw = torch.zeros(count, 3)
+        jaw[:, 0] = tensor(np.radians(options.jaw_open) * np.abs(rng.standard_normal(count)))
+        pitch, roll = (
+            tensor(np.radians(s) * rng.standard_normal(count * views)) for s in (options.pitch, options.roll)
+        )
+        pose = matrix_to_axis_angle(euler_to_matrix(torch.deg2rad(yaws.flatten()).float(), pitch, roll))
+        per_view = (field.repeat_interleave(views, 0) for field in (shape, expression))
+        out = self.flame(*per_view, pose, jaw_pose=jaw.repeat_interleave(views, 0))
+        return Heads(shape, expression, jaw, pose, out)
+
+    def random_lens(self, rng: np.random.Generator, out: FlameOutput) -> Lens:
+        """A random distance, and the crop that noisy landmarks would give."""
+        options, batch = self.options, len(out.vertices)
+        closeness = rng.uniform(0, 1 / options.nearest, batch) * (rng.random(batch) >= options.orthographic_share)
+        centre = out.vertices.mean(1)
+        whole = Lens(centre, tensor(closeness), torch.zeros(batch, 2), torch.ones(batch))
+        points = whole.ndc(out.landmarks)
+        extent = (points.amax(1) - points.amin(1)).amax(1)[:, None, None]
+        noisy = points + options.crop_scale * options.landmark_noise * extent * tensor(
+            rng.standard_normal(points.shape)
+        )
+        low, high = noisy.amin(1), noisy.amax(1)
+        jitter = tensor(rng.uniform(-options.crop_jitter, options.crop_jitter, (batch, 3)))
+        half = options.crop_scale * (high - low).amax(1) / 2 * (1 + jitter[:, 0])
+        shift = (low + high) / 2 + 2 * half[:, None] * jitter[:, 1:]
+        return Lens(centre, whole.closeness, shift, half)
+
+    def random_textures(self, rng: np.random.Generator, count: int) -> Tensor:
+        """Skins [count, 3, Ht, Wt] float from the pool, each a little brighter or darker and of its own tint."""
+        chosen = self.textures[torch.from_numpy(rng.integers(len(self.textures), size=count))].float() / 255
+        gain = rng.uniform(0.8, 1.2, (count, 1)) * (1 + 0.05 * rng.standard_normal((count, 3)))
+        return (chosen * tensor(gain)[:, :, None, None]).clamp(0, 1)
+
+    def photograph(self, rng, out: FlameOutput, lens: Lens, textures: Tensor, light: Tensor) -> tuple[Tensor, Drawing]:
+        """Photographs [B, 3, size, size] uint8 of heads under light [B, 9, 3] (view axes), and the drawing behind them."""
+        factor = self.options.supersample
+        drawing = self.draw(out, lens, textures, light)
+        colour, cover = reduce(drawing.colours[:, 0], factor), reduce(drawing.cover, factor)
+        colour = colour * exposure(colour, cover)
+        images = colour + (1 - cover) * random_backgrounds(rng, len(colour), self.size)
+        images = degrade(rng, images) if self.options.degrade else images
+        return (images.clamp(0, 1) * 255 + 0.5).to(torch.uint8), drawing
+
+    def draw(self, out: FlameOutput, lens: Lens, textures: Tensor, light: Tensor) -> Drawing:
+        """Heads under light [B, 9, 3] at `supersample` times the size."""
+        side = self.options.supersample * self.size
+        shading = shade_vertices(vertex_normals(out.vertices, self.flame.faces), light)[:, None]
+        return draw(self.flame, lens.clip(out.vertices), out.vertices[..., 2], textures, shading, side, side)
+
+    def fit_camera(self, out: FlameOutput, lens: Lens) -> Tensor:
+        """Scaled orthography [B, 3] closest to the lens over the face's vertices."""
+        points = out.vertices[:, self.face]
+        return fit_orthographic(points[..., :2], lens.ndc(points))
+
+
+def fit_orthographic(points: Tensor, ndc: Tensor) -> Tensor:
+    """Least-squares (s, tx, ty) [B, 3] with ndc = s (points + t); points, ndc [B, N, 2]."""
+    mean, target = points.mean(1), ndc.mean(1)
+    centred = points - mean[:, None]
+    scale = (centred * (ndc - target[:, None])).sum((1, 2)) / centred.square().sum((1, 2))
+    return torch.cat([scale[:, None], target / scale[:, None] - mean], 1)
+
+
+def random_photo_light(rng: np.random.Generator) -> np.ndarray:
+    """Light [9, 3] in view axes: half of the time a Multi-PIE flash seen from anywhere, else random lamps."""
+    if rng.random() < 0.5:
+        return lights.random_light(rng)
+    turn = euler_to_matrix(*torch.from_numpy(np.radians([rng.uniform(-90, 90), rng.uniform(-15, 15), 0.0])))
+    return lights.rotate_light(lights.multipie_light(int(rng.integers(20))), turn.numpy()) * rng.uniform(0.8, 1.2)
+
+
+def exposure(colour: Tensor, cover: Tensor) -> Tensor:
+    """Gain [B, 1, 1, 1] of a camera that brings heads colour [B, 3, H, W] part of the way to a mean grey of 0.4."""
+    mean = colour.mean((1, 2, 3)) / cover.mean((1, 2, 3)).clamp_min(1e-3)
+    return ((0.4 / mean.clamp_min(0.02)) ** 0.6)[:, None, None, None]
+
+
+def tensor(array: np.ndarray) -> Tensor:
+    """NumPy to a float32 tensor."""
+    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))

@@ -1,0 +1,207 @@
+"""Random skins: albedo textures in UV for any head.
+
+Colour follows Beer and Lambert: light that has passed through skin is what bare dermis reflects, weakened exponentially
+by melanin and blood. So tans, freckles and moles are melanin, cheeks and lips are blood, and every tone stays a skin
+tone. Detail is solid noise, evaluated where a texel lies in space, so no seam of the UV layout shows.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from mfnet.synthetic.atlas import HeadAtlas
+
+DERMIS = np.array([0.93, 0.83, 0.75])
+"""RGB reflectance of skin without melanin and surface blood."""
+MELANIN = np.array([1.10, 1.45, 1.75])
+"""Absorption (natural log, RGB) of melanin of density 1: the darkest skins."""
+BLOOD = np.array([0.10, 0.62, 0.52])
+"""Absorption of surface blood of density 1: full lips."""
+HAIR = {"black": (0.05, 0.045, 0.04), "brown": (0.17, 0.11, 0.07), "chestnut": (0.28, 0.17, 0.10)}
+FAIR_HAIR = {"blond": (0.55, 0.42, 0.26), "red": (0.42, 0.18, 0.09), "grey": (0.50, 0.49, 0.47)}
+IRIS = {
+    "dark": (0.13, 0.08, 0.05),
+    "hazel": (0.30, 0.20, 0.09),
+    "green": (0.26, 0.31, 0.18),
+    "blue": (0.25, 0.37, 0.50),
+}
+IRIS_MM, PUPIL_MM = 6.3, 2.4
+
+
+@dataclass(frozen=True)
+class SkinTraits:
+    """What distinguishes one skin from another; densities as in `MELANIN` and `BLOOD`, lengths in face mm."""
+
+    melanin: float
+    blood: float
+    lip_blood: float
+    freckles: float
+    moles: int
+    stubble: float
+    contrast: float
+    brow_width: float
+    brow_density: float
+    hairline: float
+    hair: tuple[float, float, float]
+    iris: tuple[float, float, float]
+    gaze: tuple[float, float]
+
+
+def random_traits(rng: np.random.Generator) -> SkinTraits:
+    """Draw traits; fair hair and light eyes go with fair skins."""
+    melanin = float(rng.beta(0.9, 1.5))
+    hair, iris = dict(HAIR), {"dark": IRIS["dark"]}
+    if melanin < 0.35:
+        hair, iris = hair | FAIR_HAIR, IRIS
+    bearded = rng.random() < 0.5
+    return SkinTraits(
+        melanin=melanin,
+        blood=float(rng.uniform(0.10, 0.40)),
+        lip_blood=float(rng.uniform(0.45, 1.0)),
+        freckles=float(rng.uniform(0, 0.5) if melanin < 0.4 else rng.uniform(0, 0.12)),
+        moles=int(rng.poisson(7)),
+        stubble=float(rng.uniform(0.1, 0.9) if bearded else 0.0),
+        contrast=float(rng.uniform(0.7, 1.3)),
+        brow_width=float(rng.uniform(2.6, 4.4) + 0.8 * bearded),
+        brow_density=float(rng.uniform(0.55, 0.95)),
+        hairline=float(rng.uniform(-6, 12)),
+        hair=tuple(hair[list(hair)[rng.integers(len(hair))]]),
+        iris=tuple(iris[list(iris)[rng.integers(len(iris))]]),
+        gaze=(float(rng.normal(0, 0.8)), float(rng.normal(0, 0.5))),
+    )
+
+
+def paint_skin(atlas: HeadAtlas, traits: SkinTraits, rng: np.random.Generator) -> np.ndarray:
+    """An albedo texture [H, W, 3] float32 in 0..1, occlusion included; row 0 is v = 1."""
+    noise = SolidNoise(rng, atlas.position)
+    melanin, blood = _pigments(atlas, traits, noise, rng)
+    skin = DERMIS * np.exp(-melanin[..., None] * MELANIN - blood[..., None] * BLOOD)
+    skin = skin * (1 + 0.035 * traits.contrast * noise(1.6))[..., None]  # pores and fine wrinkles
+    skin = _blend(skin, 0.45 * skin, _lip_line(atlas) + _lash_line(atlas))
+    hair = np.array(traits.hair)
+    skin = _blend(skin, 0.55 * skin + 0.45 * hair, _stubble(atlas, traits, noise))
+    strands = hair * (1 + 0.35 * noise(3.0, stretch=(1, 0.2, 0.2)))[..., None].clip(0.3)
+    skin = _blend(skin, strands, np.maximum(_brow_cover(atlas, traits, noise), _scalp_cover(atlas, traits, noise)))
+    skin = np.where(atlas.inner_mouth[..., None], np.array([0.33, 0.13, 0.12]), skin)
+    skin = skin * (0.35 + 0.65 * np.clip(atlas.occlusion, 0, 1) ** 0.8)[..., None]
+    eyes = _eyes(atlas, traits) * (0.5 + 0.5 * np.clip(2 * atlas.occlusion, 0, 1))[..., None]
+    return np.where(atlas.eye[..., None], eyes, skin).clip(0.01, 1).astype(np.float32)
+
+
+class SolidNoise:
+    """Noise of unit variance over space: a random periodic lattice, interpolated, turned anew for each use."""
+
+    SIDE = 48
+
+    def __init__(self, rng: np.random.Generator, position: np.ndarray):
+        self.rng, self.position = rng, torch.from_numpy(position)
+        lattice = np.pad(rng.standard_normal((self.SIDE,) * 3, dtype=np.float32), ((0, 1),) * 3, mode="wrap")
+        self.lattice = torch.from_numpy(lattice)[None, None]
+
+    def __call__(self, wavelength: float, stretch: tuple[float, float, float] = (1, 1, 1)) -> np.ndarray:
+        """[H, W] noise with features of about `wavelength` mm, longer by 1/stretch along x, y and z."""
+        turn = _random_rotation(self.rng) if stretch == (1, 1, 1) else np.diag(stretch)
+        shift = torch.from_numpy(self.rng.uniform(0, self.SIDE, 3).astype(np.float32))
+        place = self.position @ torch.from_numpy((turn.T / wavelength).astype(np.float32)) + shift
+        place = torch.remainder(place, self.SIDE) * (2 / self.SIDE) - 1
+        values = torch.nn.functional.grid_sample(self.lattice, place[None, None], align_corners=True)
+        return values[0, 0, 0].numpy() / 0.54  # the deviation that linear interpolation leaves of white noise in 3-D
+
+
+def _random_rotation(rng: np.random.Generator) -> np.ndarray:
+    """A random rotation [3, 3] from a random unit quaternion."""
+    w, x, y, z = (q := rng.standard_normal(4)) / np.linalg.norm(q)
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+
+
+def _pigments(atlas: HeadAtlas, traits: SkinTraits, noise: SolidNoise, rng) -> tuple[np.ndarray, np.ndarray]:
+    """Densities [H, W] of melanin and blood: patches, freckles and moles; cheeks, nose, chin, ears, lips."""
+    contrast = traits.contrast
+    melanin = traits.melanin * (1 + contrast * (0.09 * noise(45) + 0.05 * noise(12) + 0.035 * noise(4)))
+    freckles = np.clip(noise(2.6) - 1.2, 0, 1) * np.clip(0.7 + 0.5 * noise(25), 0, 1)
+    melanin = melanin + traits.freckles * freckles * (atlas.position[..., 1] < 40) * (atlas.position[..., 1] > -60)
+    texels = np.flatnonzero(atlas.covered & atlas.front)
+    for place in rng.choice(texels, traits.moles):
+        radius = rng.uniform(0.7, 1.8)
+        distance = np.linalg.norm(atlas.position - atlas.position.reshape(-1, 3)[place], axis=-1)
+        melanin = melanin + rng.uniform(0.3, 0.8) * _step(radius - distance, 0.5)
+    points = atlas.landmarks
+    cheeks = [np.array([sign * 38.0, points[33, 1] + 8, points[33, 2] - 25]) for sign in (-1, 1)]
+    flushed = sum(_blob(atlas, centre, 17) for centre in cheeks)
+    flushed = flushed + 0.8 * _blob(atlas, points[30], 11) + 0.4 * _blob(atlas, points[8], 14)
+    blood = traits.blood * (1 + contrast * (0.18 * noise(30) + 0.12 * noise(9) + 0.07 * noise(3)) + 0.8 * flushed)
+    lips = _step(atlas.lips, 1.0)
+    lip_blood = traits.lip_blood * (1 + 0.12 * noise(2.0, stretch=(1, 0.3, 0.3)) + 0.1 * noise(6))
+    return melanin.clip(0), (blood * (1 - lips) + lip_blood * lips).clip(0)
+
+
+def _lip_line(atlas: HeadAtlas) -> np.ndarray:
+    """The dark line where the lips meet."""
+    return 0.8 * np.exp(-((atlas.mouth / 0.9) ** 2)) * (atlas.lips > -2) * atlas.front
+
+
+def _lash_line(atlas: HeadAtlas) -> np.ndarray:
+    """Lashes around the eyes, and the fold above the upper lid."""
+    return 0.85 * np.exp(-((atlas.lids / 1.1) ** 2)) + 0.25 * np.exp(-(((atlas.lids + 5) / 1.5) ** 2))
+
+
+def _stubble(atlas: HeadAtlas, traits: SkinTraits, noise: SolidNoise) -> np.ndarray:
+    """Cover by a shaven beard: below nose and ears, above the throat, not on the lips."""
+    x, y, z = np.moveaxis(atlas.position, -1, 0)
+    points = atlas.landmarks
+    upper = points[33, 1] - 3 - 0.02 * np.minimum(np.abs(x), 45) ** 2 * (np.abs(x) < 30) - 12 * (np.abs(x) >= 30)
+    area = _step(upper - y, 4) * _step(y - (points[8, 1] - 22), 8) * _step(z - (points[2, 2] - 8), 6)
+    area = area * _step(-1.5 - atlas.lips, 1)
+    return traits.stubble * area * np.clip(0.55 + 0.35 * noise(1.5) + 0.12 * noise(15), 0, 1)
+
+
+def _brow_cover(atlas: HeadAtlas, traits: SkinTraits, noise: SolidNoise) -> np.ndarray:
+    """Cover by the brows: thickest near the nose, thinning outwards, edges of single hairs."""
+    width = traits.brow_width * (1.05 - 0.65 * atlas.brow_along**1.5) + 0.6 * noise(1.8, stretch=(0.6, 1, 1))
+    return traits.brow_density * _step(width - atlas.brow, 0.8) * np.clip(0.85 + 0.15 * noise(1.4), 0, 1)
+
+
+def _scalp_cover(atlas: HeadAtlas, traits: SkinTraits, noise: SolidNoise) -> np.ndarray:
+    """Cover by hair: above and behind a plane from the forehead to behind the ears, down to the nape."""
+    points, (y, z) = atlas.landmarks, np.moveaxis(atlas.position[..., 1:], -1, 0)
+    front = np.array([points[[19, 24], 1].mean() + 48 + traits.hairline, points[[19, 24], 2].mean() - 8])
+    ear = np.array([points[[0, 16], 1].mean(), points[[0, 16], 2].mean() - 26])
+    up = np.array([front[1] - ear[1], ear[0] - front[0]]) / np.linalg.norm(front - ear)  # normal of the plane in (y, z)
+    height = (y - ear[0]) * up[0] + (z - ear[1]) * up[1]
+    nape = y - (points[8, 1] + 12)
+    return _step(np.minimum(height, nape) + 2.0 * noise(6) + 1.2 * noise(2.0), 1.5)
+
+
+def _eyes(atlas: HeadAtlas, traits: SkinTraits) -> np.ndarray:
+    """Sclera, limbus, iris and pupil [H, W, 3], looking where `traits.gaze` (mm on the eyeball) says."""
+    offset = atlas.eye_offset - np.array(traits.gaze, np.float32)
+    radius = np.linalg.norm(offset, axis=-1)
+    angle = np.arctan2(offset[..., 1], offset[..., 0])
+    colour = np.broadcast_to(np.array([0.86, 0.83, 0.80]), (*radius.shape, 3))
+    spokes = 1 + 0.15 * np.sin(23 * angle) + 0.10 * np.sin(37 * angle + 1)
+    colour = _blend(colour, np.array(traits.iris) * spokes[..., None], _step(IRIS_MM - radius, 0.5))
+    colour = _blend(colour, 0.35 * colour, np.exp(-(((radius - IRIS_MM) / 0.7) ** 2)))
+    return _blend(colour, np.array([0.02, 0.02, 0.02]), _step(PUPIL_MM - radius, 0.4))
+
+
+def _blob(atlas: HeadAtlas, centre: np.ndarray, sigma: float) -> np.ndarray:
+    """A Gaussian around a point of the face [H, W]."""
+    return np.exp(-(((atlas.position - centre) / sigma) ** 2).sum(-1) / 2)
+
+
+def _step(value: np.ndarray, softness: float) -> np.ndarray:
+    """0 below zero, 1 above, over about `softness` either way."""
+    return np.clip(0.5 + value / (2 * softness), 0, 1)
+
+
+def _blend(below: np.ndarray, above: np.ndarray, cover: np.ndarray) -> np.ndarray:
+    """Lay `above` over `below` where `cover` [H, W] is 1."""
+    cover = np.clip(cover, 0, 1)[..., None]
+    return below * (1 - cover) + above * cover

@@ -1,0 +1,73 @@
+"""Random people for a head model: identity, expression, and a pool of skins to share among them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from mfnet.errors import InputError
+from mfnet.flame import Flame
+from mfnet.synthetic.atlas import head_atlas
+from mfnet.synthetic.skin import SkinTraits, paint_skin, random_traits
+
+EXPRESSION_MM = 1.6
+"""Root mean square displacement of the face that a random expression may have, whatever the head's units are."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One synthetic person."""
+
+    shape: np.ndarray
+    """[n_shape] identity coefficients, N(0, 1)."""
+    traits: SkinTraits
+    texture_seed: tuple[int, ...]
+    """Entropy of the generator that paints the skin."""
+
+
+def random_subject(flame: Flame, seed: tuple[int, ...]) -> Subject:
+    """The person of `seed`; equal seeds are equal persons on the same head model."""
+    rng = np.random.default_rng(seed)
+    shape = rng.standard_normal(flame.n_shape).astype(np.float32)
+    return Subject(shape, random_traits(rng), (*seed, 1))
+
+
+def expression_scale(flame: Flame) -> float:
+    """Standard deviation of random expression coefficients: 1, or less where 1 would move the face too much.
+
+    FLAME's expression directions have unit variance; other heads in its format may hold whole blendshapes (0..1). So
+    the scale is bounded by the displacement that independent coefficients cause over the face: `EXPRESSION_MM`.
+    """
+    face = face_vertices(flame)
+    with torch.no_grad():
+        zero = torch.zeros(1, flame.n_expression)
+        coefficients = torch.cat([zero, torch.eye(flame.n_expression)])
+        moved = decode(flame, torch.zeros(len(coefficients), flame.n_shape), coefficients)[:, face]
+    spread = (moved[1:] - moved[:1]).square().sum(-1).mean(1).sum().sqrt().item()  # independent: variances add
+    return min(1.0, EXPRESSION_MM / 1000 / max(spread, 1e-9))
+
+
+def decode(flame: Flame, shape: Tensor, expression: Tensor, jaw_pose: Tensor | None = None) -> Tensor:
+    """Vertices [B, V, 3] of unrotated heads."""
+    return flame(shape, expression, torch.zeros(len(shape), 3), jaw_pose=jaw_pose).vertices
+
+
+def face_vertices(flame: Flame) -> Tensor:
+    """Indices of the face's vertices. Raises InputError for a head without what the synthetic camera needs."""
+    for name, value in (("uv", flame.uv), ("landmarks", flame.static_corners), ("face mask", flame.masks.get("face"))):
+        if value is None:
+            raise InputError(f"head model: has no {name}; give a landmark embedding and a template with UV")
+    return flame.masks["face"].nonzero()[:, 0]
+
+
+def texture_pool(flame: Flame, count: int, size: int, seed: int) -> Tensor:
+    """`count` random skins [count, 3, size, size] uint8, to be shared by many random subjects."""
+    atlas = head_atlas(flame, size)
+    pool = torch.empty(count, 3, size, size, dtype=torch.uint8)
+    for index in tqdm(range(count), desc="skins", disable=None):
+        rng = np.random.default_rng((seed, index))
+        texture = paint_skin(atlas, random_traits(rng), rng)
+        pool[index] = torch.from_numpy((texture * 255 + 0.5).astype(np.uint8)).permute(2, 0, 1)
+    return pool
