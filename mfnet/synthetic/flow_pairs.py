@@ -60,7 +60,7 @@ def sample_flow_pairs(sampler: Sampler, rng: np.random.Generator, count: int) ->
 
 
 def exact_flow(faces: Tensor, clip_from: Tensor, clip_to: Tensor, depth_to: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Flow [B, 2, size, size] in pixels between two drawings of one mesh, and where it is valid [B, 1, size, size] bool.
+    """Flow [B, 2, size, size] (pixels) between two drawings of one mesh, and where it is valid [B, 1, size, size].
 
     clip_from, clip_to [B, V, 4]: the vertices in both images; depth_to [B, V]: metres towards the second camera.
     Valid: on the head in the first image; inside the second one and not hidden there.

@@ -52,7 +52,7 @@ def ambient_light(colour: np.ndarray) -> np.ndarray:
 
 
 def distant_light(towards: np.ndarray, colour: np.ndarray) -> np.ndarray:
-    """Light [9, 3] of a distant lamp of `colour` [3] in direction `towards` [3]: shading max(0, n.d), to second order."""
+    """Light [9, 3] of a distant lamp of `colour` [3] in direction `towards` [3]: max(0, n.d), to second order."""
     towards = np.asarray(towards) / np.linalg.norm(towards)
     return _fit(np.maximum(_normals()[0] @ towards, 0))[:, None] * colour
 

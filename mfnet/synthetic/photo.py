@@ -49,7 +49,7 @@ def uv_vertices(flame: Flame) -> Tensor:
 
 
 def shade_vertices(normals: Tensor, light: Tensor) -> Tensor:
-    """Shading [..., V, 3] of vertex normals [..., V, 3] under light [..., 9, 3] in the same axes; eq. 2, kept positive."""
+    """Shading [..., V, 3] of vertex normals [..., V, 3] under light [..., 9, 3] in the same axes; eq. 2, but positive."""
     return (sh_basis(normals) @ light).clamp_min(0.02)
 
 
@@ -61,8 +61,8 @@ def reduce(image: Tensor, factor: int) -> Tensor:
 def visible_points(points: Tensor, clip_points: Tensor, depth: Tensor) -> Tensor:
     """Which points [B, N, 3] (metres, z towards the camera) are seen in the depth image [B, H, W] -> bool [B, N].
 
-    clip_points [B, N, 4]: where they fall. Hidden: outside the image, or 4 mm and more behind the farthest surface among
-    the nine pixels around.
+    clip_points [B, N, 4]: where they fall. Hidden: outside the image, or 4 mm and more behind the farthest surface
+    among the nine pixels around.
     """
     height, width = depth.shape[1:]
     ndc = clip_points[..., :2] / clip_points[..., 3:]

@@ -59,7 +59,10 @@ class Heads(NamedTuple):
 
 
 class Lens(NamedTuple):
-    """A camera that looks along -z at a square crop: ndc = (2 (p_xy - centre_xy) / w - shift) / half, w = 1 - closeness p_z."""
+    """A camera that looks along -z at a square crop: ndc = (p_xy / w - shift) / half, w = 1 - closeness p_z.
+
+    p is relative to `centre`.
+    """
 
     centre: Tensor  # [B, 3] metres: the point on the optical axis from which distance counts
     closeness: Tensor  # [B] 1 / distance of the camera from `centre`, 1/m; 0 is orthography
@@ -160,7 +163,7 @@ class Sampler:
         return (chosen * tensor(gain)[:, :, None, None]).clamp(0, 1)
 
     def photograph(self, rng, out: FlameOutput, lens: Lens, textures: Tensor, light: Tensor) -> tuple[Tensor, Drawing]:
-        """Photographs [B, 3, size, size] uint8 of heads under light [B, 9, 3] (view axes), and the drawing behind them."""
+        """Photographs [B, 3, size, size] uint8 of heads under light [B, 9, 3] (view axes), and their drawing."""
         factor = self.options.supersample
         drawing = self.draw(out, lens, textures, light)
         colour, cover = reduce(drawing.colours[:, 0], factor), reduce(drawing.cover, factor)
