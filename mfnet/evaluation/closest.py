@@ -1,7 +1,8 @@
 """Exact distances from points to a grid surface, through the quadtree that the map's pixels already form.
 
-libigl's `point_mesh_squared_distance` gives the same distances to rounding, four to ten times slower: it has to sort the
-triangles into a tree first, and does not know where on the surface to begin. The tests hold the two against each other.
+libigl's `point_mesh_squared_distance` gives the same distances to rounding, about eight times slower: it has to sort
+the triangles into a tree first, and does not know where on the surface to begin. With it one item would take more than
+a fifth of the official code's CPU time. The tests hold the two against each other.
 """
 
 import numpy as np
@@ -51,66 +52,64 @@ def _boxes(vertices, quads):
 
 @njit(cache=True, nogil=True)
 def _nearest(points, pixels, vertices, quads, boxes):
-    """Squared distances [P]: first the quads around the given pixel, then whatever node could hold something nearer."""
+    """Squared distances [P]: first to where the search is likely to end, then, climbing from the point's own pixel, to
+    every node that could hold less.
+    """
     squared = np.empty(len(points))
     stack = np.empty((4 * LEVELS, 3), np.int64)
+    leaf = -1  # neighbouring points have neighbouring answers: the last one is a good first guess
     for index in range(len(points)):
-        point = points[index]
-        best = np.inf
-        for step in (0, 1, SIZE, SIZE + 1):
-            leaf = pixels[index] - step
-            if leaf >= 0 and quads[leaf]:
-                best = min(best, _to_quad(point, vertices, leaf))
-        stack[0, 0], stack[0, 1], stack[0, 2] = LEVELS - 1, 0, 0
-        height = 1
-        while height > 0:
-            height -= 1
-            level, row, column = stack[height, 0], stack[height, 1], stack[height, 2]
-            node = OFFSETS[level] + row * (SIZE >> level) + column
-            if _to_box(point, boxes[node]) >= best:
-                continue
-            if level == 0:
-                best = min(best, _to_quad(point, vertices, node))
-                continue
-            height = _push(stack, height, point, boxes, level - 1, 2 * row, 2 * column)
+        x, y, z = points[index, 0], points[index, 1], points[index, 2]
+        best = np.inf if leaf < 0 else _to_quad(x, y, z, vertices, leaf)
+        pixel = pixels[index]
+        if quads[pixel]:
+            own = _to_quad(x, y, z, vertices, pixel)
+            if own < best:
+                best, leaf = own, pixel
+        row, column = pixel // SIZE, pixel % SIZE
+        for level in range(LEVELS - 1):
+            for sibling in range(1, 4):
+                at_row, at_column = row ^ (sibling >> 1), column ^ (sibling & 1)
+                if _to_box(x, y, z, boxes, OFFSETS[level] + at_row * (SIZE >> level) + at_column) < best:
+                    stack[0, 0], stack[0, 1], stack[0, 2] = level, at_row, at_column
+                    best, leaf = _descend(x, y, z, vertices, boxes, stack, best, leaf)
+            row, column = row >> 1, column >> 1
         squared[index] = best
     return squared
 
 
 @njit(cache=True, nogil=True)
-def _push(stack, height, point, boxes, level, row, column):
-    """Put a node's four children on the stack, the nearest on top."""
-    start = height
-    for child in range(4):
-        entry = row + child // 2, column + child % 2
-        distance = _to_box(point, boxes[OFFSETS[level] + entry[0] * (SIZE >> level) + entry[1]])
-        if np.isinf(distance):
+def _descend(x, y, z, vertices, boxes, stack, best, leaf):
+    """The lesser of `best` and the squared distance to what lies under the node on the stack, and its leaf."""
+    height = 1
+    while height > 0:
+        height -= 1
+        level, row, column = stack[height, 0], stack[height, 1], stack[height, 2]
+        if level == 0:
+            distance = _to_quad(x, y, z, vertices, row * SIZE + column)
+            if distance < best:
+                best, leaf = distance, row * SIZE + column
             continue
-        place = height
-        while place > start:
-            under = stack[place - 1]
-            if _to_box(point, boxes[OFFSETS[level] + under[1] * (SIZE >> level) + under[2]]) >= distance:
-                break
-            stack[place] = under
-            place -= 1
-        stack[place, 0], stack[place, 1], stack[place, 2] = level, entry[0], entry[1]
-        height += 1
-    return height
+        for child in range(4):
+            at_row, at_column = 2 * row + child // 2, 2 * column + child % 2
+            if _to_box(x, y, z, boxes, OFFSETS[level - 1] + at_row * (2 * SIZE >> level) + at_column) < best:
+                stack[height, 0], stack[height, 1], stack[height, 2] = level - 1, at_row, at_column
+                height += 1
+    return best, leaf
 
 
 @njit(cache=True, nogil=True)
-def _to_box(point, box):
-    total = 0.0
-    for axis in range(3):
-        gap = max(box[axis] - point[axis], point[axis] - box[3 + axis], 0.0)
-        total += gap * gap
-    return total
+def _to_box(x, y, z, boxes, node):
+    dx = max(boxes[node, 0] - x, x - boxes[node, 3], 0.0)
+    dy = max(boxes[node, 1] - y, y - boxes[node, 4], 0.0)
+    dz = max(boxes[node, 2] - z, z - boxes[node, 5], 0.0)
+    return dx * dx + dy * dy + dz * dz
 
 
 @njit(cache=True, nogil=True)
-def _to_quad(point, vertices, pixel):
-    upper = _to_triangle(point, vertices[pixel], vertices[pixel + 1], vertices[pixel + SIZE])
-    lower = _to_triangle(point, vertices[pixel + SIZE + 1], vertices[pixel + SIZE], vertices[pixel + 1])
+def _to_quad(x, y, z, vertices, pixel):
+    upper = _to_triangle(x, y, z, vertices, pixel, pixel + 1, pixel + SIZE)
+    lower = _to_triangle(x, y, z, vertices, pixel + SIZE + 1, pixel + SIZE, pixel + 1)
     return min(upper, lower)
 
 
@@ -126,11 +125,12 @@ def _to_segment(px, py, pz, dx, dy, dz):
 
 
 @njit(cache=True, nogil=True)
-def _to_triangle(point, a, b, c):
+def _to_triangle(x, y, z, vertices, a, b, c):
     """Squared distance: to the plane where the foot of the perpendicular lies inside, else to the nearest edge."""
-    ux, uy, uz = b[0] - a[0], b[1] - a[1], b[2] - a[2]
-    vx, vy, vz = c[0] - a[0], c[1] - a[1], c[2] - a[2]
-    px, py, pz = point[0] - a[0], point[1] - a[1], point[2] - a[2]
+    ax, ay, az = vertices[a, 0], vertices[a, 1], vertices[a, 2]
+    ux, uy, uz = vertices[b, 0] - ax, vertices[b, 1] - ay, vertices[b, 2] - az
+    vx, vy, vz = vertices[c, 0] - ax, vertices[c, 1] - ay, vertices[c, 2] - az
+    px, py, pz = x - ax, y - ay, z - az
     nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
     area = nx * nx + ny * ny + nz * nz
     if area > 0:

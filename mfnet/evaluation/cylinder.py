@@ -1,8 +1,8 @@
-"""Cylinder maps: the outermost surface of a head around the vertical axis, and the surfaces the distance is taken between.
+"""Cylinder maps: the outermost surface of a head around the vertical axis, and the surface over a map's pixels.
 
 Pixel (row i, column j) holds the horizontal distance from the axis, in mm, of the farthest point that the ray from
-(0, 150 - 300 i / 255, 0) along (-sin a, 0, -cos a), a = 2 pi j / 255, meets: column 0 is the back of the head, 127.5 the
-face, 64 its -x side, and columns 0 and 255 coincide. 0 means that nothing was hit. The canonical head frame is
+(0, 150 - 300 i / 255, 0) along (-sin a, 0, -cos a), a = 2 pi j / 255, meets: column 0 is the back of the head, 127.5
+the face, 64 its -x side, and columns 0 and 255 coincide. 0 means that nothing was hit. The canonical head frame is
 `mfnet.datasets.facescape`'s.
 """
 
@@ -57,8 +57,8 @@ class GridSurface:
     @property
     def faces(self) -> np.ndarray:
         """[F, 3] int64 into `vertices`."""
-        k = np.flatnonzero(self.quads)[:, None]
-        return np.concatenate([k + [0, 1, SIZE], k + [SIZE + 1, SIZE, 1]])
+        corners = np.array([[0, 1, SIZE], [SIZE + 1, SIZE, 1]])
+        return (np.flatnonzero(self.quads)[:, None, None] + corners).reshape(-1, 3)
 
 
 def cylinder_map(vertices: np.ndarray, faces: np.ndarray) -> CylinderMap:
@@ -73,8 +73,8 @@ def grid_surface(distance: np.ndarray) -> GridSurface:
     neighbours. As in the official code neighbours wrap around the map while vertex numbers run on, so that the quads of
     column 255 are slivers that name pixels of the next rows.
 
-    Raises ItemError ``beyond_cylinder`` where a triangle would name a vertex past the map: there the official code stops
-    with an IndexError and gives no number.
+    Raises ItemError ``beyond_cylinder`` where a triangle would name a vertex past the map: there the official code
+    stops with an IndexError and gives no number.
     """
     right, below, across = np.roll(distance, -1, 1), np.roll(distance, -1, 0), np.roll(distance, (-1, -1), (0, 1))
     step = np.maximum(np.abs(distance - right), np.maximum(np.abs(distance - below), np.abs(distance - across)))
@@ -90,8 +90,8 @@ def grid_surface(distance: np.ndarray) -> GridSurface:
 def _farthest_hits(points, faces, heights, directions):
     """Cut every triangle with every row's plane; the cut is a segment, and the segment covers a few columns.
 
-    Segments of neighbouring triangles share end points bit for bit, because a cut is computed from the lower to the upper
-    end of an edge: no ray slips through between them.
+    Segments of neighbouring triangles share end points bit for bit, because a cut is computed from the lower to the
+    upper end of an edge: no ray slips through between them.
     """
     size = len(heights)
     distance = np.zeros((size, size))
@@ -110,7 +110,7 @@ def _farthest_hits(points, faces, heights, directions):
 
 @njit(cache=True, nogil=True)
 def _cut(points, triangle, height, ends):
-    """Write the x, z of the two points where the plane y = height crosses the triangle's edges; False if it does not."""
+    """Write the x, z of the two points where the plane y = height crosses the triangle's edges; False without two."""
     found = 0
     for edge in range(3):
         lower, upper = triangle[edge], triangle[(edge + 1) % 3]

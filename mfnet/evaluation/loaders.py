@@ -4,14 +4,15 @@ A loader gives either an orthographic face in the image cube ([-1, 1]^2 over the
 the camera) or a face in front of an OpenCV camera with its own focal length. `to_camera` then makes of it
 
 - wild: the cube, z shifted so that the mean of its vertices is -2;
-- lab: OpenCV axes, y extent 3 (pupil distances). An orthographic face is put f / 128 in front of the camera of the item's
-  focal length f; a perspective one is scaled around its own mean depth by the ratio of the focal lengths.
+- lab: OpenCV axes, y extent 3 (pupil distances). An orthographic face is put f / 128 in front of the camera of the
+  item's focal length f; a perspective one is scaled around its own mean depth by the ratio of the focal lengths.
 """
 
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -43,7 +44,7 @@ def to_camera(prediction: Prediction, focal: float | None) -> Mesh:
         vertices = vertices - [0.0, 0.0, vertices[:, 2].mean() + WILD_DEPTH]
     else:
         vertices = vertices * FLIP
-        vertices = _of_lab_height(vertices + [0.0, 0.0, focal / HALF - vertices[:, 2].mean()])
+        vertices = _of_lab_height(vertices + np.array([0.0, 0.0, focal / HALF - vertices[:, 2].mean()]))
     return prediction.mesh.moved(vertices)
 
 
@@ -66,8 +67,8 @@ def _of_lab_height(vertices: np.ndarray) -> np.ndarray:
 def from_crop(mesh: Mesh, crop_to_image: np.ndarray, crop_size: int) -> Prediction:
     """A face in a crop's ndc ([-1, 1], x right, y up) to the image cube.
 
-    crop_to_image: [3, 3] pixels of the `crop_size` px crop to pixels of the 256 px image (y down in both). Depth is scaled
-    by the length of its first row, as officially.
+    crop_to_image: [3, 3] pixels of the `crop_size` px crop to pixels of the 256 px image (y down in both). Depth is
+    scaled by the length of its first row, as officially.
     """
     scale = crop_size / IMAGE_SIZE
     pixels = (mesh.vertices[:, :2] * FLIP[:2] + 1) * (crop_size / 2)
@@ -108,7 +109,7 @@ def _deca(folder: Path, name: str) -> Prediction:
     camera = np.ravel(_numbers(read_npy(folder / f"{name}_cam.npy"), folder / f"{name}_cam.npy"))
     if camera.size != 3:
         raise ItemError("unreadable", f"{folder / name}_cam.npy: {camera.size} numbers, expected s, tx, ty")
-    moved = (mesh.vertices + [camera[1], camera[2], 0.0]) * camera[0]
+    moved = (mesh.vertices + np.array([camera[1], camera[2], 0.0])) * camera[0]
     return from_crop(mesh.moved(moved), np.linalg.inv(transform), 224)
 
 
@@ -131,7 +132,7 @@ def _mgcnet(folder: Path, name: str) -> Prediction:
 
 
 def _mgcnet_camera(path: Path) -> tuple[float, np.ndarray, np.ndarray]:
-    """Focal length (px), rotation [3, 3], translation [3] of MGCNet's text file: K in line 3, angles z, y, x and t in 5."""
+    """Focal length (px), rotation [3, 3], translation [3] of MGCNet's text: K in line 3, angles z, y, x and t in 5."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
         focal = float(lines[2].split(",")[0])
@@ -156,7 +157,8 @@ def _ringnet(folder: Path, name: str) -> Prediction:
     camera = np.ravel(_numbers(content.get("cam") if isinstance(content, dict) else None, path))
     if camera.size != 3:
         raise ItemError("unreadable", f"{path}: no 'cam' of three numbers")
-    return Prediction(mesh.moved(mesh.vertices + [camera[1], camera[2], IMAGE_SIZE / 224]), float(camera[0]) * HALF)
+    centre = np.array([camera[1], camera[2], IMAGE_SIZE / 224])
+    return Prediction(mesh.moved(mesh.vertices + centre), float(camera[0]) * HALF)
 
 
 LOADERS: dict[str, Callable[[Path, str], Prediction]] = {
@@ -171,8 +173,8 @@ LOADERS: dict[str, Callable[[Path, str], Prediction]] = {
     "RingNet": _ringnet,
     "camera": _cube,
 }
-"""Method -> what reads its folder. ``camera`` is the plain one for a new method: ``NAME.obj`` in the image cube (wild) or
-in OpenCV camera space of the item's camera, in pupil distances (lab)."""
+"""Method -> what reads its folder. ``camera`` is the plain one for a new method: ``NAME.obj`` in the image cube (wild)
+or in OpenCV camera space of the item's camera, in pupil distances (lab)."""
 
 
 def load_prediction(loader: str, folder: Path, name: str, focal: float | None) -> Mesh:
@@ -198,7 +200,7 @@ class _Transform:
 class _Unpickler(pickle.Unpickler):
     """Reads numpy arrays, plain containers and skimage's transforms; refuses every other name, so nothing can run."""
 
-    ALLOWED = {
+    ALLOWED: ClassVar = {
         ("numpy", "ndarray"): np.ndarray,
         ("numpy", "dtype"): np.dtype,
         ("_codecs", "encode"): lambda text, encoding: text.encode("latin-1"),

@@ -130,8 +130,8 @@ def face_normals(mesh: Mesh, faces: np.ndarray) -> np.ndarray:
 def legacy_mne(truth: np.ndarray, prediction: np.ndarray) -> float:
     """The official MNE of unit normals [N, 3], rad: the angle between (n + 1) / |n + 1|, as if normals were colours.
 
-    It is about 0.38 of the true mean angle. Nothing is clipped: normals that are equal to rounding can give a dot product
-    above 1, whose arccos is NaN, and with it the whole item's MNE, as officially.
+    It is about 0.38 of the true mean angle. Nothing is clipped: normals that are equal to rounding can give a dot
+    product above 1, whose arccos is NaN, and with it the whole item's MNE, as officially.
     """
     usable = (truth != 0).any(axis=1) & (prediction != 0).any(axis=1)
     shifted = [(normals[usable] + 1) for normals in (truth, prediction)]
