@@ -4,6 +4,7 @@ As in FAN's 2D mode all 68 points are located, seen or not; contour points are t
 tells a face from everything else, so that an image without one gets low scores instead of 68 confident guesses.
 """
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -58,8 +59,8 @@ class LandmarkNetwork(nn.Module):
             Block(width // 2, width, 2),
         )
         channels = (width, width + 16, 2 * width, 2 * width)
-        self.down = nn.ModuleList(Block(a, b, 2) for a, b in zip(channels[:-1], channels[1:], strict=True))
-        self.up = nn.ModuleList(Block(b, a) for a, b in zip(channels[:-1], channels[1:], strict=True))
+        self.down = nn.ModuleList(Block(a, b, 2) for a, b in pairwise(channels))
+        self.up = nn.ModuleList(Block(b, a) for a, b in pairwise(channels))
         self.maps = nn.Conv2d(width, POINTS, 1)
         self.presence = nn.Linear(channels[-1], 1)
 

@@ -11,8 +11,6 @@ from mfnet.nets.fusion import Regressor, make_fusion
 from mfnet.nets.tensors import fill, head_metadata, read_tensors, refuse_other_head, write_tensors
 from mfnet.params import ModelParams
 
-SLOTS = ("frontal", "left", "right")
-"""Slot order of the views everywhere; a network with fewer views takes the first ones."""
 HIDDEN = {"pool": 1024, "flat": 256}
 """Width of the regressors' hidden layer; 1024 is DECA's."""
 
@@ -38,7 +36,8 @@ class MFNet(nn.Module):
     """One shared encoder, a regressor of each view's own outputs, and a fused regressor of the person's.
 
     The single-view model is ``MFNet`` with ``views=1``: the same parts, fusion of one feature vector. Fusion ``concat``
-    takes exactly `params.views` views in the order of SLOTS; ``set`` takes any number, some of them missing.
+    takes exactly `params.views` views in slot order (frontal, left, right; fewer are the first ones); ``set`` takes any
+    number, some of them missing.
 
     Args:
         params: the architecture.
@@ -130,7 +129,7 @@ def white_light() -> torch.Tensor:
 
 def constant_harmonic() -> float:
     """The value of the zeroth basis function in the renderer's convention (late import: only here is it needed)."""
-    from mfnet.render.shading import sh_basis
+    from mfnet.render import sh_basis
 
     return float(sh_basis(torch.tensor([[0.0, 0.0, 1.0]]))[0, 0])
 

@@ -90,10 +90,13 @@ def load_start(path: str | Path, flame, remedy: str = "run stage weights@encoder
 def start_mfnet(params: ModelParams, flame, path: str | Path) -> MFNet:
     """The MFNet of `params` that starts from an encoder file. Raises InputError if the trunk is of another kind."""
     start = load_start(path, flame)
+    require_same_trunk(start, params, path)
+    return start.model(params, flame)
+
+
+def require_same_trunk(start: StartNetwork, params: ModelParams, path: str | Path) -> None:
+    """Raise InputError if `params` ask for another trunk or albedo code than the start has."""
     for key in TRUNK_KEYS:
         have, want = getattr(start.params, key), getattr(params, key)
         if have != want:
-            raise InputError(
-                f"{path}: model.{key} is {have}, params ask for {want}: set weights.encoder.source to match"
-            )
-    return start.model(params, flame)
+            raise InputError(f"{path}: model.{key} is {have}, params ask for {want}; set weights.encoder.source: train")

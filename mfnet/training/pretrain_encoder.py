@@ -24,6 +24,11 @@ from mfnet.synthetic.subjects import texture_pool
 
 CHUNK = 50
 """Subjects per call of the sampler."""
+HELD_OUT = 1_000_003
+"""Added to a recipe's seed: held-out people, skins and lights come from another stream than the training's."""
+PERSON = ("shape", "expression", "jaw_pose")
+YAW_BINS = ((0, 5), (5, 30), (30, 60), (60, 90))
+"""The benchmark's bins of |yaw|, degrees."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +80,9 @@ def sample_pool(sampler: Sampler, seed: int, subjects: int, label: str) -> Sampl
     return Sample(*(torch.cat(field) for field in zip(*chunks, strict=True)))
 
 
-def make_sampler(flame: Flame, recipe: EncoderRecipe, seed: int) -> Sampler:
-    """The sampler of the recipe: its own skins, crops as the encoder sees them."""
-    return Sampler(flame, texture_pool(flame, recipe.skins, recipe.skin_size, seed), FLAT_SIDE)
+def make_sampler(flame: Flame, recipe: EncoderRecipe, seed: int, size: int) -> Sampler:
+    """The sampler of the recipe: its own skins, crops of `size` pixels."""
+    return Sampler(flame, texture_pool(flame, recipe.skins, recipe.skin_size, seed), size)
 
 
 # -------------------------------------------------------------------------------------------------------------- losses
@@ -140,7 +145,7 @@ class FaceLosses:
 
 
 def project(points: Tensor, root: Tensor, pose: Tensor, camera: Tensor) -> Tensor:
-    """Points [B,N,3] of unrotated heads, turned about root [B,1,3] by pose [B,V,3], in cameras [B,V,3] -> ndc [B,V,N,2].
+    """Unrotated points [B,N,3], turned about root [B,1,3] by pose [B,V,3], in cameras [B,V,3] -> ndc [B,V,N,2].
 
     FLAME's global rotation acts about its root joint and moves no corrective, so one decoding serves all views.
     """
@@ -158,10 +163,9 @@ def aligned(points: Tensor, target: Tensor) -> Tensor:
 def seen_once(truth: Sample) -> Sample:
     """N subjects in V views as N x V subjects in one view each, in the order of ``concat1``."""
     views = truth.camera.shape[1]
-    person = ("shape", "expression", "jaw_pose")
     return Sample(
         *(
-            field.repeat_interleave(views, 0) if name in person else field.flatten(0, 1)[:, None]
+            field.repeat_interleave(views, 0) if name in PERSON else field.flatten(0, 1)[:, None]
             for name, field in truth._asdict().items()
         )
     )
@@ -177,7 +181,7 @@ def pretrain_encoder(
     recipe = recipe or EncoderRecipe()
     torch.manual_seed(seed)
     network = StartNetwork(params, flame).to(memory_format=torch.channels_last)
-    pool = sample_pool(make_sampler(flame, recipe, seed), seed, recipe.subjects, "renders")
+    pool = sample_pool(make_sampler(flame, recipe, seed, FLAT_SIDE), seed, recipe.subjects, "renders")
     order = batches(np.random.default_rng((seed, 1)), recipe.subjects, recipe.batch, steps)
     losses = fit(network, FaceLosses(flame), pool, order, recipe)
     return network.eval(), losses
@@ -220,13 +224,14 @@ def warmup_cosine(steps: int, warmup: int = 30) -> Callable[[int], float]:
 
 
 @torch.no_grad()
-def measure_encoder(network: StartNetwork, flame: Flame, seed: int, subjects: int = 200) -> dict[str, float]:
+def measure_encoder(network: StartNetwork, flame: Flame, seed: int, size: int, subjects: int = 200) -> dict[str, float]:
     """Held-out figures on `subjects` new people: face error in mm after scale and translation, by model and by yaw.
 
-    The seed is that of the training; held-out people and skins are drawn from another stream of it.
+    The seed is that of the training; `size` is the side of the crops, pixels.
     """
     recipe = EncoderRecipe(skins=20)
-    pool = sample_pool(make_sampler(flame, recipe, seed + 1_000_003), seed + 1_000_003, subjects, "held-out")
+    held_out = HELD_OUT + seed
+    pool = sample_pool(make_sampler(flame, recipe, held_out, size), held_out, subjects, "held-out")
     losses = FaceLosses(flame)
     parts = [network(images.float() / 255) for images in pool.images.split(CHUNK)]
     face = losses.decode(pool.shape, pool.expression, pool.jaw_pose)[0]
@@ -255,10 +260,6 @@ def measure_encoder(network: StartNetwork, flame: Flame, seed: int, subjects: in
     figures["three_of_one"] = figures["three_views_mm"] / figures["one_view_mm"]
     figures["three_of_averaged"] = figures["three_views_mm"] / figures["one_view_averaged_mm"]
     return figures | by_yaw(single, pool.yaw.flatten()) | view_figures(parts, pool)
-
-
-PERSON = ("shape", "expression", "jaw_pose")
-YAW_BINS = ((0, 5), (5, 30), (30, 60), (60, 90))
 
 
 def by_yaw(values: Tensor, yaw: Tensor, label: str = "one_view_mm") -> dict[str, float]:
