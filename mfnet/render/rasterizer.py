@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from mfnet.parallel import empty, over_batch
 from mfnet.render import kernels
-from mfnet.render.parallel import empty, over_batch
 
 
 class Raster(NamedTuple):

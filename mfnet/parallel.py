@@ -4,7 +4,7 @@ Kernels are compiled by numba for one thread, without the GIL, and cached on dis
 import. A batch is spread by plain Python threads, never by one of numba's own threading layers, because each of those
 breaks somewhere: OpenMP's kills a forked child, workqueue's aborts when two threads call at once. So the kernels work
 in forked and spawned data loader workers and under any number of calling threads. `torch.set_num_threads` sets how many
-threads are used (a data loader worker has one). Every image is computed by one thread in a fixed order, so that results
+threads are used (a data loader worker has one). Every sample is computed by one thread in a fixed order, so results
 do not depend on the number of threads.
 
 The cache lies in `__pycache__` beside the package or, where that is read-only, in numba's folder under the user's cache
@@ -49,7 +49,7 @@ class _Workers:
     def get(self, size: int) -> ThreadPoolExecutor:
         with self.lock:
             if size > self.size:
-                self.size, self.executor = size, ThreadPoolExecutor(size, thread_name_prefix="mfnet-render")
+                self.size, self.executor = size, ThreadPoolExecutor(size, thread_name_prefix="mfnet")
             return self.executor
 
 
@@ -73,7 +73,7 @@ def over_batch(function, batch: int, *arguments) -> None:
 class _Pool:
     """Memory that freed result tensors leave behind, by size in bytes.
 
-    First touching the pages of a fresh buffer costs as much as rasterizing into it. A tensor made here owns a NumPy
+    First touching the pages of a fresh buffer costs as much as filling it with results. A tensor made here owns a NumPy
     array; when the last tensor, view or saved copy of it is gone, the array dies and its memory comes back for the next
     one.
     """
