@@ -1,0 +1,52 @@
+"""Stage `head`: the head model that everything stands on, procedural or official, as three files without pickles."""
+
+from pathlib import Path
+
+from mfnet.errors import InputError
+from mfnet.params import HeadParams, Params
+from stages.common import run_stage, stage_parser
+
+
+def make_head(params: HeadParams):
+    """The head that the params ask for, complete with landmarks, UV and masks."""
+    from mfnet.flame.procedural import head_arrays
+    from mfnet.flame.readers import read_head
+
+    if params.model == "procedural":
+        head = head_arrays(params.seed)
+    else:
+        head = read_head(params.model, params.landmarks, params.template, params.masks)
+    if head.landmarks is None:
+        raise InputError(f"{params.model}: has no landmark embedding; name one in head.landmarks")
+    if head.uv is None:
+        raise InputError(f"{params.model}: has no UV layout; name its OBJ template in head.template")
+    for key, wanted, stored in (
+        ("n_shape", params.n_shape, head.n_shape_total),
+        ("n_expression", params.n_expression, head.n_expression_total),
+    ):
+        if wanted > stored:
+            raise InputError(f"{params.model}: head.{key} is {wanted}, but the model has {stored} such coefficients")
+    return head
+
+
+def run(params: Params, args) -> None:
+    """Write head.npz, landmarks.npz and template.obj."""
+    from mfnet.flame.readers import write_head
+    from mfnet.flame.procedural.files import write_landmarks, write_template
+
+    head = make_head(params.head)
+    out = Path(args.out)
+    write_head(head, out / "head.npz")
+    write_landmarks(head, out / "landmarks.npz")
+    write_template(head, out / "template.obj")
+
+
+def main(argv=None) -> None:
+    """Command line of the stage."""
+    parser = stage_parser(__doc__)
+    parser.add_argument("--out", default="data/head", help="folder to write (default: %(default)s)")
+    run_stage(run, parser, argv)
+
+
+if __name__ == "__main__":
+    main()
