@@ -196,7 +196,7 @@ def batches(rng: np.random.Generator, size: int, batch: int, steps: int) -> Tens
 
 def fit(network: StartNetwork, losses: FaceLosses, pool: Sample, order: Tensor, recipe: EncoderRecipe) -> list[float]:
     """The optimisation itself; returns the loss of every step."""
-    optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
     schedule = LambdaLR(optimiser, warmup_cosine(len(order)))
     fast, history = half_precision(), []
     network.train()
@@ -210,7 +210,7 @@ def fit(network: StartNetwork, losses: FaceLosses, pool: Sample, order: Tensor, 
         torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
         optimiser.step()
         schedule.step()
-        history.append(float(loss))
+        history.append(loss.item())
         bar.set_postfix(loss=f"{history[-1]:.2f}")
     return history
 

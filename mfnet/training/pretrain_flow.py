@@ -67,7 +67,7 @@ def pretrain_flow(
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         optimiser.step()
         schedule.step()
-        history.append(float(loss))
+        history.append(loss.item())
         bar.set_postfix(loss=f"{history[-1]:.2f}")
     return estimator.requires_grad_(False), history
 

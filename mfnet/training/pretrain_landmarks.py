@@ -55,7 +55,7 @@ def pretrain_landmarks(
     network = LandmarkNetwork(recipe.width).to(memory_format=torch.channels_last).train()
     images, points = training_crops(flame, seed, recipe)
     rng = np.random.default_rng((seed, 1))
-    optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
     schedule = LambdaLR(optimiser, warmup_cosine(steps))
     fast, history = half_precision(), []
     for rows in (bar := tqdm(batches(rng, len(images), recipe.batch, steps), desc="weights@landmarks", disable=None)):
@@ -71,7 +71,7 @@ def pretrain_landmarks(
         torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         optimiser.step()
         schedule.step()
-        history.append(float(loss))
+        history.append(loss.item())
         bar.set_postfix(loss=f"{history[-1]:.2f}")
     return network.eval(), history
 

@@ -1,7 +1,5 @@
 """MFNet: shapes, one person from several views, missing views, files that belong to a head."""
 
-from dataclasses import asdict
-
 import pytest
 import torch
 
@@ -17,7 +15,7 @@ def images(batch, views, seed=0):
 def test_shapes(box_head, small, fusion, views):
     torch.manual_seed(0)
     prediction = MFNet(small(fusion=fusion, views=views), box_head).eval()(images(2, views))
-    assert {name: tuple(value.shape) for name, value in asdict(prediction).items()} == {
+    assert {name: tuple(value.shape) for name, value in vars(prediction).items()} == {
         "shape": (2, 100),
         "expression": (2, 50),
         "jaw_pose": (2, 3),
@@ -44,7 +42,7 @@ def test_every_output_has_a_gradient_to_the_images(box_head, small):
     torch.manual_seed(0)
     model = MFNet(small(), box_head).eval()
     batch = images(1, 3).requires_grad_()
-    for name, value in asdict(model(batch)).items():
+    for name, value in vars(model(batch)).items():
         (gradient,) = torch.autograd.grad(value.sum(), batch, retain_graph=True)
         assert gradient.abs().amax(dim=(0, 2, 3, 4)).min() > 0, name  # from every view
 
@@ -74,7 +72,7 @@ def test_views_do_not_disturb_each_others_pose(box_head, small):
 
 def test_map_changes_every_tensor(box_head, small):
     prediction = MFNet(small(), box_head).eval()(images(1, 3)).map(torch.Tensor.detach)
-    assert not any(value.requires_grad for value in asdict(prediction).values())
+    assert not any(value.requires_grad for value in vars(prediction).values())
 
 
 def test_file_round_trip_is_exact_and_reproducible(box_head, small, tmp_path):
