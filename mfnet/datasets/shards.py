@@ -1,0 +1,176 @@
+"""Writing triplets: three landmark crops a row, in Parquet shards. Equal inputs give equal bytes, however made.
+
+Images are encoded already, so that image columns take neither compression nor dictionaries; row groups are the unit of
+shuffled reading (`mfnet.datasets.triplets`).
+"""
+
+import contextlib
+import os
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from mfnet.datasets.multipie import Rejected, read_image
+from mfnet.datasets.plan import SLOTS
+from mfnet.errors import InputError
+from mfnet.fanout import fan_out
+from mfnet.geometry.cameras import pixels_to_ndc
+from mfnet.geometry.crops import CropBox, crop_box, crop_image, crop_matrix, transform_points
+from mfnet.params import TripletParams
+
+SCHEMA = pa.schema(
+    [("triplet", pa.int64()), ("subject", pa.string()), ("session", pa.int64()), ("recording", pa.int64())]
+    + [("expression", pa.string())]
+    + [(f"image_{slot}", pa.binary()) for slot in SLOTS]
+    + [(f"landmarks_{slot}", pa.list_(pa.float32(), 136)) for slot in SLOTS]
+    + [(f"yaw_{slot}", pa.float32()) for slot in SLOTS]
+    + [(f"matrix_{slot}", pa.list_(pa.float32(), 9)) for slot in SLOTS]
+    + [(f"path_{slot}", pa.string()) for slot in SLOTS]
+)
+"""One row a triplet. Per slot: the crop (JPEG or PNG), 68 landmarks in ndc of the crop, nominal yaw (degrees), the
+matrix from photograph to crop pixels (row by row) and the photograph's path."""
+
+_CHUNK = 32  # triplets per unit of work
+
+
+@dataclass(frozen=True)
+class CropSpec:
+    """Everything about a crop that is the same for all: the archive's root, the params, the seed of the jitter."""
+
+    root: str
+    params: TripletParams
+    seed: int
+
+
+def write_shards(
+    plan: pd.DataFrame,
+    landmarks: pd.DataFrame,
+    spec: CropSpec,
+    folder: str | Path,
+    mode: str = "serial",
+    workers: int = 0,
+) -> pd.DataFrame:
+    """Crop and encode the planned triplets into ``folder/{train,val}-NNNNN.parquet`` (columns: SCHEMA).
+
+    `folder` is there and empty. Returns the rejected triplets: triplet, split, reason. mode, workers: as `fan_out`'s;
+    they leave no trace. Raises InputError where a split of the plan loses all its triplets.
+    """
+    points = dict(zip(landmarks["path"], landmarks["landmarks"], strict=True))
+    jobs = [_job(row, points) for row in plan.to_dict("records")]
+    chunks = [jobs[start : start + _CHUNK] for start in range(0, len(jobs), _CHUNK)]
+    splits = {split: _Shards(Path(folder), split, spec.params) for split in sorted(plan["split"].unique())}
+    rejected = []
+    with contextlib.ExitStack() as stack:
+        for shards in splits.values():
+            stack.callback(shards.close)
+        for part in fan_out(partial(make_rows, spec), chunks, mode, workers, "triplets"):
+            for triplet, split, row in part:
+                if isinstance(row, str):
+                    rejected.append((triplet, split, row))
+                else:
+                    splits[split].add(row)
+    for split, shards in splits.items():
+        if not shards.rows:
+            reason = next(reason for _, its_split, reason in rejected if its_split == split)
+            raise InputError(f"data/triplets: no {split} triplet is left of those planned; the first: {reason}")
+    table = pd.DataFrame(rejected, columns=["triplet", "split", "reason"])
+    return table.astype({"triplet": "int64", "split": "str", "reason": "str"})
+
+
+def _job(row: dict, points: dict[str, np.ndarray]) -> dict:
+    """A row of the plan with its landmarks [68, 2] (px) under ``points_s``; None where the image has none."""
+    for slot in SLOTS:
+        flat = points.get(row[slot])
+        row[f"points_{slot}"] = None if flat is None else np.asarray(flat, np.float64).reshape(-1, 2)
+    return row
+
+
+class _Shards:
+    """The shards of one split: rows are gathered into full row groups, row groups into full files."""
+
+    def __init__(self, folder: Path, split: str, params: TripletParams):
+        self.folder, self.split, self.params = folder, split, params
+        self.rows = 0
+        self._group: list[dict] = []
+        self._writer: pq.ParquetWriter | None = None
+
+    def add(self, row: dict) -> None:
+        self._group.append(row)
+        self.rows += 1
+        if self.rows % self.params.rows_per_shard == 0:
+            self.close()
+        elif len(self._group) == self.params.rows_per_group:
+            self._flush()
+
+    def close(self) -> None:
+        """Write what is gathered and end the file."""
+        self._flush()
+        if self._writer:
+            self._writer.close()
+            self._writer = None
+
+    def _flush(self) -> None:
+        if not self._group:
+            return
+        if self._writer is None:
+            number = (self.rows - 1) // self.params.rows_per_shard
+            path = self.folder / f"{self.split}-{number:05d}.parquet"
+            self._writer = pq.ParquetWriter(path, SCHEMA, compression="none", use_dictionary=False)
+        self._writer.write_table(pa.Table.from_pylist(self._group, SCHEMA))
+        self._group = []
+
+
+def make_rows(spec: CropSpec, jobs: list[dict]) -> list[tuple[int, str, dict | str]]:
+    """(triplet, split, row of SCHEMA or reason why there is none) of each planned triplet."""
+    made = []
+    for job in jobs:
+        try:
+            made.append((job["triplet"], job["split"], _row(job, spec)))
+        except Rejected as error:
+            made.append((job["triplet"], job["split"], str(error)))
+    return made
+
+
+def _row(job: dict, spec: CropSpec) -> dict:
+    row = {name: job[name] for name in ("triplet", "subject", "session", "recording", "expression")}
+    size = spec.params.image_size
+    for index, slot in enumerate(SLOTS):
+        path, points = job[slot], job[f"points_{slot}"]
+        if points is None:
+            raise Rejected(f"{slot} view without landmarks: {path}")
+        try:
+            image = read_image(os.path.join(spec.root, path))
+            box = jitter(crop_box(points, spec.params.crop_scale), spec, job["triplet"], index)
+        except (Rejected, InputError) as error:
+            raise Rejected(f"{slot} view: {error}: {path}") from None
+        matrix = crop_matrix(box, size)
+        ndc = pixels_to_ndc(torch.from_numpy(transform_points(points, matrix)), size, size)
+        row[f"image_{slot}"] = encode(crop_image(image, box, size), spec.params.jpeg_quality)
+        row[f"landmarks_{slot}"] = ndc.numpy().astype(np.float32).ravel()
+        row[f"yaw_{slot}"] = job[f"yaw_{slot}"]
+        row[f"matrix_{slot}"] = matrix.astype(np.float32).ravel()
+        row[f"path_{slot}"] = path
+    return row
+
+
+def jitter(box: CropBox, spec: CropSpec, triplet: int, view: int) -> CropBox:
+    """The box shifted and scaled by up to ``crop_jitter`` of its side, drawn from (seed, triplet, view)."""
+    amount = spec.params.crop_jitter
+    x, y, scale = np.random.default_rng([spec.seed, triplet, view]).uniform(-amount, amount, 3)
+    return CropBox(box.centre_x + x * box.side, box.centre_y + y * box.side, box.side * (1 + scale))
+
+
+def encode(image: np.ndarray, quality: int) -> bytes:
+    """RGB uint8 [H, W, 3] -> JPEG of the given quality without chroma subsampling, or PNG for quality 0."""
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    if quality == 0:
+        return cv2.imencode(".png", bgr)[1].tobytes()
+    chroma = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality, *chroma])[1].tobytes()

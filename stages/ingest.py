@@ -1,0 +1,18 @@
+"""Stage ``ingest``: list the Multi-PIE archive, sort out what cannot be used."""
+
+from mfnet.datasets import multipie
+from mfnet.files import write_table
+from stages.common import run_stage, stage_parser
+
+
+def run(params, args) -> None:
+    from stages import quality
+
+    manifest, rejected = multipie.scan(params.source.multipie, params.compute.fanout, params.compute.workers)
+    quality.check_manifest(manifest, rejected, params.ingest.max_rejected, "data/multipie/ingest.json")
+    write_table(manifest, "data/multipie/manifest.parquet")
+    write_table(rejected, "data/multipie/rejected.parquet")
+
+
+if __name__ == "__main__":
+    run_stage(run, stage_parser(__doc__))

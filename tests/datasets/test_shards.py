@@ -1,0 +1,135 @@
+"""Triplet shards: crops that agree with their landmarks, files that are always the same, triplets that are lost."""
+
+import cv2
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from mfnet.datasets import multipie
+from mfnet.datasets.plan import SLOTS, plan_triplets
+from mfnet.datasets.shards import SCHEMA, CropSpec, encode, write_shards
+from mfnet.errors import InputError
+from mfnet.geometry.cameras import ndc_to_pixels
+from mfnet.params import PlanParams, TripletParams
+
+PLAN = PlanParams(
+    triplets=10, validation_share=0.5, min_side_yaw=15.0, max_side_yaw=75.0, same_illumination=False, seed=2
+)
+PARAMS = TripletParams(
+    image_size=64,
+    crop_scale=1.25,
+    crop_jitter=0.03,
+    jpeg_quality=0,
+    rows_per_shard=4,
+    rows_per_group=3,
+    max_rejected=0.1,
+)
+
+
+def draw_points(path) -> np.ndarray:
+    """Replace the photograph by white 7 x 7 px dots on black in a known place; returns their centres [68, 2], px."""
+    rng = np.random.default_rng(int(path.stem.replace("_", "")) % 2**31)
+    cell = np.stack(np.divmod(rng.permutation(100)[:68], 10), -1)
+    points = np.array([220.0, 140.0]) + cell * 20 + 3.5
+    image = np.zeros((multipie.HEIGHT, multipie.WIDTH, 3), np.uint8)
+    for x, y in (points - 3.5).astype(int):
+        image[y : y + 7, x : x + 7] = 255
+    path.write_bytes(cv2.imencode(".png", image)[1].tobytes())
+    return points
+
+
+@pytest.fixture
+def archive(write_archive):
+    """(root, plan of 10 triplets in two splits, landmarks)."""
+    root = write_archive(subjects=(1, 2), illuminations=(0, 1))
+    table, _ = multipie.scan(root)
+    points = [draw_points(root / path).ravel().astype(np.float32) for path in table["path"]]
+    return root, plan_triplets(table, PLAN), pd.DataFrame({"path": table["path"], "landmarks": points})
+
+
+def write(archive, folder, params=PARAMS, **spread):
+    root, plan, landmarks = archive
+    folder.mkdir()
+    return write_shards(plan, landmarks, CropSpec(str(root), params, seed=2), folder, **spread)
+
+
+def test_layout_of_the_files(archive, tmp_path):
+    assert write(archive, tmp_path / "out").empty
+    files = {path.name: pq.ParquetFile(path) for path in (tmp_path / "out").iterdir()}
+    assert sorted(files) == ["train-00000.parquet", "train-00001.parquet", "val-00000.parquet", "val-00001.parquet"]
+    assert [files[name].metadata.num_rows for name in sorted(files)] == [4, 1, 4, 1]
+    first = files["train-00000.parquet"]
+    assert first.schema_arrow.equals(SCHEMA)
+    assert [first.metadata.row_group(i).num_rows for i in range(first.num_row_groups)] == [3, 1]
+    column = first.metadata.row_group(0).column(SCHEMA.get_field_index("image_frontal"))
+    assert column.compression == "UNCOMPRESSED" and not column.has_dictionary_page
+
+
+def test_landmarks_lie_on_what_they_mark(archive, tmp_path):
+    write(archive, tmp_path / "out")
+    _, plan, landmarks = archive
+    points = dict(zip(landmarks["path"], landmarks["landmarks"], strict=True))
+    rows = pd.concat([pd.read_parquet(path) for path in sorted((tmp_path / "out").iterdir())])
+    assert sorted(rows["triplet"]) == sorted(plan["triplet"])
+    for row in rows.to_dict("records"):
+        for slot in SLOTS:
+            crop = cv2.imdecode(np.frombuffer(row[f"image_{slot}"], np.uint8), cv2.IMREAD_GRAYSCALE)
+            assert crop.shape == (64, 64)
+            ndc = torch.from_numpy(row[f"landmarks_{slot}"].reshape(68, 2).copy())
+            pixels = ndc_to_pixels(ndc, 64, 64).numpy()
+            matrix = row[f"matrix_{slot}"].reshape(3, 3)
+            source = points[row[f"path_{slot}"]].reshape(68, 2)
+            assert np.allclose(source @ matrix[:2, :2].T + matrix[:2, 2], pixels, atol=1e-3)
+            assert np.all(np.abs(ndc.numpy()) < 1)
+            at = np.floor(pixels).astype(int)
+            assert crop[at[:, 1], at[:, 0]].min() > 128 and crop.mean() < 60
+
+
+def test_bytes_do_not_depend_on_how_the_work_is_spread(archive, tmp_path, monkeypatch):
+    from mfnet.datasets import shards
+
+    monkeypatch.setattr(shards, "_CHUNK", 3)
+    write(archive, tmp_path / "serial")
+    write(archive, tmp_path / "local", mode="local", workers=2)
+    for path in (tmp_path / "serial").iterdir():
+        assert path.read_bytes() == (tmp_path / "local" / path.name).read_bytes()
+
+
+def test_jitter_differs_by_view_and_stays_small(archive, tmp_path):
+    write(archive, tmp_path / "still", PARAMS.model_copy(update={"crop_jitter": 0.0}))
+    write(archive, tmp_path / "moved")
+    still, moved = (pd.read_parquet(tmp_path / name / "train-00000.parquet") for name in ("still", "moved"))
+    scales = np.stack(moved["matrix_left"])[:, 0] / np.stack(still["matrix_left"])[:, 0]
+    assert len(set(scales)) == len(scales) and np.all(np.abs(1 / scales - 1) <= 0.0301)
+
+
+def test_lost_triplets_are_listed_with_their_reasons(archive, tmp_path):
+    root, plan, landmarks = archive
+    without, broken = plan["left"].iloc[0], plan["right"].iloc[1]
+    (root / broken).write_bytes((root / broken).read_bytes()[:200])
+    landmarks = landmarks[landmarks["path"] != without]
+    rejected = write((root, plan, landmarks), tmp_path / "out")
+    lost = plan[plan["left"].eq(without) | plan["right"].eq(broken)]
+    assert 0 < len(lost) < len(plan) and sorted(rejected["triplet"]) == sorted(lost["triplet"])
+    reasons = set(rejected["reason"])
+    assert f"left view without landmarks: {without}" in reasons
+    assert any(reason.startswith("right view: broken PNG") and reason.endswith(broken) for reason in reasons)
+    written = pd.concat([pd.read_parquet(path) for path in (tmp_path / "out").iterdir()])
+    assert len(written) == len(plan) - len(lost)
+
+
+def test_a_split_that_loses_everything_is_an_error(archive, tmp_path):
+    root, plan, landmarks = archive
+    of_val = plan.loc[plan["split"] == "val", "frontal"]
+    with pytest.raises(InputError, match="no val triplet is left"):
+        write((root, plan, landmarks[~landmarks["path"].isin(of_val)]), tmp_path / "out")
+
+
+def test_encodings():
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    image = cv2.GaussianBlur(image, (0, 0), 3)
+    png, jpeg = (cv2.imdecode(np.frombuffer(encode(image, q), np.uint8), cv2.IMREAD_COLOR)[..., ::-1] for q in (0, 95))
+    assert np.array_equal(png, image)
+    assert np.abs(jpeg.astype(int) - image).max() <= 6 and encode(image, 95)[:2] == b"\xff\xd8"
