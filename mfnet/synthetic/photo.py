@@ -49,7 +49,7 @@ def uv_vertices(flame: Flame) -> Tensor:
 
 
 def shade_vertices(normals: Tensor, light: Tensor) -> Tensor:
-    """Shading [..., V, 3] of vertex normals [..., V, 3] under light [..., 9, 3] in the same axes; eq. 2, but positive."""
+    """Shading [..., V, 3] of vertex normals [..., V, 3] under light [..., 9, 3] in the same axes: eq. 2, positive."""
     return (sh_basis(normals) @ light).clamp_min(0.02)
 
 

@@ -81,7 +81,7 @@ def paint_skin(atlas: HeadAtlas, traits: SkinTraits, rng: np.random.Generator) -
     skin = _blend(skin, 0.45 * skin, _lip_line(atlas) + _lash_line(atlas))
     hair = np.array(traits.hair)
     skin = _blend(skin, 0.55 * skin + 0.45 * hair, _stubble(atlas, traits, noise))
-    strands = hair * (1 + 0.35 * noise(3.0, stretch=(1, 0.2, 0.2)))[..., None].clip(0.3)
+    strands = hair * (1 + 0.22 * noise(1.8, stretch=(1, 0.12, 0.12)) + 0.1 * noise(20))[..., None].clip(0.3)
     skin = _blend(skin, strands, np.maximum(_brow_cover(atlas, traits, noise), _scalp_cover(atlas, traits, noise)))
     skin = np.where(atlas.inner_mouth[..., None], np.array([0.33, 0.13, 0.12]), skin)
     skin = skin * (0.35 + 0.65 * np.clip(atlas.occlusion, 0, 1) ** 0.8)[..., None]

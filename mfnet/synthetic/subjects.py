@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from mfnet.errors import InputError
 from mfnet.flame import Flame
-from mfnet.synthetic.atlas import head_atlas
+from mfnet.synthetic.atlas import HeadAtlas, head_atlas
 from mfnet.synthetic.skin import SkinTraits, paint_skin, random_traits
 
 EXPRESSION_MM = 1.6
@@ -71,3 +71,9 @@ def texture_pool(flame: Flame, count: int, size: int, seed: int) -> Tensor:
         texture = paint_skin(atlas, random_traits(rng), rng)
         pool[index] = torch.from_numpy((texture * 255 + 0.5).astype(np.uint8)).permute(2, 0, 1)
     return pool
+
+
+def paint_subject(atlas: HeadAtlas, subject: Subject) -> Tensor:
+    """The subject's skin [1, 3, H, W] in 0..1."""
+    texture = paint_skin(atlas, subject.traits, np.random.default_rng(subject.texture_seed))
+    return torch.from_numpy(texture).permute(2, 0, 1)[None].contiguous()

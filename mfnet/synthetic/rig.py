@@ -1,0 +1,53 @@
+"""Multi-PIE's rig: 13 cameras at head height, 15 degrees apart, and two below the ceiling, all aimed at the head.
+
+Rig axes are head space (x to the subject's left, y up, z where the subject looks), the origin at the aim. Distance and
+focal length are not published; these give Multi-PIE's usual size of a face, about 75 px between the pupils.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mfnet.datasets.multipie import CEILING, HEIGHT, WIDTH, YAW
+
+DISTANCE = 1.2
+"""Metres from each camera to the aim."""
+FOCAL = 1430.0
+"""Pixels."""
+CEILING_ELEVATION = 30.0
+"""Degrees above head height of the two ceiling cameras."""
+OPENCV = np.diag([1.0, -1.0, -1.0])
+"""View axes (x right, y up, z to the camera) to OpenCV's camera axes (x right, y down, z forward), and back."""
+
+
+@dataclass(frozen=True)
+class RigCamera:
+    """A pinhole camera: pixel = K (OPENCV view x + (0, 0, DISTANCE)), x in rig axes, metres."""
+
+    name: str
+    view: np.ndarray
+    """[3, 3] rig axes to view axes; also the rotation that a head facing along the rig appears to have."""
+
+    @property
+    def intrinsics(self) -> np.ndarray:
+        """K [3, 3] in pixels of the 640 x 480 image."""
+        return np.array([[FOCAL, 0, WIDTH / 2], [0, FOCAL, HEIGHT / 2], [0, 0, 1.0]])
+
+    @property
+    def translation(self) -> np.ndarray:
+        """[3] of OpenCV's extrinsics, metres."""
+        return np.array([0.0, 0.0, DISTANCE])
+
+
+def rig_cameras() -> list[RigCamera]:
+    """The 15 cameras: head height from the subject's right profile to the left one, then the ceiling."""
+    level = [RigCamera(name, _view(yaw, 0.0)) for name, yaw in YAW.items()]
+    return level + [RigCamera(name, _view(yaw, CEILING_ELEVATION)) for name, yaw in CEILING.items()]
+
+
+def _view(yaw: float, elevation: float) -> np.ndarray:
+    """Rotation from rig to view axes of a camera at `yaw` and `elevation` degrees that looks at the origin."""
+    yaw, elevation = np.radians(yaw), np.radians(elevation)
+    turn = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
+    tilt = np.array([[1, 0, 0], [0, np.cos(elevation), -np.sin(elevation)], [0, np.sin(elevation), np.cos(elevation)]])
+    return tilt @ turn

@@ -1,0 +1,16 @@
+"""Stage ``capture``: virtual photo sessions in Multi-PIE's and FaceScape's layouts."""
+
+from mfnet.synthetic.capture import HeadFiles, capture
+from stages.common import run_stage, stage_parser
+
+HEAD = ("data/head/head.npz", "data/head/landmarks.npz", "data/head/template.obj")
+
+
+def run(params, args) -> None:
+    """Write ``data/raw/multipie``, ``data/raw/facescape`` and ``data/raw/truth.parquet``."""
+    head = HeadFiles(HEAD, params.head.n_shape, params.head.n_expression)
+    capture(head, params.capture, params.compute, "data/raw")
+
+
+if __name__ == "__main__":
+    run_stage(run, stage_parser(__doc__))
