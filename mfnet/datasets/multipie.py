@@ -7,6 +7,7 @@ which decodes what the plan names. The same reads give each image's checksum: th
 data chunk, the Adler-32 of all pixels and the CRC-32 of that chunk. So a manifest differs wherever an image does.
 """
 
+import io
 import os
 import re
 import struct
@@ -18,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from mfnet.errors import InputError
 from mfnet.fanout import fan_out
@@ -185,12 +186,18 @@ def png_checksum(path: str) -> str:
 def read_image(path: str | Path) -> np.ndarray:
     """Decode a PNG to [H, W, 3] uint8 RGB; raises Rejected where it is missing or its data is damaged anywhere."""
     try:
-        with Image.open(path, formats=("PNG",)) as image:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise Rejected(f"unreadable: {error.strerror}") from None
+    try:
+        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+            image.verify()  # every chunk's checksum; decoding alone overlooks some damage
+        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
             return np.asarray(image.convert("RGB"))
-    except FileNotFoundError:
-        raise Rejected("missing file") from None
-    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for damaged files
-        raise Rejected(f"broken PNG: {str(error).splitlines()[0].replace(str(path), 'file')}") from None
+    except UnidentifiedImageError:
+        raise Rejected("broken PNG: not a PNG") from None
+    except (OSError, SyntaxError, ValueError, zlib.error) as error:  # what Pillow raises for damaged files
+        raise Rejected(f"broken PNG: {str(error).splitlines()[0]}") from None
 
 
 def _manifest(rows: list[tuple]) -> pd.DataFrame:

@@ -120,3 +120,14 @@ def test_missing_empty_or_foreign_root_is_one_clear_line(tmp_path, content):
     with pytest.raises(InputError, match=r"source\.multipie") as caught:
         multipie.scan(root)
     assert str(root) in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.7, 0.9])
+def test_a_flipped_byte_anywhere_is_found_on_decoding(write_archive, share):
+    path = write_archive(subjects=(1,)) / FIRST
+    assert multipie.read_image(path).shape == (480, 640, 3)
+    data = bytearray(path.read_bytes())
+    data[int(share * len(data))] ^= 0x55
+    path.write_bytes(data)
+    with pytest.raises(multipie.Rejected, match=r"^broken PNG: "):
+        multipie.read_image(path)
