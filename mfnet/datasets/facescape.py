@@ -52,6 +52,8 @@ LAB_VIEWS = (
 """(yaw, pitch) in degrees of the lab views. Yaw > 0: nose to the image's right; pitch > 0: nose down."""
 LAB_VIEWS_PER_SUBJECT = len(LAB_FOCALS) * len(LAB_VIEWS)
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+SCAN_BACK, SCAN_BOTTOM = -25.0, -95.0
+"""Canonical z and y, mm, down to which a written ground truth reaches: the front of the head, as the real scans."""
 
 
 @dataclass(frozen=True)
@@ -291,8 +293,23 @@ def canonical_head(vertices, left_pupil, right_pupil, centre=None) -> np.ndarray
     return (vertices - centre) * scale
 
 
+def front_of_head(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The part of a head (canonical mm) that a scan of the benchmark covers: triangles with z >= -25 and y >= -95.
+
+    A neck that goes down to y = -150 would have no official score at all: the evaluator's cylinder map ends there.
+    """
+    inside = (vertices[:, 2] >= SCAN_BACK) & (vertices[:, 1] >= SCAN_BOTTOM)
+    kept = faces[inside[faces].all(axis=1)]
+    used, renumbered = np.unique(kept, return_inverse=True)
+    return vertices[used], renumbered.reshape(-1, 3)
+
+
 def write_wild_item(root: str | Path, item: WildItem, vertices: np.ndarray, faces: np.ndarray, image: np.ndarray):
-    """Write one wild item: canonical `vertices` [V, 3] mm as cube-unit ground truth, and its RGB uint8 image."""
+    """Write one wild item: a whole head, canonical `vertices` [V, 3] mm, and its RGB uint8 image.
+
+    The ground truth is `front_of_head`, in cube units.
+    """
+    vertices, faces = front_of_head(vertices, faces)
     cube = vertices @ item.rotation.T / item.pupil_scale + item.head_centre_cube
     write_obj(Path(root) / "data/wild_gt_mesh" / f"{item.name}.obj", cube, faces)
     _write_image(Path(root) / "data/wild_img" / f"{item.name}.png", image)
@@ -311,7 +328,11 @@ def write_wild_predef(root: str | Path, items: list[WildItem]) -> None:
 
 
 def write_lab_subject(root: str | Path, subject: int, vertices: np.ndarray, faces: np.ndarray) -> None:
-    """Write one lab subject's ground truth: canonical `vertices` [V, 3] mm, stored in pupil distances."""
+    """Write one lab subject: a whole head, canonical `vertices` [V, 3] mm.
+
+    The ground truth is `front_of_head`, in pupil distances.
+    """
+    vertices, faces = front_of_head(vertices, faces)
     write_obj(Path(root) / "data/lab_gt_mesh" / f"{subject:02d}.obj", vertices / PUPIL_DISTANCE, faces)
 
 

@@ -69,6 +69,14 @@ def test_lab_item_survives_writing_and_reading(tmp_path):
     np.testing.assert_allclose(centre[:2] / centre[2], 128)
 
 
+def test_the_scan_is_the_front_of_the_head():
+    below = TETRAHEDRON - [0, 100, 0]
+    vertices = np.concatenate([TETRAHEDRON, below, TETRAHEDRON - [0, 0, 30]])
+    kept, faces = facescape.front_of_head(vertices, np.concatenate([FACES, FACES + 4, FACES + 8]))
+    np.testing.assert_array_equal(kept, TETRAHEDRON)
+    np.testing.assert_array_equal(faces, FACES)
+
+
 def test_canonical_head_has_the_standard_pupil_distance():
     moved = facescape.canonical_head(TETRAHEDRON * 0.01 + 3, left_pupil=[0.3, 0, 0], right_pupil=[-0.3, 0, 0])
     np.testing.assert_allclose(moved.mean(axis=0), 0, atol=1e-9)
