@@ -7,6 +7,7 @@ import pandas as pd
 
 from mfnet.evaluation.published import published_means
 from mfnet.evaluation.tables import compare_methods
+from mfnet.params import Params
 from mfnet.report.page import Section
 from mfnet.report.plots import plot_ablation, plot_benchmark, plot_history
 
@@ -46,6 +47,30 @@ def benchmark_section(rows: pd.DataFrame, scores: pd.DataFrame, protocol: str) -
         section.heading(f"{chief} against the others, item by item")
         section.note("Difference in CD on the items that both have; below zero is in favour of the first.")
         section.table(pd.DataFrame(pairs), f"paired_{protocol}", digits={"share_better": 2})
+    return section
+
+
+def pictures_section(params: Params, folder: Path) -> Section:
+    """Held-out subjects: photographs, overlays, clay and textured heads from new views."""
+    from mfnet.datasets.triplets import TripletShards
+    from mfnet.flame import load_flame
+    from mfnet.nets.mfnet import load_mfnet
+    from mfnet.report.pictures import encode_png, first_of_each_subject, person_sheet
+
+    section = Section("Pictures")
+    section.note(
+        "Subjects of the validation split, never trained on. Above: the three crops with their detected landmarks, "
+        "then the predicted head over each. Below: the head from three views that no photograph shows, as clay, then "
+        "with the texture fused from the photographs (holes filled)."
+    )
+    counts = {"n_shape": params.head.n_shape, "n_expression": params.head.n_expression}
+    flame = load_flame(folder / "head" / "head.npz", **counts)
+    model = load_mfnet(folder / "train" / "model.safetensors", flame)
+    shards = TripletShards(sorted((folder / "triplets").glob("val-*.parquet")))
+    batch = first_of_each_subject(shards, params.report.pictures)
+    for item, subject in enumerate(batch.subject.tolist()):
+        sheet = person_sheet(model, flame, batch, item)
+        section.picture(encode_png(sheet), f"subject_{subject:03d}", f"subject {subject:03d}")
     return section
 
 

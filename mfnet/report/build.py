@@ -1,0 +1,81 @@
+"""Gathers the sections, the table for machines and the plot data into the report's folder."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from mfnet.evaluation.tables import summary_rows
+from mfnet.files import atomic_directory, write_json
+from mfnet.params import Params
+from mfnet.report import contents
+from mfnet.report.page import write_page
+
+ABLATION = "ablation/"
+"""Prefix of the methods in scores.parquet that are ablation runs; they stand in their own table."""
+
+
+def build_report(params: Params, data: str | Path = "data", out: str | Path = "data/report") -> None:
+    """Read the artifacts below `data` and write the report into `out` (replaced whole).
+
+    Writes report.html, report.md, summary.json, tables/*.csv, plots/*.csv and pictures/*.png.
+    """
+    data = Path(data)
+    scores = {
+        name: pd.read_parquet(data / "benchmark" / name / "scores.parquet") for name in params.benchmark.protocols
+    }
+    main = {name: table[~table.method.str.startswith(ABLATION)] for name, table in scores.items()}
+    options = (params.benchmark.bootstrap, params.benchmark.seed)
+    rows = pd.DataFrame([row for table in main.values() for row in summary_rows(table, *options)])
+    runs = ablation_runs(params, data, scores.get("wild"))
+    sections = [contents.benchmark_section(rows, main[name], name) for name in params.benchmark.protocols]
+    sections += [contents.pictures_section(params, data)]
+    sections += [contents.error_section(data / "benchmark" / name / "meshes.npz", name) for name in main]
+    sections += [contents.ablation_section(runs), contents.published_section(), contents.training_section(data)]
+    sections += [contents.weights_section(data), contents.data_section(data)]
+    with atomic_directory(out) as folder:
+        write_page(sections, params.report.title, subtitle(params, data), folder)
+        write_json(_without_nan(rows), folder / "summary.json")
+        write_plots(rows, runs, data, folder / "plots")
+
+
+def subtitle(params: Params, data: Path) -> str:
+    """One line that says what was run: head, network, loss."""
+    from mfnet.flame import load_flame
+
+    head = f"head {params.head.model} ({load_flame(data / 'head' / 'head.npz').content_hash[:12]})"
+    model, loss = params.model, params.loss
+    return (
+        f"MFNet with {model.backbone} x {model.width:g} and {model.fusion} fusion on {head}; flow by "
+        f"{loss.flow_estimator}, gradient {loss.flow_gradient}; every figure is of subjects never trained on."
+    )
+
+
+def ablation_runs(params: Params, data: Path, wild: pd.DataFrame | None) -> pd.DataFrame:
+    """One row per variant and seed: the validation figures training ended with, and CD, MNE, CR in wild."""
+    rows = []
+    for variant in params.ablation.run:
+        for seed in params.ablation.seeds:
+            name = f"{variant}-{seed}"
+            metrics = json.loads((data / "ablation" / name / "metrics.json").read_text())
+            row = {"variant": variant, "seed": seed} | {key: metrics[key] for key in sorted(metrics) if "/" in key}
+            if wild is not None:
+                own = wild[wild.method == ABLATION + name]
+                row |= {metric: own[metric].mean() for metric in ("CD", "MNE", "CR")}
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def write_plots(rows: pd.DataFrame, runs: pd.DataFrame, data: Path, folder: Path) -> None:
+    """The tables behind `dvc plots`: history.csv, benchmark.csv, ablation.csv."""
+    folder.mkdir()
+    pd.read_parquet(data / "train" / "history.parquet").to_csv(folder / "history.csv", index=False)
+    label = rows.protocol + " " + rows.bin.astype(str) + " " + rows.method
+    rows.assign(label=label)[["label", "CD"]].to_csv(folder / "benchmark.csv", index=False)
+    label = runs.variant + "-" + runs.seed.astype(str)
+    runs.assign(label=label)[["label", "CD"]].to_csv(folder / "ablation.csv", index=False)
+
+
+def _without_nan(rows: pd.DataFrame) -> list[dict]:
+    """Records with None where there is no number: JSON has no NaN."""
+    return [{key: None if value != value else value for key, value in row.items()} for row in rows.to_dict("records")]
