@@ -11,9 +11,10 @@ from mfnet.render.texture import faces_of, region_of
 def comparable_faces(faces: Tensor, masks: dict[str, Tensor]) -> Tensor:
     """Faces [F] bool of the facial skin without the mouth and the eyeballs (`flame.masks`): those that eq. 6
     compares."""
-    skin = masks["face"] & ~masks["lips"]
-    if "eyeballs" in masks:
-        skin = skin & ~masks["eyeballs"]
+    skin = masks["face"]
+    for name in ("lips", "mouth", "eyeballs"):
+        if name in masks:
+            skin = skin & ~masks[name]
     return faces_of(skin, faces)
 
 

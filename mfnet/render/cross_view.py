@@ -7,8 +7,8 @@ from torch import Tensor
 
 from mfnet.render.rasterizer import Raster, interpolate, rasterize
 from mfnet.render.shading import shade
-from mfnet.render.texture import UVLayout, distance_map, sample_texture
-from mfnet.render.view import LEAST_FACING, View, ndc, sample_image, seen_at
+from mfnet.render.texture import UVLayout, sample_texture
+from mfnet.render.view import LEAST_FACING, View, ndc, sample_image, seen_at, surface_map
 
 
 class CrossView(NamedTuple):
@@ -59,7 +59,7 @@ def render_cross_view(photo: Tensor, view_a: View, view_b: View, faces: Tensor, 
     per_vertex = torch.cat([view_a.clip, view_a.distance[..., None], view_a.facing[..., None]], -1)
     points = interpolate(per_vertex, raster, faces)  # [B, H, W, 6]
     source = ndc(points[..., :4])
-    distances = distance_map(view_a, faces, *photo.shape[-2:])
+    surface = surface_map(view_a, faces, *photo.shape[-2:])
     head = raster.face_id > 0
-    seen = head & seen_at(distances, source, points[..., 4]) & (points[..., 5] > LEAST_FACING)
+    seen = head & seen_at(surface, source, points[..., 4:5]) & (points[..., 5] > LEAST_FACING)
     return CrossView(sample_image(photo, source) * head[:, None], seen, source, raster)

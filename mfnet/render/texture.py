@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mfnet.render.rasterizer import Raster, interpolate, rasterize
-from mfnet.render.view import LEAST_FACING, View, ndc, sample_image, seen_at
+from mfnet.render.view import LEAST_FACING, View, ndc, sample_image, seen_at, surface_map
 
 
 class UVLayout(NamedTuple):
@@ -60,28 +60,20 @@ def unwrap(photo: Tensor, view: View, layout: UVLayout) -> tuple[Tensor, Tensor]
     T].
 
     The weight is the cosine between the surface and the camera for texels that are seen, and 0 for those that are
-    hidden: by another part of the head or the image's border (`seen_at`, a z-test), turned away, or not on the head. A
+    hidden: by another part of the head or the image's border (`seen_at`), turned away, or not on the head. A
     texel of weight 0 is 0. Differentiable to the photograph and the view's clip coordinates.
     """
-    faces, (height, width) = layout.faces, photo.shape[-2:]
-    distances = distance_map(view, faces, height, width)
-    batch = len(photo)
+    faces, batch = layout.faces, len(photo)
+    surface = surface_map(view, faces, *photo.shape[-2:], layout.uv, layout.uv_faces)
     raster = Raster(*(field.expand(batch, *field.shape[1:]) for field in layout.raster))
     per_vertex = torch.cat([view.clip, view.distance[..., None], view.facing[..., None]], -1)
     texels = interpolate(per_vertex, raster, faces)  # [B, T, T, 6]
-    xy = ndc(texels[..., :4])
-    facing = texels[..., 5].detach()
-    seen = seen_at(distances, xy, texels[..., 4]) & (facing > LEAST_FACING) & (raster.face_id > 0)
+    xy, facing = ndc(texels[..., :4]), texels[..., 5].detach()
+    uv = interpolate(layout.uv.to(texels.dtype), layout.raster, layout.uv_faces).expand(batch, -1, -1, -1)
+    seen = seen_at(surface, xy, torch.cat([texels[..., 4:5], uv], -1))
+    seen &= (facing > LEAST_FACING) & (raster.face_id > 0)
     weight = torch.where(seen, facing, torch.zeros_like(facing))
     return sample_image(photo, xy) * seen[:, None], weight
-
-
-@torch.no_grad()
-def distance_map(view: View, faces: Tensor, height: int, width: int) -> Tensor:
-    """Distance [B, H, W] (metres) of what the view shows at each pixel's centre; infinite in the background."""
-    raster = rasterize(view.clip, faces, height, width)
-    distances = interpolate(view.distance[..., None].contiguous(), raster, faces)[..., 0]
-    return torch.where(raster.face_id > 0, distances, torch.full_like(distances, torch.inf))
 
 
 def fuse_views(textures: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 
 from mfnet.geometry import clip_from_orthographic, clip_from_perspective, vertex_normals
+from mfnet.render.rasterizer import interpolate, rasterize
 
-FOOTPRINT_RANGE = 0.015
-"""Four neighbouring pixels further apart than this along the view (metres) lie across an outline."""
-DEPTH_TOLERANCE = 0.003
-"""A point this far (metres) behind what is seen at its place is hidden."""
+FOOTPRINT_RANGE = (0.015, 0.05, 0.05)
+"""Neighbouring pixels further apart than this lie across an outline: along the view (metres), in u, in v."""
+SURFACE_TOLERANCE = (0.003, 0.005, 0.005)
+"""A point further than this from what is seen at its place is hidden: along the view (metres), in u, in v."""
 LEAST_FACING = 0.15
 """A surface turned away further (cosine to the camera's direction) is seen too flatly to be used."""
 
@@ -57,23 +58,39 @@ def sample_image(image: Tensor, xy: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def seen_at(distance_map: Tensor, xy: Tensor, distance: Tensor) -> Tensor:
-    """The z-test: which points [B, M, N] of a surface are seen in a view, bool.
+def seen_at(surface: Tensor, xy: Tensor, expected: Tensor) -> Tensor:
+    """The visibility test: which points of a surface are seen in a view, bool [B, M, N].
 
-    distance_map: [B, H, W] metres, infinite in the background; xy: [B, M, N, 2] ndc; distance: [B, M, N] metres. A
-    point is seen if the four pixels around it, those a bilinear sample would mix, all show one unbroken surface
-    (FOOTPRINT_RANGE) and the point lies on it (DEPTH_TOLERANCE).
+    surface: [B, H, W, C] what the view shows at each pixel, infinite in the background: C = 1, the distance in metres
+    (a z-test), or C = 3, with u and v, which also tells neighbours in space apart, such as lid and eyeball; xy: [B, M,
+    N, 2] ndc where the points fall; expected: [B, M, N, C] the points' own distance, u and v. A point is seen if the
+    four pixels around it, those that a bilinear sample would mix, show one unbroken piece of surface (FOOTPRINT_RANGE)
+    and the point lies on it (SURFACE_TOLERANCE).
     """
-    height, width = distance_map.shape[1:]
+    height, width, channels = surface.shape[1:]
     column = (xy[..., 0] + 1) * (width / 2) - 0.5
     row = (1 - xy[..., 1]) * (height / 2) - 0.5
+    seen = (column >= 0) & (row >= 0) & (column <= width - 1) & (row <= height - 1)
     left, top = column.floor().clamp(0, width - 2), row.floor().clamp(0, height - 2)
-    inside = (column >= 0) & (row >= 0) & (column <= width - 1) & (row <= height - 1)
-    corner = (top * width + left).nan_to_num().long().flatten(1)
-    flat = distance_map.flatten(1)
-    a, b, c, d = (flat.gather(1, corner + offset).view_as(distance) for offset in (0, 1, width, width + 1))
-    nearest = torch.minimum(torch.minimum(a, b), torch.minimum(c, d))
-    farthest = torch.maximum(torch.maximum(a, b), torch.maximum(c, d))
     x, y = column - left, row - top
-    surface = (a * (1 - x) + b * x) * (1 - y) + (c * (1 - x) + d * x) * y
-    return inside & (farthest - nearest < FOOTPRINT_RANGE) & ((distance - surface).abs() < DEPTH_TOLERANCE)
+    corner = (top * width + left).nan_to_num().long().flatten(1)
+    for channel in range(channels):
+        values = surface[..., channel].flatten(1)
+        a, b, c, d = (values.gather(1, corner + step).view_as(x) for step in (0, 1, width, width + 1))
+        nearest = torch.minimum(torch.minimum(a, b), torch.minimum(c, d))
+        farthest = torch.maximum(torch.maximum(a, b), torch.maximum(c, d))
+        between = (a * (1 - x) + b * x) * (1 - y) + (c * (1 - x) + d * x) * y
+        seen &= farthest - nearest < FOOTPRINT_RANGE[channel]
+        seen &= (expected[..., channel] - between).abs() < SURFACE_TOLERANCE[channel]
+    return seen
+
+
+@torch.no_grad()
+def surface_map(view: View, faces: Tensor, height: int, width: int, uv: Tensor | None = None, uv_faces=None) -> Tensor:
+    """What the view shows at each pixel, for `seen_at`: distance (metres) and, with uv [T, 2] and its table uv_faces
+    [F, 3], u and v: [B, H, W, 1 or 3]; infinite in the background."""
+    raster = rasterize(view.clip, faces, height, width)
+    surface = interpolate(view.distance[..., None].contiguous(), raster, faces)
+    if uv is not None:
+        surface = torch.cat([surface, interpolate(uv.to(surface.dtype), raster, uv_faces)], -1)
+    return torch.where((raster.face_id > 0)[..., None], surface, torch.full_like(surface, torch.inf))

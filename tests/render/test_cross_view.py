@@ -1,0 +1,111 @@
+import torch
+
+from mfnet.geometry import vertex_normals
+from mfnet.render import (
+    faces_of,
+    interpolate,
+    perspective_view,
+    region_of,
+    render_cross_view,
+    render_shaded,
+    render_textured,
+)
+from mfnet.render.shading import C4
+from tests.render.conftest import smooth_texture
+
+
+def test_from_a_to_a_is_the_identity(head):
+    view = head.view(0.0, 35.0, -70.0)
+    photo, _ = render_textured(smooth_texture(256), view, head.layout(256), 160, 160)
+    photo = torch.where(photo == 0, torch.ones(()), photo)  # a white wall
+    cross = render_cross_view(photo, view, view, head.faces, 160, 160)
+    hit = cross.raster.face_id > 0
+    difference = (cross.image - photo).abs().amax(1) * 255
+    assert difference[cross.seen].max() < 2
+    assert torch.quantile(difference[cross.seen], 0.999) < 0.1
+    assert (difference[hit] > 1).float().mean() < 2e-3  # the outline, where snapped triangles reach beyond themselves
+    assert cross.seen.sum() > 0.9 * hit.sum()
+    assert not cross.image.movedim(1, -1)[~hit].any()
+
+
+def test_from_a_to_b_is_the_photograph_of_b_where_both_see(head):
+    texture, layout = smooth_texture(512, cells=6), head.layout(512)
+    view_a, view_b = head.view(0.0, 0.0), head.view(35.0, -35.0)
+    photo_a, _ = render_textured(texture, view_a, layout, 224, 224)
+    photo_b, _ = render_textured(texture, view_b, layout, 224, 224)
+    cross = render_cross_view(photo_a, view_a, view_b, head.faces, 224, 224)
+    skin = region_of(cross.raster, faces_of(head.masks["face"], head.faces)) & cross.seen
+    assert skin.sum() > 5000
+    difference = (cross.image - photo_b).abs().amax(1)[skin] * 255
+    assert torch.quantile(difference, 0.99) < 4 and difference.mean() < 1
+
+
+def test_what_a_does_not_see_is_not_claimed(head):
+    """Turned from one profile to the other: nothing but the middle of the face is common."""
+    view_a, view_b = head.view(80.0), head.view(-80.0)
+    cross = render_cross_view(torch.ones(1, 3, 128, 128), view_a, view_b, head.faces, 128, 128)
+    assert cross.seen.sum() < 0.1 * (cross.raster.face_id > 0).sum()
+
+
+def test_source_is_where_the_point_was(head):
+    view_a, view_b = head.view(10.0), head.view(30.0)
+    cross = render_cross_view(torch.ones(1, 3, 96, 96), view_a, view_b, head.faces, 96, 96)
+    expected = interpolate(view_a.clip, cross.raster, head.faces)[..., :2]
+    torch.testing.assert_close(cross.source, expected)
+
+
+def test_gradients_are_those_of_finite_differences(head):
+    def shifted(view, x):
+        clip = view.clip.double() + x * torch.tensor([1.0, 0.7, 0, 0], dtype=torch.float64)
+        return view._replace(clip=clip, distance=view.distance.double(), facing=view.facing.double())
+
+    view_a, view_b = head.view(0.0), head.view(25.0)
+    photo, _ = render_textured(smooth_texture(128), view_a, head.layout(128), 48, 48)
+    weight = torch.rand(1, 3, 48, 48, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+    def value(x_a, x_b):
+        cross = render_cross_view(photo.double(), shifted(view_a, x_a), shifted(view_b, x_b), head.faces, 48, 48)
+        return (cross.image * weight * inside).sum(), cross
+
+    zero, step = torch.zeros((), dtype=torch.float64), 1e-7
+    inside = torch.ones(())
+    _, cross = value(zero, zero)
+    inside = cross.seen[:, None]  # outlines have no gradient
+    for a in (True, False):
+        x = torch.zeros((), dtype=torch.float64, requires_grad=True)
+        value(x if a else zero, zero if a else x)[0].backward()
+        ends = [value(*((zero + s * step, zero) if a else (zero, zero + s * step)))[0] for s in (1, -1)]
+        expected = (ends[0] - ends[1]) / (2 * step)
+        torch.testing.assert_close(x.grad, expected, rtol=2e-2, atol=0.05)
+
+
+def test_shaded_render_under_uniform_light_is_the_albedo(head):
+    view, layout, albedo = head.view(15.0), head.layout(128), smooth_texture(128)
+    light = torch.zeros(1, 9, 3)
+    light[:, 0] = 1 / C4
+    normals = vertex_normals(head.turned(15.0), head.faces)
+    shaded, raster = render_shaded(albedo, normals, light, view, layout, 64, 64)
+    plain, _ = render_textured(albedo, view, layout, 64, 64)
+    torch.testing.assert_close(shaded, plain)
+    light[:, 3] = 0.5  # a lamp beside the camera
+    lit, _ = render_shaded(albedo, normals, light, view, layout, 64, 64)
+    brighter = (lit > shaded).all(1) | (raster.face_id == 0)
+    assert brighter.float().mean() > 0.99
+
+
+def test_perspective_and_orthographic_views_agree_from_afar(head):
+    scale, distance, size = 7.5, 100.0, 128
+    vertices = head.turned(20.0)
+    focal = scale * distance * size / 2
+    K = torch.tensor([[[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]]])
+    R = torch.diag(torch.tensor([1.0, -1, -1]))[None]
+    view = perspective_view(vertices, head.faces, K, R, torch.tensor([[0.0, 0, distance]]), size, size, 90.0, 110.0)
+    from mfnet.render import orthographic_view
+
+    other = orthographic_view(vertices, head.faces, torch.tensor([[scale, 0, 0]]))
+    torch.testing.assert_close(view.clip[..., :2] / view.clip[..., 3:], other.clip[..., :2], atol=5e-3, rtol=0)
+    torch.testing.assert_close(view.facing, other.facing, atol=5e-3, rtol=0)
+    torch.testing.assert_close(view.distance, other.distance + distance, atol=1e-3, rtol=0)
+    image, _ = render_textured(smooth_texture(128), view, head.layout(128), size, size)
+    wanted, _ = render_textured(smooth_texture(128), other, head.layout(128), size, size)
+    assert (image - wanted).abs().mean() < 0.005
