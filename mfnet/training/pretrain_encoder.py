@@ -6,6 +6,7 @@ as the three-view model. What mattered, most first: crops, no global pooling, an
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -88,39 +89,67 @@ def make_sampler(flame: Flame, recipe: EncoderRecipe, seed: int, size: int) -> S
 # -------------------------------------------------------------------------------------------------------------- losses
 
 
+class FacePoints(NamedTuple):
+    """Unrotated heads, metres."""
+
+    face: Tensor  # [B,P,3] face vertices
+    landmarks: Tensor  # [B,51,3] static landmarks
+    root: Tensor  # [B,1,3] the joint that global rotation turns about
+
+
 class FaceLosses:
-    """Compares predictions with a sample's truth over the face region of one head model."""
+    """Compares predictions with a sample's truth over the face region of one head model.
 
-    def __init__(self, flame: Flame, scales: LossScales | None = None):
+    At rest everything here is linear in the coefficients, so one small matrix product decodes them; what the true jaw
+    does to the true head is added as a constant, and the jaw has a term of its own.
+    """
+
+    def __init__(self, flame: Flame, scales: LossScales | None = None, every: int = 3):
+        """every: one face vertex in so many counts; an average over the face needs no more."""
         self.flame = flame
-        self.face = flame.masks["face"].nonzero()[:, 0]
         self.scales = scales or LossScales()
+        self.face = flame.masks["face"].nonzero()[::every, 0]
+        zero = torch.zeros(1, flame.n_shape + flame.n_expression)
+        coefficients = torch.cat([zero, torch.eye(zero.shape[1])])
+        points = self._decode(
+            *coefficients.split([flame.n_shape, flame.n_expression], 1), torch.zeros(len(coefficients), 3)
+        )
+        self.mean, self.basis = points[:1], (points[1:] - points[:1]).flatten(1)  # [1,P+52,3], [K,3(P+52)]
 
-    def decode(self, shape: Tensor, expression: Tensor, jaw_pose: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Unrotated heads -> face vertices [B,P,3], static landmarks [B,51,3], root joint [B,1,3], metres."""
+    @torch.no_grad()
+    def _decode(self, shape: Tensor, expression: Tensor, jaw_pose: Tensor) -> Tensor:
+        """The head model itself: face vertices, static landmarks, root [B,P+52,3]."""
         out = self.flame(shape, expression, torch.zeros_like(jaw_pose), jaw_pose=jaw_pose)
-        return out.vertices[:, self.face], out.landmarks[:, 17:], out.joints[:, :1]
+        return torch.cat([out.vertices[:, self.face], out.landmarks[:, 17:], out.joints[:, :1]], 1)
+
+    def _linear(self, shape: Tensor, expression: Tensor) -> Tensor:
+        """The same at rest, differentiable [B,P+52,3]."""
+        return self.mean + (torch.cat([shape, expression], 1) @ self.basis).unflatten(1, self.mean.shape[1:])
 
     def __call__(self, predictions: dict[str, Prediction], truth: Sample, weights: dict[str, float]) -> Tensor:
         """The recipe's loss: persons of every variant, then the views, which all variants share."""
-        true_heads = self.decode(truth.shape, truth.expression, truth.jaw_pose)
+        posed = self._decode(truth.shape, truth.expression, truth.jaw_pose)
+        opened = posed - self._linear(truth.shape, truth.expression)
         views = truth.camera.shape[1]
-        total = self.views(predictions["concat3"], truth, true_heads)
+        total = self.views(predictions["concat3"], truth, split_points(posed))
         for name, weight in weights.items():
-            prediction, target, heads = predictions[name], truth, true_heads
+            target, heads = truth, (posed, opened)
             if name == "concat1":
-                target, heads = seen_once(truth), [part.repeat_interleave(views, 0) for part in true_heads]
-            total = total + weight * self.person(prediction, target, heads[0])
+                target, heads = seen_once(truth), [part.repeat_interleave(views, 0) for part in heads]
+            total = total + weight * self.person(predictions[name], target, *heads)
         return total
 
-    def person(self, prediction: Prediction, truth: Sample, true_face: Tensor) -> Tensor:
-        """Shape, expression and jaw: aligned vertices in mm, landmarks in the views in px, coefficients in sigma."""
+    def person(self, prediction: Prediction, truth: Sample, posed: Tensor, opened: Tensor) -> Tensor:
+        """Shape, expression and jaw: aligned vertices in mm, landmarks in the views in px, coefficients in sigma.
+
+        posed, opened [B,P+52,3]: the true head, and what its jaw adds to it.
+        """
         scales = self.scales
-        face, points, root = self.decode(prediction.shape, prediction.expression, prediction.jaw_pose)
-        shown = project(points, root, prediction.global_pose, prediction.camera)  # [B,V,51,2]
-        views = shown.shape[1]
+        found = split_points(self._linear(prediction.shape, prediction.expression) + opened)
+        shown = project(found.landmarks, found.root, prediction.global_pose, prediction.camera)  # [B,V,51,2]
+        face, views = split_points(posed).face, shown.shape[1]
         terms = [
-            (aligned(face, true_face) - true_face).abs().mean() / scales.vertices,
+            (aligned(found.face, face) - face).abs().mean() / scales.vertices,
             (shown - truth.landmarks[:, :views, 17:]).abs().mean() / scales.pixels,
             (prediction.shape - truth.shape).abs().mean() / scales.sigma,
             (prediction.expression - truth.expression).abs().mean() / scales.sigma,
@@ -128,12 +157,11 @@ class FaceLosses:
         ]
         return torch.stack(terms).sum()
 
-    def views(self, prediction: Prediction, truth: Sample, true_heads: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    def views(self, prediction: Prediction, truth: Sample, heads: FacePoints) -> Tensor:
         """Pose, camera and light: each by itself, and the true face in the predicted view against the true view."""
         scales = self.scales
-        face, _, root = true_heads
-        shown = project(face, root, prediction.global_pose, prediction.camera)
-        target = project(face, root, truth.global_pose, truth.camera)
+        shown = project(heads.face, heads.root, prediction.global_pose, prediction.camera)
+        target = project(heads.face, heads.root, truth.global_pose, truth.camera)
         terms = [
             (shown - target).abs().mean() / scales.pixels,
             (prediction.global_pose - truth.global_pose).abs().mean() / scales.rotation,
@@ -142,6 +170,11 @@ class FaceLosses:
             (prediction.light - truth.light).abs().mean() / scales.light,
         ]
         return torch.stack(terms).sum()
+
+
+def split_points(points: Tensor) -> FacePoints:
+    """Points [B,P+51+1,3] by what they are."""
+    return FacePoints(points[:, :-52], points[:, -52:-1], points[:, -1:])
 
 
 def project(points: Tensor, root: Tensor, pose: Tensor, camera: Tensor) -> Tensor:
@@ -229,26 +262,21 @@ def measure_encoder(network: StartNetwork, flame: Flame, seed: int, size: int, s
 
     The seed is that of the training; `size` is the side of the crops, pixels.
     """
-    recipe = EncoderRecipe(skins=20)
-    held_out = HELD_OUT + seed
+    recipe, held_out = EncoderRecipe(skins=20), HELD_OUT + seed
     pool = sample_pool(make_sampler(flame, recipe, held_out, size), held_out, subjects, "held-out")
-    losses = FaceLosses(flame)
     parts = [network(images.float() / 255) for images in pool.images.split(CHUNK)]
-    face = losses.decode(pool.shape, pool.expression, pool.jaw_pose)[0]
+    truth = decode_face(flame, *(getattr(pool, field) for field in PERSON))
 
     def error(name: str, average: bool = False) -> Tensor:
         codes = [torch.cat([getattr(part[name], field) for part in parts]) for field in PERSON]
         if average:
             codes = [code.unflatten(0, (subjects, -1)).mean(1) for code in codes]
-        found = losses.decode(*codes)[0]
-        target = face.repeat_interleave(len(found) // subjects, 0)
-        return 1000 * (aligned(found, target) - target).norm(dim=-1).mean(1)
+        return face_error(decode_face(flame, *codes), truth)
 
-    mean_head = losses.decode(*(torch.zeros_like(getattr(pool, field)) for field in PERSON))[0]
-    mean_error = 1000 * (aligned(mean_head, face) - face).norm(dim=-1).mean(1)
+    mean_head = decode_face(flame, *(torch.zeros_like(getattr(pool, field)) for field in PERSON))
     single = error("concat1")
     figures = {
-        "mean_head_mm": float(mean_error.mean()),
+        "mean_head_mm": float(face_error(mean_head, truth).mean()),
         "one_view_mm": float(single.mean()),
         "one_view_averaged_mm": float(error("concat1", average=True).mean()),
         "two_views_mm": float(error("concat2").mean()),
@@ -260,6 +288,19 @@ def measure_encoder(network: StartNetwork, flame: Flame, seed: int, size: int, s
     figures["three_of_one"] = figures["three_views_mm"] / figures["one_view_mm"]
     figures["three_of_averaged"] = figures["three_views_mm"] / figures["one_view_averaged_mm"]
     return figures | by_yaw(single, pool.yaw.flatten()) | view_figures(parts, pool)
+
+
+def decode_face(flame: Flame, shape: Tensor, expression: Tensor, jaw_pose: Tensor) -> Tensor:
+    """Face vertices [B,P,3] of unrotated heads, metres, in parts that fit the cache."""
+    parts = zip(shape.split(CHUNK), expression.split(CHUNK), jaw_pose.split(CHUNK), strict=True)
+    outs = [flame(s, e, torch.zeros_like(jaw), jaw_pose=jaw).vertices[:, flame.masks["face"]] for s, e, jaw in parts]
+    return torch.cat(outs)
+
+
+def face_error(found: Tensor, truth: Tensor) -> Tensor:
+    """Mean vertex distance [M] in mm after scale and translation; found [M,P,3]: M/N guesses for each of N heads."""
+    target = truth.repeat_interleave(len(found) // len(truth), 0)
+    return 1000 * (aligned(found, target) - target).norm(dim=-1).mean(1)
 
 
 def by_yaw(values: Tensor, yaw: Tensor, label: str = "one_view_mm") -> dict[str, float]:

@@ -1,0 +1,176 @@
+"""The three recipes: a short run lowers the loss and can be repeated; figures and losses mean what they say."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from mfnet.flame import Flame
+from mfnet.flame.procedural import head_arrays
+from mfnet.geometry import project_orthographic
+from mfnet.nets.flow import DisFlow
+from mfnet.nets.landmarks import CELLS, POINTS, SIDE
+from mfnet.nets.mfnet import Prediction
+from mfnet.params import ModelParams
+from mfnet.training import pretrain_encoder, pretrain_flow, pretrain_landmarks
+from mfnet.training.pretrain_encoder import EncoderRecipe, FaceLosses, aligned, by_yaw, project, seen_once, split_points
+from mfnet.training.pretrain_flow import FlowRecipe
+from mfnet.training.pretrain_landmarks import LandmarkRecipe, landmark_loss, without_face
+
+SMALL = ModelParams(backbone="resnet18", width=0.25, head="flat", fusion="concat", views=3, n_albedo=5)
+ENCODER = EncoderRecipe(subjects=24, skins=2, skin_size=64, batch=8)
+LANDMARKS = LandmarkRecipe(crops=((1.4, 0.05, 12),), skins=2, skin_size=64, batch=16, width=16)
+
+
+@pytest.fixture(scope="module")
+def flame():
+    return Flame(head_arrays(0), 20, 10)
+
+
+@pytest.fixture(scope="module")
+def pool(flame):
+    sampler = pretrain_encoder.make_sampler(flame, ENCODER, 0, 64)
+    return pretrain_encoder.sample_pool(sampler, 0, 6, "test")
+
+
+def as_prediction(sample) -> Prediction:
+    """The truth of a sample as a network would say it."""
+    albedo = torch.zeros(*sample.camera.shape[:2], 5)
+    person = (sample.shape, sample.expression, sample.jaw_pose)
+    return Prediction(*person, sample.global_pose, sample.camera, albedo, sample.light)
+
+
+# ------------------------------------------------------------------------------------------------------------- encoder
+
+
+def test_encoder_recipe_learns_and_repeats(flame):
+    torch.set_num_threads(1)
+    start, losses = pretrain_encoder.pretrain_encoder(SMALL, flame, 0, 40, ENCODER)
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
+    once, again = (pretrain_encoder.pretrain_encoder(SMALL, flame, 0, 3, ENCODER)[0].state_dict() for _ in range(2))
+    assert all(torch.equal(once[name], again[name]) for name in once)
+    assert not start.training
+
+
+def test_truth_has_no_loss_but_perspective(flame, pool):
+    """True parameters leave only what a scaled orthography cannot show of the perspective landmarks."""
+    truth = as_prediction(pool)
+    losses = FaceLosses(flame)
+    posed = losses._decode(pool.shape, pool.expression, pool.jaw_pose)
+    opened = posed - losses._linear(pool.shape, pool.expression)
+    best = losses.person(truth, pool, posed, opened)
+    assert losses.views(truth, pool, split_points(posed)) < 1e-4
+    assert best < 2.0  # px
+    wrong = dataclasses.replace(truth, shape=truth.shape + 1.0)
+    assert losses.person(wrong, pool, posed, opened) > best + 0.5
+    turned = dataclasses.replace(truth, global_pose=truth.global_pose + 0.1)
+    assert losses.views(turned, pool, split_points(posed)) > 2.0
+
+
+def test_heads_at_rest_are_linear(flame, pool):
+    losses = FaceLosses(flame)
+    decoded = losses._decode(pool.shape, pool.expression, torch.zeros(6, 3))
+    torch.testing.assert_close(losses._linear(pool.shape, pool.expression), decoded, rtol=0, atol=1e-6)
+
+
+def test_projection_is_flames_own_pose(flame, pool):
+    """Turning the decoded head about its root joint is what decoding with the pose does."""
+    losses = FaceLosses(flame)
+    points, _, root = split_points(losses._decode(pool.shape, pool.expression, pool.jaw_pose))
+    shown = project(points, root, pool.global_pose, pool.camera)
+    for view in range(3):
+        pose = pool.global_pose[:, view]
+        posed = flame(pool.shape, pool.expression, pose, jaw_pose=pool.jaw_pose).vertices[:, losses.face]
+        expected = project_orthographic(posed, pool.camera[:, view])[..., :2]
+        torch.testing.assert_close(shown[:, view], expected, rtol=0, atol=1e-4)
+
+
+def test_alignment_undoes_scale_and_shift_but_no_turn():
+    points = torch.randn(2, 30, 3, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(aligned(0.5 * points + 3.0, points), points)
+    turned = points[..., [1, 0, 2]]
+    assert (aligned(turned, points) - points).abs().mean() > 0.1
+
+
+def test_seen_once_keeps_views_with_their_person(pool):
+    once = seen_once(pool)
+    assert once.images.shape[:2] == (18, 1)
+    for subject in range(6):
+        for view in range(3):
+            row = 3 * subject + view
+            assert torch.equal(once.shape[row], pool.shape[subject])
+            assert torch.equal(once.camera[row, 0], pool.camera[subject, view])
+
+
+def test_batches_are_passes_over_the_pool():
+    order = pretrain_encoder.batches(np.random.default_rng(0), 12, 4, 6)
+    assert order.shape == (6, 4)
+    assert sorted(order[:3].flatten().tolist()) == list(range(12))
+    assert sorted(order[3:].flatten().tolist()) == list(range(12))
+
+
+def test_figures_by_yaw_use_the_size_of_the_angle():
+    figures = by_yaw(torch.tensor([1.0, 2.0, 4.0]), torch.tensor([3.0, -40.0, 50.0]))
+    assert figures == {"one_view_mm_yaw_0_5": 1.0, "one_view_mm_yaw_30_60": 3.0}
+
+
+def test_encoder_figures_of_an_untrained_network_are_the_mean_heads(flame):
+    torch.manual_seed(0)
+    start = pretrain_encoder.StartNetwork(SMALL, flame).eval()
+    figures = pretrain_encoder.measure_encoder(start, flame, 0, 64, subjects=6)
+    for name in ("one_view_mm", "two_views_mm", "three_views_mm", "set_mm", "one_view_averaged_mm"):
+        assert figures[name] == pytest.approx(figures["mean_head_mm"], rel=0.05)
+    assert figures["mean_head_mm"] > 1.0
+    assert figures["rotation_deg"] > 10
+
+
+# ----------------------------------------------------------------------------------------------------------- landmarks
+
+
+def test_landmark_recipe_learns(flame):
+    torch.set_num_threads(1)
+    network, losses = pretrain_landmarks.pretrain_landmarks(flame, 0, 40, LANDMARKS)
+    assert np.mean(losses[-5:]) < 0.6 * np.mean(losses[:5])
+    figures = pretrain_landmarks.measure_landmarks(network, flame, 0, subjects=4)
+    assert 0 < figures["error_px"] < 40
+
+
+def test_landmark_loss_counts_points_inside_the_crop_only():
+    points = torch.full((1, POINTS, 2), 64.0)
+    logits = torch.zeros(1, POINTS, CELLS, CELLS)
+    reference = landmark_loss(logits, points)
+    points[0, 0] = torch.tensor([-500.0, 64.0])
+    torch.testing.assert_close(landmark_loss(logits, points), reference)
+    points[0, 1] = torch.tensor([100.0, 64.0])
+    assert landmark_loss(logits, points) > reference
+
+
+def test_no_face_means_no_face():
+    rng = np.random.default_rng(0)
+    crops = torch.linspace(0, 1, SIDE).expand(8, 3, SIDE, SIDE).clone()
+    empty = without_face(rng, crops)
+    assert empty.shape == crops.shape
+    for crop, other in zip(crops, empty, strict=True):
+        assert (crop - other).abs().mean() > 0.05
+    shuffled = [other for other in empty if torch.equal(other.flatten().sort()[0], crops[0].flatten().sort()[0])]
+    assert 0 < len(shuffled) < 8  # some keep all of a face's pixels, in other places
+
+
+# ---------------------------------------------------------------------------------------------------------------- flow
+
+
+@pytest.mark.slow
+def test_flow_recipe_learns(flame):
+    torch.set_num_threads(1)
+    recipe = FlowRecipe(skins=2, skin_size=64, batch=2, updates=2)
+    estimator, losses = pretrain_flow.pretrain_flow("raft_small", flame, 0, 30, recipe)
+    assert np.mean(losses[-10:]) < 0.9 * np.mean(losses[:10])
+    assert not any(parameter.requires_grad for parameter in estimator.parameters())
+
+
+def test_flow_figures_put_dis_beside_zero(flame):
+    figures = pretrain_flow.measure_flow(DisFlow(), flame, 0, pairs=8)
+    assert figures["epe_dis_px"] < figures["epe_zero_px"]
+    assert figures["epe_small_zero_px"] < 2
+    assert figures["identical_mean_px"] < 0.1
