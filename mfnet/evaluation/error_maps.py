@@ -89,8 +89,8 @@ def _draw(errors: Errors, title: str, row: dict):
     return figure
 
 
-def contact_sheet(pictures: list[tuple[str, Errors]], columns: int = 6):
-    """A matplotlib figure with the front views of many items, one colour bar: (caption, errors) each."""
+def contact_sheet(pictures: list[tuple[str, np.ndarray]], columns: int = 6):
+    """A matplotlib figure with the `front_view` of many items and one colour bar: (caption, distances in mm) each."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -101,8 +101,7 @@ def contact_sheet(pictures: list[tuple[str, Errors]], columns: int = 6):
     for axis in axes:
         axis.axis("off")
     drawn = None
-    for axis, (caption, errors) in zip(axes, pictures, strict=False):
-        values = front_view(errors, 180)
+    for axis, (caption, values) in zip(axes, pictures, strict=False):
         drawn = axis.imshow(values, cmap=COLOURS, vmin=RANGE[0], vmax=RANGE[1], interpolation="nearest")
         axis.set_title(caption, fontsize=7)
     if drawn is not None:

@@ -76,7 +76,7 @@ def score_item(job: Job) -> dict:
     item = job.item
     try:
         _check_predefined(item)
-        truth = _read_truth(mesh_path(job.data, item))
+        truth = read_truth(mesh_path(job.data, item))
         focal = item.intrinsics[0, 0] if isinstance(item, LabItem) else None
         prediction = load_prediction(job.loader, job.predictions, item.name, focal)
     except ItemError as error:
@@ -90,7 +90,7 @@ def score_item(job: Job) -> dict:
 
 
 @functools.lru_cache(maxsize=2)
-def _read_truth(path: Path) -> Mesh:
+def read_truth(path: Path) -> Mesh:
     """The ground truth, kept: in the lab 33 items in a row share one."""
     try:
         return read_mesh(path)

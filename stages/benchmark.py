@@ -1,0 +1,59 @@
+"""Stage ``benchmark``: the FaceScape protocol of MFNet and its baselines, ``wild`` or ``lab``."""
+
+from pathlib import Path
+
+from stages.common import run_stage, stage_parser
+
+SINGLE = "views-1"
+"""The ablation variant that is the single-view model."""
+
+
+def run(params, args) -> None:
+    """Write ``data/benchmark/<protocol>/scores.parquet``, ``metrics.json`` and ``meshes.npz``."""
+    from mfnet.datasets.landmark_backends import make_backend
+    from mfnet.evaluation.artifacts import require_disjoint, write_benchmark
+    from mfnet.evaluation.protocol import Models, pictured_items, run_protocol
+    from mfnet.evaluation.score import benchmark_items
+    from mfnet.flame import load_flame
+    from mfnet.nets.mfnet import load_mfnet
+    from stages.provenance import tracked
+
+    root, head = Path(params.source.facescape), Path("data/head")
+    items = benchmark_items(args.protocol, root, root)
+    if params.benchmark.subject_disjoint:
+        require_disjoint(root, "data/multipie/plan.parquet")
+    files = (head / "head.npz", head / "landmarks.npz", head / "template.obj")
+    flame = load_flame(*files, params.head.n_shape, params.head.n_expression)
+    single = None
+    if SINGLE in params.ablation.run:
+        single = load_mfnet(f"data/ablation/{SINGLE}-{params.ablation.seeds[0]}/model.safetensors", flame)
+    models = Models(flame, single, load_mfnet("data/train/model.safetensors", flame))
+    backend = make_backend(params.landmarks, root / "data", "data/weights/landmarks.safetensors")
+    names = pictured_items(items, params.report.pictures)
+    with tracked(f"benchmark@{args.protocol}", "benchmark", args.protocol, params.benchmark.model_dump()) as record:
+        table, results, pictures = run_protocol(
+            args.protocol,
+            items,
+            root,
+            models,
+            backend.detect,
+            params.triplets.image_size,
+            params.triplets.crop_scale,
+            params.compute.fanout,
+            params.compute.workers,
+            names,
+        )
+        out = Path("data/benchmark") / args.protocol
+        chosen = [item for item in items if item.name in names]
+        metrics = write_benchmark(out, table, results, pictures, chosen, root, flame, params.benchmark)
+        record.metrics({name: value for name, value in metrics.items() if value is not None})
+
+
+def main() -> None:
+    parser = stage_parser(__doc__)
+    parser.add_argument("protocol", choices=("wild", "lab"))
+    run_stage(run, parser)
+
+
+if __name__ == "__main__":
+    main()
