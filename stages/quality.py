@@ -186,7 +186,7 @@ def _broken(file: str, table: pd.DataFrame, key: str | list[str], verdict) -> st
     index = verdict.result.get("unexpected_index_list") or []
     if index:
         rows = table.iloc[index[:SHOWN]][key]
-        named = rows.agg(": ".join, axis=1) if isinstance(key, list) else rows
+        named = rows.astype(str).agg(": ".join, axis=1) if isinstance(key, list) else rows
         text += f" by {len(index)} of {len(table)} rows: {', '.join(map(str, named))}{', ...' * (len(index) > SHOWN)}"
     hint = (config.meta or {}).get("hint")
     return f"{text} ({hint})" if hint else text

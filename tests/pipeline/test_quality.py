@@ -1,0 +1,200 @@
+"""The Great Expectations suites: good tables pass, each kind of fault is named with its expectation and rows."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mfnet.datasets import multipie
+from mfnet.datasets.plan import SLOTS
+from mfnet.datasets.shards import SCHEMA
+from mfnet.errors import InputError
+from mfnet.params import LandmarkParams, TripletParams
+from stages import quality
+
+LANDMARKS = LandmarkParams(
+    backend="network", annotations=None, fan_weights=None, chunk=64, min_score=0.1, max_rejected=0.05
+)
+TRIPLETS = TripletParams(
+    image_size=64,
+    crop_scale=1.25,
+    crop_jitter=0.0,
+    jpeg_quality=95,
+    rows_per_shard=8,
+    rows_per_group=8,
+    max_rejected=0.1,
+)
+NONE_REJECTED = pd.DataFrame({"path": [], "reason": []}, dtype="str")
+
+
+def manifest() -> pd.DataFrame:
+    fields = [(f"{s:03d}", 1, r, c, i) for s in (1, 2) for r in (1, 2) for c in multipie.YAW for i in (0, 7)]
+    return multipie._manifest([(multipie.image_path(*f), *f, f"{n:016x}") for n, f in enumerate(fields)])
+
+
+def rejected(count: int, ending: str = ".png") -> pd.DataFrame:
+    return pd.DataFrame(
+        {"path": [f"{n}{ending}" for n in range(count)], "reason": "broken PNG: truncated"}, dtype="str"
+    )
+
+
+def faces(count: int = 20) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    points = rng.uniform(-1, 1, (count, 68, 2)) * 5 + [320, 240]
+    points[:, 17:27, 1] -= 60
+    points[:, 8, 1] += 70
+    return pd.DataFrame(
+        {
+            "path": [f"{n:02d}.png" for n in range(count)],
+            "landmarks": list(points.reshape(count, 136).astype(np.float32)),
+            "score": np.linspace(0.5, 1, count),
+            "backend": pd.array(["network"] * count, dtype="str"),
+        }
+    )
+
+
+def triplet(number: int, of: str, **changes) -> dict:
+    row = {"triplet": number, "subject": of, "session": 1, "recording": 1, "expression": "neutral"}
+    for slot, yaw in zip(SLOTS, (0, -30, 45), strict=True):
+        row |= {f"image_{slot}": b"x" * 500, f"yaw_{slot}": yaw, f"path_{slot}": f"{number}-{slot}.png"}
+        row |= {f"landmarks_{slot}": [0.5] * 136, f"matrix_{slot}": [1.0] * 9}
+    return row | changes
+
+
+def write_shards(folder, train, val):
+    folder.mkdir()
+    for split, rows in (("train", train), ("val", val)):
+        pq.write_table(pa.Table.from_pylist(rows, SCHEMA), folder / f"{split}-00000.parquet")
+
+
+def lost_triplets(count: int) -> pd.DataFrame:
+    table = pd.DataFrame(
+        {"triplet": range(100, 100 + count), "split": "train", "reason": "left view without landmarks"}
+    )
+    return table.astype({"split": "str", "reason": "str"})
+
+
+# ---------------------------------------------------------------------------------------------------------- manifest
+def test_good_manifest_passes_and_leaves_its_verdict(tmp_path):
+    strays = rejected(30, ".db")  # no images: they do not count towards the bound
+    quality.check_manifest(manifest(), pd.concat([rejected(2), strays]), 0.05, tmp_path / "verdict.json")
+    verdict = json.loads((tmp_path / "verdict.json").read_text())
+    assert verdict["rows"] == 104 and verdict["rejected"] == 32 and verdict["reasons"] == {"broken PNG": 32}
+    assert verdict["expectations_met"] > 10
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "expectation"),
+    [
+        ("subject", "1", "match_regex"),
+        ("session", 5, "pair_values_to_be_in_set"),
+        ("recording", 3, "pair_values_to_be_in_set"),
+        ("camera", "99_9", "values_to_be_in_set"),
+        ("illumination", 20, "values_to_be_in_set"),
+        ("expression", "bored", "values_to_be_in_set"),
+        ("yaw", 100.0, "values_to_be_between"),
+        ("checksum", None, "values_to_not_be_null"),
+        ("path", "session01/multiview/001/01/24_0/001_01_01_240_07.png", "values_to_be_unique"),
+    ],
+)
+def test_manifest_fault_is_named_with_its_row(tmp_path, column, value, expectation):
+    table = manifest()
+    table.loc[0, column] = value
+    with pytest.raises(InputError, match=expectation) as caught:
+        quality.check_manifest(table, NONE_REJECTED, 0.05, tmp_path / "verdict.json")
+    message = str(caught.value)
+    assert message.startswith("data/multipie/manifest.parquet: ") and table["path"].iloc[0] in message
+    assert column in message and "\n" not in message and not (tmp_path / "verdict.json").exists()
+
+
+def test_too_many_rejected_images(tmp_path):
+    quality.check_manifest(manifest(), rejected(11), 0.1, tmp_path / "verdict.json")
+    with pytest.raises(InputError, match=r"12 of 116 rows.*0\.png: broken PNG.*ingest\.max_rejected allows 10\.00%"):
+        quality.check_manifest(manifest(), rejected(12), 0.1, tmp_path / "verdict.json")
+
+
+# --------------------------------------------------------------------------------------------------------- landmarks
+def test_good_landmarks_pass(tmp_path):
+    quality.check_landmarks(faces(), rejected(1), LANDMARKS, tmp_path / "verdict.json")
+    assert json.loads((tmp_path / "verdict.json").read_text())["mean_score"] == 0.75
+
+
+def shifted(offset, scale=1.0) -> np.ndarray:
+    points = faces(1)["landmarks"].iloc[0].reshape(68, 2)
+    return ((points - [320, 240]) * scale + [320, 240] + offset).astype(np.float32).ravel()
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "named"),
+    [
+        ("score", 1.2, "score"),
+        ("score", 0.05, "score"),
+        ("backend", "annotations", "backend"),
+        ("path", "04.png", "values_to_be_unique"),
+        ("landmarks", np.zeros(10, np.float32), "column=values"),
+        ("landmarks", shifted([0, 0], 0.05), "column=side"),
+        ("landmarks", shifted([400, 0]), "column=centre_x"),
+        ("landmarks", shifted([0, -300]), "column=centre_y"),
+    ],
+)
+def test_landmark_fault_is_named_with_its_row(tmp_path, column, value, named):
+    table = faces()
+    table.at[3, column] = value
+    with pytest.raises(InputError, match=named) as caught:
+        quality.check_landmarks(table, NONE_REJECTED, LANDMARKS, tmp_path / "verdict.json")
+    assert table["path"].iloc[3] in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_one_face_upside_down_is_let_pass_and_two_are_not(tmp_path):
+    table = faces()
+    table.at[0, "landmarks"] = shifted([0, 0], -1)
+    quality.check_landmarks(table, NONE_REJECTED, LANDMARKS, tmp_path / "verdict.json")
+    table.at[1, "landmarks"] = shifted([0, 0], -1)
+    with pytest.raises(InputError, match=r"brows_above_chin.*2 of 20 rows: 00\.png, 01\.png"):
+        quality.check_landmarks(table, NONE_REJECTED, LANDMARKS, tmp_path / "verdict.json")
+
+
+def test_too_many_images_without_a_face(tmp_path):
+    with pytest.raises(InputError, match=r"landmarks\.max_rejected allows 5\.00%"):
+        quality.check_landmarks(faces(), rejected(2), LANDMARKS, tmp_path / "verdict.json")
+
+
+# ---------------------------------------------------------------------------------------------------------- triplets
+def test_good_triplets_pass(tmp_path):
+    write_shards(tmp_path / "shards", [triplet(0, "001"), triplet(1, "002")], [triplet(2, "003")])
+    none = lost_triplets(0)
+    quality.check_triplets(tmp_path / "shards", none, TRIPLETS, tmp_path / "verdict.json")
+    verdict = json.loads((tmp_path / "verdict.json").read_text())
+    assert (verdict["rows"], verdict["train"], verdict["val"], verdict["reasons"]) == (3, 2, 1, {})
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"triplet": 0}, "values_to_be_unique"),
+        ({"subject": "003"}, "splits_of_subject"),
+        ({"yaw_left": 15.0}, "yaw_left"),
+        ({"yaw_right": 0.0}, "yaw_right"),
+        ({"yaw_frontal": 15.0}, "yaw_frontal"),
+        ({"image_left": b""}, "bytes_left"),
+        ({"landmarks_right": [3.0] * 136}, "reach_right"),
+        ({"landmarks_right": [float("nan")] * 136}, "reach_right"),
+        ({f"path_{slot}": f"0-{slot}.png" for slot in SLOTS}, "compound_columns_to_be_unique"),
+    ],
+)
+def test_triplet_fault_is_named(tmp_path, changes, named):
+    train = [triplet(0, "001"), triplet(1, "002", **changes)]
+    write_shards(tmp_path / "shards", train, [triplet(2, "003")])
+    with pytest.raises(InputError, match=named) as caught:
+        quality.check_triplets(tmp_path / "shards", lost_triplets(0), TRIPLETS, tmp_path / "verdict.json")
+    assert str(caught.value).startswith("data/triplets: ") and "\n" not in str(caught.value)
+
+
+def test_too_many_lost_triplets(tmp_path):
+    write_shards(tmp_path / "shards", [triplet(n, "001") for n in range(8)], [triplet(9, "003")])
+    quality.check_triplets(tmp_path / "shards", lost_triplets(1), TRIPLETS, tmp_path / "verdict.json")
+    with pytest.raises(InputError, match=r"2 of 11 rows: 100: left view.*triplets\.max_rejected"):
+        quality.check_triplets(tmp_path / "shards", lost_triplets(2), TRIPLETS, tmp_path / "verdict.json")
