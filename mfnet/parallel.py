@@ -17,6 +17,7 @@ import warnings
 import weakref
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numba
 import numpy as np
@@ -27,13 +28,24 @@ POOLED_BYTES = 1 << 30
 """Most memory that idle buffers may hold, all sizes together."""
 
 
-def kernel(function):
-    """Compile `function` at its first call, without the GIL, and keep the machine code on disk."""
+def kernel(function=None, *, reassociate: bool = False):
+    """Compile `function` at its first call, without the GIL, and keep the machine code on disk.
+
+    reassociate: let sums be split over the lanes of a register. Their order then depends on the kind of CPU, as it does
+    in torch's own sums, but not on the number of threads.
+    """
+    if function is None:
+        return partial(kernel, reassociate=reassociate)
+    options = {
+        "nogil": True,
+        "error_model": "numpy",
+        "fastmath": {"reassoc", "contract", "nsz"} if reassociate else False,
+    }
     try:
-        return numba.njit(function, nogil=True, cache=True, error_model="numpy")
+        return numba.njit(function, cache=True, **options)
     except RuntimeError as error:  # numba found no folder that it may write to
         warnings.warn(f"{function.__name__} compiles in every process: {error}; set NUMBA_CACHE_DIR", stacklevel=2)
-        return numba.njit(function, nogil=True, error_model="numpy")
+        return numba.njit(function, **options)
 
 
 class _Workers:

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from mfnet.errors import InputError
-from mfnet.flame.embedding import N_CONTOUR, contour_rows
+from mfnet.flame.embedding import N_LANDMARKS, contour_rows
 from mfnet.flame.head import N_JOINTS, HeadArrays
 from mfnet.flame.readers import read_head
+from mfnet.flame.skinning import BLOCK, skin
 from mfnet.geometry.rotations import axis_angle_to_matrix
 
 
@@ -50,12 +51,12 @@ def load_flame(
 class Flame(nn.Module):
     """Linear blend skinning with identity, expression and pose correctives (Li et al. 2017, eq. 1-5).
 
-    One matrix product with all directions side by side, stored [K, 3 * V] coordinate by coordinate, gives the posed
-    rest shape; the joints are linear in the coefficients too, so they never touch the vertices.
+    One matrix product with all directions side by side gives the posed rest shape, block of vertices by block (see
+    `skinning`); directions that are zero everywhere are left out. The joints are linear in the coefficients too, so
+    they never touch the vertices.
     """
 
     faces: Tensor  # [F, 3] int64
-    weights: Tensor  # [V, 5]
     uv: Tensor | None  # [T, 2] in 0..1, v up
     uv_faces: Tensor | None  # [F, 3] int64
 
@@ -65,23 +66,18 @@ class Flame(nn.Module):
         self.content_hash = head.content_hash()
         self.parents = head.parents.tolist()
         self._masks = sorted(head.masks)
-        first = head.n_shape_total
-        columns = [*range(n_shape), *range(first, first + n_expression)]
-        blend = head.shapedirs[:, :, columns]
-        self._float_buffer("template", head.v_template.T.reshape(-1))  # [3 * V]
-        self._float_buffer("blend", blend.transpose(2, 1, 0).reshape(len(columns), -1))  # [K, 3 * V]
-        self._float_buffer("correctives", head.posedirs.transpose(2, 1, 0).reshape(9 * (N_JOINTS - 1), -1))
-        self._float_buffer("weights", head.weights)
-        regressor = head.joint_regressor.astype(np.float64)
-        self._float_buffer("joint_template", (regressor @ head.v_template).reshape(-1))  # [5 * 3]
-        joint_blend = np.einsum("jv,vck->kjc", regressor, blend.astype(np.float64), optimize=True)
-        self._float_buffer("joint_blend", joint_blend.reshape(len(columns), -1))  # [K, 5 * 3]
-        self._constant("faces", torch.tensor(head.faces))
-        self._constant("uv", None if head.uv is None else torch.tensor(head.uv))
-        self._constant("uv_faces", None if head.uv_faces is None else torch.tensor(head.uv_faces))
+        self._exact = self._float_arrays(head)
+        for name, array in self._exact.items():
+            self._constant(name, torch.tensor(array, dtype=torch.float32))
+        for name, array in (("faces", head.faces), ("uv", head.uv), ("uv_faces", head.uv_faces)):
+            self._constant(name, None if array is None else torch.tensor(array))
         for name in self._masks:
             self._constant(f"mask_{name}", torch.tensor(head.masks[name]))
-        self._set_landmarks(head)
+        self.has_landmarks = head.landmarks is not None
+        if head.landmarks is not None:
+            fixed = np.concatenate([head.landmarks.static_faces, head.landmarks.full_faces])
+            self._constant("contour_corners", torch.tensor(head.faces[head.landmarks.dynamic_faces]))  # [79, 17, 3]
+            self._constant("fixed_corners", torch.tensor(head.faces[fixed]))  # [51 + 68, 3]
 
     @property
     def masks(self) -> dict[str, Tensor]:
@@ -108,59 +104,91 @@ class Flame(nn.Module):
         rotations = axis_angle_to_matrix(pose)  # [B, 5, 3, 3]
         coefficients = torch.cat([shape, expression], 1)
         joints = torch.addmm(self.joint_template, coefficients, self.joint_blend).view(batch, N_JOINTS, 3)
-        identity = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
-        turned = (rotations[:, 1:] - identity).reshape(batch, -1)
-        basis = torch.cat([self.blend, self.correctives])
-        unposed = torch.addmm(self.template, torch.cat([coefficients, turned], 1), basis).view(batch, 3, -1)
         transforms, joints = self._chain(rotations, joints)
-        vertices = self._skin(unposed, transforms)
-        if self.static_corners is None:
+        only_jaw = neck_pose is None and eye_pose is None
+        unposed = self._unposed(coefficients, rotations, self.n_columns_jaw if only_jaw else len(self.columns))
+        vertices = skin(unposed, transforms, self.weight_blocks, len(self.weights))
+        if not self.has_landmarks:
             return FlameOutput(vertices, joints, None, None)
         rows = contour_rows(rotations[:, 0].detach(), rotations[:, 1].detach())
         return FlameOutput(vertices, joints, *self._landmarks(vertices, rows))
 
+    def _unposed(self, coefficients: Tensor, rotations: Tensor, n_columns: int) -> Tensor:
+        """Rest shape with all correctives, [N, B, 3, BLOCK], from the first `n_columns` directions."""
+        identity = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
+        turned = (rotations[:, 1:] - identity).flatten(1)  # [B, 36]
+        scales = torch.cat([coefficients, turned], 1)[:, self.columns[:n_columns]]
+        blocks = len(self.basis)
+        scales = scales.expand(blocks, *scales.shape)
+        return torch.baddbmm(self.template, scales, self.basis[:, :n_columns]).unflatten(2, (3, BLOCK))
+
     def _chain(self, rotations: Tensor, joints: Tensor) -> tuple[Tensor, Tensor]:
-        """Transforms [B, 5, 3, 4] from rest to posed space and the posed joints [B, 5, 3]."""
+        """Transforms [B, 12, 5] (3 x 4, row by row) from rest to posed space, and the posed joints [B, 5, 3]."""
         turns, places = [rotations[:, 0]], [joints[:, 0]]
         for joint, parent in enumerate(self.parents[1:], 1):
             bone = (joints[:, joint] - joints[:, parent])[..., None]
             places.append(places[parent] + (turns[parent] @ bone).squeeze(-1))
             turns.append(turns[parent] @ rotations[:, joint])
         turn, place = torch.stack(turns, 1), torch.stack(places, 1)
-        shift = place - (turn @ joints[..., None]).squeeze(-1)
-        return torch.cat([turn, shift[..., None]], -1), place
-
-    def _skin(self, unposed: Tensor, transforms: Tensor) -> Tensor:
-        """Blend the joints' transforms [B, 5, 3, 4] at every vertex of `unposed` [B, 3, V] -> [B, V, 3]."""
-        blended = torch.matmul(transforms.flatten(2).transpose(1, 2), self.weights.T).unflatten(1, (3, 4))
-        posed = (blended[:, :, :3] * unposed[:, None]).sum(2) + blended[:, :, 3]
-        return posed.transpose(1, 2).contiguous()
+        shift = place[..., None] - turn @ joints[..., None]
+        return torch.cat([turn, shift], -1).flatten(2).transpose(1, 2), place
 
     def _landmarks(self, vertices: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Dynamic contour for `rows` [B] and static points, then the 68 fixed ones."""
-        batch = torch.arange(len(vertices), device=vertices.device)[:, None, None]
-        contour = vertices[batch, self.contour_corners[rows]]  # [B, 17, 3, 3]
-        contour = (contour * self.contour_weights[rows][..., None]).sum(2)
-        fixed = (vertices[:, self.static_corners] * self.static_weights[..., None]).sum(2)  # [B, 51 + 68, 3]
-        static, full = fixed[:, :-68], fixed[:, -68:]
-        assert contour.shape[1] == N_CONTOUR
-        return torch.cat([contour, static], 1), full
+        """Contour for the yaw `rows` [B] with the 51 static points, then the 68 fixed ones; each [B, 68, 3]."""
+        batch = len(vertices)
+        corners = torch.cat([self.contour_corners[rows], self.fixed_corners.expand(batch, -1, 3)], 1)  # [B, 136, 3]
+        weights = torch.cat([self.contour_weights[rows], self.fixed_weights.expand(batch, -1, 3)], 1)
+        offsets = torch.arange(batch, device=vertices.device)[:, None, None] * vertices.shape[1]
+        points = vertices.flatten(0, 1).index_select(0, (corners + offsets).flatten()).view(batch, -1, 3, 3)
+        points = (points * weights[..., None]).sum(2)
+        return points[:, :N_LANDMARKS], points[:, N_LANDMARKS:]
 
-    def _set_landmarks(self, head: HeadArrays) -> None:
-        """Buffers of triangle corners and their weights; None where the head has no landmarks."""
-        if head.landmarks is None:
-            self.static_corners = None
-            return
-        points = head.landmarks
-        self._constant("contour_corners", torch.from_numpy(head.faces[points.dynamic_faces]))  # [79, 17, 3]
-        self._float_buffer("contour_weights", points.dynamic_weights)
-        fixed = np.concatenate([points.static_faces, points.full_faces])
-        self._constant("static_corners", torch.from_numpy(head.faces[fixed]))  # [51 + 68, 3]
-        self._float_buffer("static_weights", np.concatenate([points.static_weights, points.full_weights]))
+    def _float_arrays(self, head: HeadArrays) -> dict[str, np.ndarray]:
+        """Everything in floating point, at the precision of the file."""
+        first, count = head.n_shape_total, self.n_shape + self.n_expression
+        chosen = [*range(self.n_shape), *range(first, first + self.n_expression)]
+        directions = np.concatenate([head.shapedirs[:, :, chosen], head.posedirs], 2)  # [V, 3, count + 36]
+        neck, jaw, eyes = (range(count + 9 * i, count + 9 * j) for i, j in ((0, 1), (1, 2), (2, 4)))
+        # Mostly only the jaw moves: its correctives come first, so that the rest can be left off.
+        always = [column for column in (*range(count), *jaw) if directions[:, :, column].any()]
+        columns = always + [column for column in (*neck, *eyes) if directions[:, :, column].any()]
+        self.n_columns_jaw = len(always)
+        self._constant("columns", torch.tensor(columns, dtype=torch.long))
+        regressor = head.joint_regressor.astype(np.float64)
+        joint_blend = np.einsum("jv,vck->kjc", regressor, directions[:, :, :count].astype(np.float64), optimize=True)
+        arrays = {
+            "basis": _blocks(directions[:, :, columns].transpose(2, 1, 0)),  # [N, K, 3 * BLOCK]
+            "template": _blocks(head.v_template.T[None]),  # [N, 1, 3 * BLOCK]
+            "weight_blocks": _blocks(head.weights.T[None]).reshape(-1, N_JOINTS, BLOCK),
+            "weights": head.weights,  # [V, 5]
+            "joint_template": (regressor @ head.v_template).reshape(-1),  # [5 * 3]
+            "joint_blend": joint_blend.reshape(count, -1),  # [count, 5 * 3]
+        }
+        if head.landmarks is not None:
+            arrays["contour_weights"] = head.landmarks.dynamic_weights
+            arrays["fixed_weights"] = np.concatenate([head.landmarks.static_weights, head.landmarks.full_weights])
+        return arrays
 
-    def _float_buffer(self, name: str, values: np.ndarray) -> None:
-        self._constant(name, torch.from_numpy(np.array(values, dtype=np.float32, order="C")))
+    def _apply(self, fn, recurse=True):
+        """As for any module; a change to float64 starts from the file's own precision, not from float32."""
+        before = self.template.dtype
+        super()._apply(fn, recurse)
+        if self.template.dtype == torch.float64 != before:
+            for name, array in self._exact.items():
+                setattr(self, name, torch.tensor(array, dtype=torch.float64, device=self.template.device))
+        return self
 
     def _constant(self, name: str, value: Tensor | None) -> None:
         # The head is no part of a checkpoint: its hash is.
         self.register_buffer(name, value, persistent=False)
+
+
+def _blocks(values: np.ndarray) -> np.ndarray:
+    """Rows over vertices [R, A, V] -> [N, R, A * BLOCK], the last block padded with zeros."""
+    rows, axes, count = values.shape
+    blocks = -(-count // BLOCK)
+    padded = np.zeros((rows, axes, blocks * BLOCK), values.dtype)
+    padded[:, :, :count] = values
+    return np.ascontiguousarray(padded.reshape(rows, axes, blocks, BLOCK).transpose(2, 0, 1, 3)).reshape(
+        blocks, rows, -1
+    )
