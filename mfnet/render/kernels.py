@@ -201,8 +201,7 @@ def resolve_image(clip, faces, keys, face_id, barycentrics, depth):
             e0, e1, e2 = max(e0, 0.0), max(e1, 0.0), max(e2, 0.0)
             total = e0 + e1 + e2
             inverse = 1.0 / total if total > 0 else 0.0
-            b0, b1 = e0 * inverse, e1 * inverse
-            b2 = 1 - b0 - b1 if total > 0 else 1.0
+            b0, b1, b2 = e0 * inverse, e1 * inverse, e2 * inverse if total > 0 else 1.0
             face_id[row, column] = face + 1
             barycentrics[row, column, 0] = b0
             barycentrics[row, column, 1] = b1

@@ -21,7 +21,7 @@ def test_from_a_to_a_is_the_identity(head):
     cross = render_cross_view(photo, view, view, head.faces, 160, 160)
     hit = cross.raster.face_id > 0
     difference = (cross.image - photo).abs().amax(1) * 255
-    assert difference[cross.seen].max() < 2
+    assert difference[cross.seen].max() < 4
     assert torch.quantile(difference[cross.seen], 0.999) < 0.1
     assert (difference[hit] > 1).float().mean() < 2e-3  # the outline, where snapped triangles reach beyond themselves
     assert cross.seen.sum() > 0.9 * hit.sum()
@@ -67,16 +67,17 @@ def test_gradients_are_those_of_finite_differences(head):
         cross = render_cross_view(photo.double(), shifted(view_a, x_a), shifted(view_b, x_b), head.faces, 48, 48)
         return (cross.image * weight * inside).sum(), cross
 
-    zero, step = torch.zeros((), dtype=torch.float64), 1e-7
+    # A yaw keeps rows: without the shift every sample would lie on a kink of the bilinear interpolation.
+    zero, step = torch.full((), 0.0137, dtype=torch.float64), 1e-7
     inside = torch.ones(())
-    _, cross = value(zero, zero)
+    _, cross = value(zero, -zero)
     inside = cross.seen[:, None]  # outlines have no gradient
     for a in (True, False):
-        x = torch.zeros((), dtype=torch.float64, requires_grad=True)
-        value(x if a else zero, zero if a else x)[0].backward()
-        ends = [value(*((zero + s * step, zero) if a else (zero, zero + s * step)))[0] for s in (1, -1)]
+        x = (zero if a else -zero).clone().requires_grad_()
+        value(x if a else zero, -zero if a else x)[0].backward()
+        ends = [value(*((zero + s * step, -zero) if a else (zero, s * step - zero)))[0] for s in (1, -1)]
         expected = (ends[0] - ends[1]) / (2 * step)
-        torch.testing.assert_close(x.grad, expected, rtol=2e-2, atol=0.05)
+        torch.testing.assert_close(x.grad, expected, rtol=1e-3, atol=1e-3)
 
 
 def test_shaded_render_under_uniform_light_is_the_albedo(head):
