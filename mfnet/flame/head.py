@@ -116,7 +116,7 @@ def head_from_fields(fields: dict, path: str | Path) -> HeadArrays:
 def array_field(fields: dict, name: str, shape: tuple, path: str | Path) -> np.ndarray:
     """`fields[name]` as an array of `shape`, where None leaves an axis free."""
     if name not in fields:
-        fail(path, name, "is missing; is this a FLAME model file?")
+        fail(path, name, "is missing; is this the right file?")
     value = fields[name]
     value = value.dense(shape, name, path) if hasattr(value, "dense") else value
     if not isinstance(value, np.ndarray):

@@ -4,6 +4,7 @@ import math
 import struct
 import zipfile
 import zlib
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ _MAX_DIRECTORY = 64 << 10  # bytes: some hundreds of members
 _KINDS = "fiubU"
 _ALWAYS_ALLOWED = 16 << 20
 _MAX_EXPANSION = 64
+_CHUNK = 4 << 20  # bytes of a large array in memory at once
 _DAMAGED = (
     zipfile.BadZipFile,
     zlib.error,
@@ -35,27 +37,67 @@ def read_npz(path: str | Path, limit: int, names: set[str] | None = None) -> dic
     a bomb, not a head. Arrays of objects are refused, never unpickled. Raises InputError naming file and member.
     """
     path = Path(path)
-    _check_directory(path)
-    limit = min(limit, max(_ALWAYS_ALLOWED, _MAX_EXPANSION * path.stat().st_size))
-    arrays, member = {}, "(directory)"
-    try:
-        with zipfile.ZipFile(path) as archive:
-            chosen = [info for info in archive.infolist() if names is None or _field(info) in names]
-            for info in chosen:
-                member = _field(info)
-                if member in arrays:
-                    raise InputError(f"{path}: field '{member}' is stored twice")
-                arrays[member] = _read_member(archive, info, limit, f"{path}: field '{member}'")
-                limit -= arrays[member].nbytes
-    except InputError:
-        raise
-    except _DAMAGED as error:
-        raise InputError(f"{path}: field '{member}' is damaged ({_short(error)}); copy the file again") from None
+    limit = _bounded(limit, path)
+    arrays: dict[str, np.ndarray] = {}
+    with _members(path) as members:
+        for name, stream in members:
+            if names is None or name in names:
+                arrays[name] = _read_array(stream, limit, f"{path}: field '{name}'")
+                limit -= arrays[name].nbytes
     return arrays
 
 
-def _field(info: zipfile.ZipInfo) -> str:
-    return info.filename.removesuffix(".npy")
+def npz_shapes(path: str | Path) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every array of an .npz, from the headers alone."""
+    with _members(Path(path)) as members:
+        return {name: read_npy_header(stream, f"{path}: field '{name}'")[0] for name, stream in members}
+
+
+def read_npz_columns(path: str | Path, name: str, count: int, limit: int) -> np.ndarray:
+    """The first `count` of the last axis of array `name`, as float32 [rows, count], read row by row.
+
+    Only the result takes memory, at most `limit` bytes and 64 times the file's size.
+    """
+    path, where = Path(path), f"{path}: field '{name}'"
+    with _members(path) as members:
+        for member, stream in members:
+            if member == name:
+                return _read_columns(stream, count, _bounded(limit, path), where)
+    raise InputError(f"{where} is missing")
+
+
+def _bounded(limit: int, path: Path) -> int:
+    return min(limit, max(_ALWAYS_ALLOWED, _MAX_EXPANSION * path.stat().st_size))
+
+
+@contextmanager
+def _members(path: Path):
+    """Yield an iterator over (name, open stream) of an .npz; whatever is wrong with the archive is an InputError."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; give the path of an .npz file")
+    _check_directory(path)
+    current = "(directory)"
+
+    def streams(archive):
+        nonlocal current
+        seen = set()
+        for info in archive.infolist():
+            current = info.filename.removesuffix(".npy")
+            if current in seen:
+                raise InputError(f"{path}: field '{current}' is stored twice")
+            seen.add(current)
+            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise InputError(f"{path}: field '{current}' uses an unusual compression; save it again with numpy")
+            with archive.open(info) as stream:
+                yield current, stream
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield streams(archive)
+    except InputError:
+        raise
+    except _DAMAGED as error:
+        raise InputError(f"{path}: field '{current}' is damaged ({_short(error)}); copy the file again") from None
 
 
 def _short(error: Exception) -> str:
@@ -75,19 +117,35 @@ def _check_directory(path: Path) -> None:
         raise InputError(f"{path}: the zip directory is larger than any .npz of a head needs")
 
 
-def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int, where: str) -> np.ndarray:
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise InputError(f"{where} uses an unusual compression; only stored and deflated members are read")
-    with archive.open(info) as stream:
-        shape, fortran, dtype = read_npy_header(stream, where)
-        size = math.prod(shape) * dtype.itemsize
-        if size > limit:
-            raise InputError(f"{where} declares {size >> 20} MiB, more than this file may unpack to")
-        data = stream.read(size)
-        if len(data) != size or stream.read(1):
-            raise InputError(f"{where} does not hold the {size} bytes that it declares")
+def _read_array(stream, limit: int, where: str) -> np.ndarray:
+    shape, fortran, dtype = read_npy_header(stream, where)
+    size = math.prod(shape) * dtype.itemsize
+    if size > limit:
+        raise InputError(f"{where} declares {size >> 20} MiB, more than this file may unpack to")
+    data = stream.read(size)
+    if len(data) != size or stream.read(1):
+        raise InputError(f"{where} does not hold the {size} bytes that it declares")
     array = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
     return array.astype(dtype.newbyteorder("="), copy=False)
+
+
+def _read_columns(stream, count: int, limit: int, where: str) -> np.ndarray:
+    shape, fortran, dtype = read_npy_header(stream, where, kinds="f")
+    rows = math.prod(shape[:-1])
+    if fortran or not shape or shape[-1] < count or not 0 < rows * count * 4 <= limit:
+        raise InputError(f"{where} is not a C-ordered array with {count} columns, or too large for this file")
+    columns = np.empty((rows, count), np.float32)
+    width = shape[-1] * dtype.itemsize
+    if width > _CHUNK:
+        raise InputError(f"{where} has {shape[-1]} columns, more than any texture space")
+    step = _CHUNK // width
+    for first in range(0, rows, step):
+        size = min(step, rows - first) * width
+        data = stream.read(size)
+        if len(data) != size:
+            raise InputError(f"{where} ends before the data that it declares")
+        columns[first : first + step] = np.frombuffer(data, dtype).reshape(-1, shape[-1])[:, :count]
+    return columns
 
 
 def read_npy_header(stream, where: str, kinds: str = _KINDS) -> tuple[tuple[int, ...], bool, np.dtype]:

@@ -10,7 +10,7 @@ import numpy as np
 from mfnet.errors import InputError
 from mfnet.files import atomic_path
 from mfnet.flame.embedding import embedding_fields, embedding_from_fields, has_embedding
-from mfnet.flame.head import HeadArrays, LandmarkEmbedding, head_from_fields
+from mfnet.flame.head import HeadArrays, LandmarkEmbedding, fail, head_from_fields
 from mfnet.flame.masks import derive_masks, masks_from_fields
 from mfnet.flame.npz import read_npy_header, read_npz
 from mfnet.flame.pickle_names import ALLOWED, PickledArray, resolve
@@ -50,6 +50,7 @@ def read_head(
     elif "uv" in fields:
         extras["uv"], extras["uv_faces"] = check_uv(fields, n_faces, model)
     head = dataclasses.replace(head, **extras)
+    _check_hash(fields, head, model)
     return dataclasses.replace(head, masks=_masks(fields, model, masks, head))
 
 
@@ -60,6 +61,15 @@ def _masks(fields: dict, model: str | Path, path: str | Path | None, head: HeadA
         return masks_from_fields(_without_prefix(read_fields(path)), count, path)
     stored = _without_prefix({name: value for name, value in fields.items() if name.startswith(_MASK_PREFIX)})
     return masks_from_fields(stored, count, model) if stored else derive_masks(head)
+
+
+def _check_hash(fields: dict, head: HeadArrays, path: str | Path) -> None:
+    """An npz of ours names the hash of its content: a flipped bit or an edited array shows."""
+    stored = fields.get("content_hash")
+    if stored is not None and not (
+        isinstance(stored, np.ndarray) and stored.size == 1 and stored.item() == head.content_hash()
+    ):
+        fail(path, "content_hash", "does not fit the arrays: the file is damaged or was edited; convert it again")
 
 
 def _without_prefix(fields: dict) -> dict:
@@ -117,6 +127,21 @@ def _pickled_fields(path: Path, npy: bool, allowed: dict) -> dict:
     if not isinstance(value, dict):
         raise InputError(f"{path}: does not hold a dict of named arrays; is this a FLAME file?")
     return {name: resolve(field) for name, field in value.items() if isinstance(name, str)}
+
+
+def convert(
+    model: str | Path,
+    output: str | Path,
+    landmarks: Paths | None = None,
+    template: str | Path | None = None,
+    masks: str | Path | None = None,
+) -> HeadArrays:
+    """Read a head as `read_head` does and write it whole as one npz, which `load_flame` then takes alone."""
+    if Path(output).suffix != ".npz":
+        raise InputError(f"{output}: the converted head is an .npz; name the output so")
+    head = read_head(model, landmarks, template, masks)
+    write_head(head, output)
+    return head
 
 
 def write_head(head: HeadArrays, path: str | Path) -> None:
