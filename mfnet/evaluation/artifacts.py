@@ -29,7 +29,7 @@ def write_benchmark(
     """Write ``scores.parquet``, ``metrics.json`` and ``meshes.npz`` into `out`; returns the metrics.
 
     metrics.json: ``<protocol>/<bin>/<method>/<figure>`` -> number, null where there is none.
-    meshes.npz: ``faces`` [F, 3]; for each of the `pictured` items ``image/NAME`` [256, 256, 3] uint8, and for each method
+    meshes.npz: ``faces`` [F, 3]; for each of the `pictured` items ``image/NAME`` [256, 256, 3] uint8, and by method
     ``vertices/METHOD/NAME`` [V, 3] float32 in the image cube ([-1, 1]^2, x right, y up, z towards the camera) and
     ``distance/METHOD/NAME`` [180, 180] float32, mm to the ground truth seen from the front, NaN beside the face.
     """
@@ -82,6 +82,6 @@ def require_disjoint(benchmark: str | Path, plan: str | Path) -> None:
     shapes = {tuple(shape) for shape in shown["shape"]} & {tuple(shape) for shape in trained["shape"]}
     if names or shapes:
         raise InputError(
-            f"benchmark.subject_disjoint: {benchmark}: {len(names)} names and {len(shapes)} shapes of benchmark subjects "
-            f"are in {plan} too"
+            f"benchmark.subject_disjoint: {benchmark}: {len(names)} names and {len(shapes)} shapes of its subjects are "
+            f"in {plan} too; capture them anew"
         )

@@ -1,0 +1,45 @@
+import igl
+import numpy as np
+import pytest
+
+from mfnet.evaluation.closest import surface_distances
+from mfnet.evaluation.cylinder import grid_surface
+
+
+def rough_map(seed: int, holes: float) -> np.ndarray:
+    """A wavy head with holes and steps."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[0:256, 0:256]
+    angle = columns * 2 * np.pi / 255
+    distance = 80 + 8 * np.sin(3 * angle) + 6 * np.sin(rows / 15) + rng.normal(0, 0.5, (256, 256))
+    distance[:, 255] = distance[:, 0]
+    distance[rng.random((256, 256)) < holes] = 0
+    distance[:60] = distance[200:] = 0
+    return distance
+
+
+@pytest.mark.parametrize(
+    ("holes", "shift"), [(0.0, (0, 0, 0)), (0.02, (0.3, -0.2, 0.4)), (0.3, (4, 2, -7)), (0.02, (60, 50, 900))]
+)
+def test_distances_are_those_of_libigl(holes, shift):
+    surface = grid_surface(rough_map(1, holes))
+    other = grid_surface(rough_map(2, holes))
+    pixels = np.flatnonzero(other.used)[::7]
+    points = other.vertices[pixels] + np.array(shift)
+    expected, _, _ = igl.point_mesh_squared_distance(points, surface.vertices, surface.faces)
+    np.testing.assert_allclose(surface_distances(points, pixels, surface), np.sqrt(expected), atol=1e-6)
+
+
+def test_the_first_guess_does_not_matter():
+    surface = grid_surface(rough_map(3, 0.1))
+    rng = np.random.default_rng(0)
+    points = rng.uniform(-120, 120, (200, 3))
+    one = surface_distances(points, rng.integers(0, 65536, 200), surface)
+    two = surface_distances(points, np.zeros(200, np.int64), surface)
+    np.testing.assert_allclose(one, two, rtol=1e-12)
+
+
+def test_points_of_the_surface_have_no_distance():
+    surface = grid_surface(rough_map(4, 0.0))
+    pixels = np.flatnonzero(surface.used)
+    assert surface_distances(surface.vertices[pixels], pixels, surface).max() < 1e-9
