@@ -21,9 +21,10 @@ def test_from_a_to_a_is_the_identity(head):
     cross = render_cross_view(photo, view, view, head.faces, 160, 160)
     hit = cross.raster.face_id > 0
     difference = (cross.image - photo).abs().amax(1) * 255
-    assert difference[cross.seen].max() < 4
-    assert torch.quantile(difference[cross.seen], 0.999) < 0.1
-    assert (difference[hit] > 1).float().mean() < 2e-3  # the outline, where snapped triangles reach beyond themselves
+    assert torch.quantile(difference[cross.seen], 0.99) < 0.01
+    # Where a snapped triangle reaches beyond itself, its point nearest to the pixel's centre stands for it.
+    assert (difference[cross.seen] > 1).float().mean() < 1e-3
+    assert (difference[hit] > 1).float().mean() < 2e-3
     assert cross.seen.sum() > 0.9 * hit.sum()
     assert not cross.image.movedim(1, -1)[~hit].any()
 
