@@ -87,8 +87,9 @@ class NetworkWeights(Section):
     """Where one pre-trained network comes from."""
 
     source: str
-    """``bundled`` (shipped with the package), ``train`` (run the recipe here), ``torchvision`` (flow only: by enum),
-    or the path of an official file (``deca_model.tar``, RAFT ``.pth``, a FAN archive's folder)."""
+    """``bundled`` (shipped with the package), ``train`` (run the recipe here), for flow also ``torchvision`` (its own
+    weights by enum) and ``dis`` (OpenCV's estimator, which has none), or a path: ``deca_model.tar``, torchvision's RAFT
+    as ``.pth``, a landmark network that this stage wrote (FAN's files are named by `landmarks.fan_weights`)."""
     seed: Seed
     """Seed of the recipe."""
     steps: Count
@@ -101,7 +102,7 @@ class WeightsParams(Section):
     encoder: NetworkWeights
     """Start of MFNet."""
     flow: NetworkWeights
-    """RAFT."""
+    """The estimator that `loss.flow_estimator` names; ``dis`` here if and only if it is ``dis`` there."""
     landmarks: NetworkWeights
     """The embedded landmark network."""
 
@@ -330,6 +331,8 @@ class Params(Section):
     def _across_sections(self):
         if self.loss.flow_estimator != "dis" and self.loss.flow_gradient != "none" and self.triplets.image_size < 128:
             raise ValueError("triplets.image_size: RAFT refuses inputs below 128 px")
+        if (self.weights.flow.source == "dis") != (self.loss.flow_estimator == "dis"):
+            raise ValueError("weights.flow.source and loss.flow_estimator: only both or neither can be 'dis'")
         for name in self.ablation.variants:
             self.variant(name)
         for name in self.ablation.run:

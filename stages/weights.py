@@ -1,11 +1,13 @@
 """Stage ``weights@<network>``: the weights of one of the three pre-trained networks, and their figures."""
 
+import time
 from pathlib import Path
 
 import torch
 
 from mfnet.files import write_json
 from mfnet.flame import load_flame
+from mfnet.training.bundle import bundle
 from mfnet.training.weights import NETWORKS, make_weights
 from stages.common import run_stage, stage_parser
 
@@ -17,13 +19,17 @@ def run(params, args) -> None:
     torch.set_num_threads(params.train.threads)
     flame = load_flame(*HEAD, n_shape=params.head.n_shape, n_expression=params.head.n_expression)
     out = Path("data/weights") / f"{args.network}.safetensors"
-    write_json(make_weights(args.network, params, flame, out), out.with_suffix(".json"))
+    figures = make_weights(args.network, params, flame, out)
+    write_json(figures, out.with_suffix(".json"))
+    if args.bundle:
+        bundle(args.network, params, flame, out, figures, minutes=time.process_time() / 120)
 
 
 def parser():
     """The stage's command line."""
     each = stage_parser(__doc__)
     each.add_argument("network", choices=NETWORKS)
+    each.add_argument("--bundle", action="store_true", help="also ship the result with the package, with its card")
     return each
 
 
