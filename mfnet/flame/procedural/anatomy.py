@@ -20,16 +20,17 @@ LID_RADIUS = 0.0137
 INNER_CANTHUS = np.array([0.0172, 0.0228])
 OUTER_CANTHUS = np.array([0.0452, 0.0262])
 
+UPPER_LID, LOWER_LID = 0.0056, 0.0041
+"""Heights of the lid margins above and below the line between the canthi."""
+
 MOUTH_LINE = -0.0440
 MOUTH_CORNER = 0.0250
 UPPER_LIP = 0.0080
 LOWER_LIP = 0.0095
 
 NOSE_TIP = -0.0085
-SUBNASALE = -0.0230
 BROW = 0.0460
 CHIN = -0.0780
-MENTON = -0.0905
 NECK_BASE = -0.1650
 
 EAR = np.array([0.0000, -0.0290])
@@ -68,7 +69,7 @@ def profile(table: dict[float, float]):
 
 def mouth_line(x: np.ndarray) -> np.ndarray:
     """Height of the closed mouth's line: a flat bow whose corners hang a little."""
-    return MOUTH_LINE + 0.0008 * np.exp(-0.5 * (x / 0.004) ** 2) * -1.0 - 0.9 * x**2
+    return MOUTH_LINE - 0.0005 * np.exp(-0.5 * (x / 0.0055) ** 2) - 0.9 * x**2
 
 
 def lip_heights(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -88,3 +89,11 @@ def ear_coordinates(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndar
     side = smoothstep(np.abs(points[..., 0]), 0.035, 0.050)
     radius = np.sqrt(s**2 + t**2)
     return s, t, radius + 10.0 * (1.0 - side)
+
+
+def ear_points(s: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """Plane coordinates (y, z) [N, 2] of points in the ear's own frame; the inverse of `ear_coordinates`."""
+    up = t * EAR_SIZE[0]
+    back = s * (EAR_SIZE[1] * (1.0 + 0.22 * np.clip(t, -1.2, 1.2)))
+    cos, sin = np.cos(EAR_TILT), np.sin(EAR_TILT)
+    return np.column_stack([EAR[0] + cos * up - sin * back, EAR[1] - sin * up - cos * back])

@@ -84,8 +84,14 @@ SIDEWAYS = {
 NAMES = (*EVEN, *(f"{name}, odd" for name in ODD), *SIDEWAYS)
 """Names of the leading coefficients; the remaining ones are finer variations of mouth and brows without a name."""
 
-LID_SHARE = 0.30
+LID_AREA = np.array([0.0200, 0.0124])
+"""Half axes (metres) of the lids' area around the eye's centre."""
+LID_SHARE = 0.18
 """Share of the lids' gap that one standard deviation of "lids close" closes."""
+
+
+ODD_SHARE = 0.45
+"""Size of the one-sided actions' difference relative to the both-sided ones: most expressions are nearly even."""
 
 
 def _margin(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -116,16 +122,22 @@ def _lids(mesh: HeadMesh, name: str) -> np.ndarray:
     """What an action does to the left eye's lids beyond its bumps: [V, 3]."""
     if name not in ("lids close", "squint", "brows up"):
         return np.zeros_like(mesh.vertices)
-    share = {"lids close": LID_SHARE, "squint": 0.16, "brows up": -0.05}[name]
+    share = {"lids close": LID_SHARE, "squint": 0.12, "brows up": -0.04}[name]
     lower = {"lids close": 0.2, "squint": 0.6, "brows up": 0.0}[name]
     return share * lid_closure(mesh.vertices, lower) * (mesh.part == SKIN)[:, None]
+
+
+def _calm(points: np.ndarray) -> np.ndarray:
+    """Share [N, 1] of brow and cheek actions that skin takes part in: none at the lids, which must stay on the eyeball."""
+    offset = (np.column_stack([np.abs(points[:, 0]), points[:, 1]]) - EYE[:2]) / LID_AREA
+    return smoothstep(np.sqrt((offset**2).sum(-1)), 0.70, 1.35)[:, None]
 
 
 def _action(mesh: HeadMesh, jaw: np.ndarray, name: str, sign: float) -> np.ndarray:
     lids = _lids(mesh, name)
     midline = [b for b in EVEN[name] if b.centre[0] == 0.0]
     bumps = EVEN[name] if sign > 0.0 else [b for b in EVEN[name] if b not in midline]
-    return both_sides(bumps, mesh.vertices, jaw, sign) + lids + sign * FLIP * lids[mesh.mirror]
+    return _calm(mesh.vertices) * both_sides(bumps, mesh.vertices, jaw, sign) + lids + sign * FLIP * lids[mesh.mirror]
 
 
 def _finer(rng: np.random.Generator, index: int) -> tuple[list[Bump], float]:
@@ -144,9 +156,9 @@ def expression_directions(mesh: HeadMesh, count: int, rng: np.random.Generator) 
     """Expression directions [V, 3, count] in metres per standard deviation, in the order of `NAMES`, then finer ones."""
     jaw = jaw_weights(mesh)
     fields = [_action(mesh, jaw, name, 1.0) for name in EVEN]
-    fields += [_action(mesh, jaw, name, -1.0) for name in ODD]
+    fields += [ODD_SHARE * _action(mesh, jaw, name, -1.0) for name in ODD]
     fields += [both_sides(bumps, mesh.vertices, jaw, -1.0) for bumps in SIDEWAYS.values()]
     finer = [_finer(rng, index) for index in range(max(count - len(fields), 0))]
-    fields += [both_sides(bumps, mesh.vertices, jaw, sign) for bumps, sign in finer]
+    fields += [_calm(mesh.vertices) * both_sides(bumps, mesh.vertices, jaw, sign) for bumps, sign in finer]
     skin = (mesh.part <= 1)[:, None, None]
     return np.stack(fields[:count], axis=-1) * skin

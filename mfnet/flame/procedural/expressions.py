@@ -8,8 +8,8 @@ from mfnet.flame.procedural.expression import NAMES
 MULTIPIE: dict[str, tuple[dict[str, float], float]] = {  # coefficients (standard deviations), jaw opening (radians)
     "neutral": ({}, 0.0),
     "smile": ({"smile": 2.3, "squint": 0.8, "lips part": 1.0, "cheeks up": 1.0, "mouth wide": 0.6}, 0.03),
-    "surprise": ({"brows up": 2.6, "lids close": -0.7, "funnel": 0.6, "lips part": 0.8}, 0.36),
-    "squint": ({"squint": 2.6, "lids close": 0.8, "brows down": 1.2, "nose wrinkled": 0.6, "cheeks up": 1.2}, 0.0),
+    "surprise": ({"brows up": 2.6, "lids close": -1.2, "funnel": 0.6, "lips part": 0.8}, 0.36),
+    "squint": ({"squint": 2.6, "lids close": 1.3, "brows down": 1.2, "nose wrinkled": 0.6, "cheeks up": 1.2}, 0.0),
     "disgust": (
         {
             "upper lip up": 2.0,
@@ -22,7 +22,7 @@ MULTIPIE: dict[str, tuple[dict[str, float], float]] = {  # coefficients (standar
         0.02,
     ),
     "scream": (
-        {"mouth wide": 1.2, "upper lip up": 1.4, "lips part": 1.2, "lids close": 1.6, "squint": 1.4}
+        {"mouth wide": 1.2, "upper lip up": 1.4, "lips part": 1.2, "lids close": 2.4, "squint": 1.4}
         | {"brows down": 1.0, "nose wrinkled": 1.0, "neck tense": 1.5},
         0.52,
     ),

@@ -9,14 +9,18 @@ from mfnet.flame.procedural.anatomy import (
     EYE,
     INNER_CANTHUS,
     MOUTH_CORNER,
+    NECK_BASE,
+    LOWER_LID,
     OUTER_CANTHUS,
+    UPPER_LID,
     ear_coordinates,
+    ear_points,
     gaussian,
     lip_heights,
     mouth_line,
     smoothstep,
 )
-from mfnet.flame.procedural.skull import cast, cast_front, directions_of
+from mfnet.flame.procedural.skull import cast, cast_front, cast_level, cast_side, directions_of
 
 EYE_SEGMENTS = 26
 """Vertices around one lid margin."""
@@ -24,7 +28,13 @@ LIP_SEGMENTS = 12
 """Edges of the mouth line from its middle to one corner."""
 EYE_LOOPS = (0.0, 0.0014, 0.0032, 0.0056, 0.0084)
 """Distances of the loops around the eye from the lid margin, metres."""
-LIP_LOOPS = (0.30, 0.62, 1.0, 1.35)
+EAR_SEGMENTS = 44
+EAR_LOOPS = (0.62, 0.78, 0.92, 1.06, 1.20)
+"""Ovals around the ear in units of its outline."""
+NECK_SEGMENTS = 18
+NECK_LOOPS = (0.0012, 0.0080)
+"""Heights of loops above the neck's base, metres."""
+LIP_LOOPS = (0.18, 0.42, 0.68, 1.0, 1.35)
 """Loops around the mouth in heights of the vermilion."""
 CANDIDATES = 42000
 RELAXATIONS = 12
@@ -46,29 +56,43 @@ class Layout:
 def spacing(p: np.ndarray) -> np.ndarray:
     """Wanted edge length in metres at points [N, 3] of the skull's left half."""
     x, y, z = p[:, 0], p[:, 1], p[:, 2]
-    front = smoothstep(z, -0.020, 0.030) * smoothstep(y, -0.105, -0.080) * (1.0 - smoothstep(y, 0.055, 0.080))
+    front = smoothstep(z, -0.030, 0.028) * smoothstep(y, -0.122, -0.094) * (1.0 - smoothstep(y, 0.055, 0.080))
     size = 0.0105 - 0.0066 * front
     _, _, ear = ear_coordinates(p)
     size = size - (size - 0.0029) * (1.0 - smoothstep(ear, 1.15, 2.0))
     front_only = smoothstep(z, 0.0, 0.030)
     nose = gaussian(x, y, 0.004, -0.013, 0.011, 0.011)
     mouth = gaussian(x, y, 0.0, -0.045, 0.024, 0.011)
-    eye = gaussian(x, y, EYE[0], EYE[1], 0.014, 0.010)
+    eye = gaussian(x, y, EYE[0], EYE[1], 0.018, 0.015)
     detail = np.clip(nose + mouth + eye, 0.0, 1.0) * front_only
     return size - (size - 0.0024) * detail
 
 
 def eye_loop(offset: float) -> np.ndarray:
     """Plane coordinates [EYE_SEGMENTS, 2] of the loop `offset` metres outside the margin of the left eye's lids."""
-    angle = np.arange(EYE_SEGMENTS) * (2.0 * np.pi / EYE_SEGMENTS) + np.pi
-    along, up = np.cos(angle), -np.sin(angle)
-    up = -up
+    angle = np.pi + np.arange(EYE_SEGMENTS) * (2.0 * np.pi / EYE_SEGMENTS)
+    along, up = np.cos(angle), np.sin(angle)
     middle, half = 0.5 * (INNER_CANTHUS + OUTER_CANTHUS), 0.5 * (OUTER_CANTHUS - INNER_CANTHUS)
-    height = np.where(up > 0.0, 0.0062, 0.0044)
-    bulge = up * (1.0 - 0.18 * along * np.where(up > 0.0, 1.0, -1.0))
-    loop = middle + along[:, None] * half + np.column_stack([np.zeros_like(up), height * bulge])
-    outward = np.column_stack([along * 0.9, up])
-    return loop + offset * outward / np.sqrt((outward**2).sum(-1, keepdims=True))
+    height = np.where(up > 0.0, UPPER_LID, LOWER_LID) + offset
+    bulge = up * (1.0 - 0.18 * along * np.sign(up))
+    wide = half * (1.0 + 0.9 * offset / half[0])
+    return middle + along[:, None] * wide + np.column_stack([np.zeros_like(up), height * bulge])
+
+
+def ear_loops() -> np.ndarray:
+    """Points [N, 3] of the skull on ovals along the rim of the left ear, so that its edge runs along edges of the mesh."""
+    angle = np.arange(EAR_SEGMENTS) * (2.0 * np.pi / EAR_SEGMENTS)
+    loops = []
+    for k, radius in enumerate(EAR_LOOPS):
+        turned = angle + 0.5 * (k % 2) * (2.0 * np.pi / EAR_SEGMENTS)
+        loops.append(ear_points(radius * np.cos(turned), radius * np.sin(turned)))
+    return cast_side(np.concatenate(loops))
+
+
+def neck_loops() -> np.ndarray:
+    """Points [N, 3] of the skull's left half around the neck's base, where its side rounds into its floor."""
+    angle = (np.arange(NECK_SEGMENTS) + 0.5) * (np.pi / NECK_SEGMENTS)
+    return np.concatenate([cast_level(NECK_BASE + rise, angle) for rise in NECK_LOOPS])
 
 
 def lip_rows() -> list[np.ndarray]:
@@ -148,7 +172,7 @@ def _relax(points: np.ndarray, free: np.ndarray, faces: np.ndarray) -> np.ndarra
     length = np.sqrt((offset**2).sum(-1)) / (0.5 * (size[edges[:, 0]] + size[edges[:, 1]]))
     pull = np.zeros_like(points)
     total = np.zeros(len(points))
-    for here, there, sign in ((0, 1, 1.0), (1, 0, -1.0)):
+    for here, sign in ((0, 1.0), (1, -1.0)):
         np.add.at(pull, edges[:, here], sign * offset * (length**2)[:, None])
         np.add.at(total, edges[:, here], length**2)
     moved = points + 0.6 * pull / total[:, None]
@@ -163,7 +187,7 @@ def make_layout(rng: np.random.Generator) -> Layout:
     x = mouth_positions()
     mouth = np.column_stack([x, mouth_line(x)])
     plane = np.concatenate([mouth, *(eye_loop(offset) for offset in EYE_LOOPS), *lip_rows()])
-    loops = directions_of(cast_front(plane))
+    loops = directions_of(np.concatenate([cast_front(plane), ear_loops(), neck_loops()]))
     loops[np.abs(loops[:, 0]) < 1e-9, 0] = 0.0
     midline = _midline(cast(loops[loops[:, 0] == 0.0]))
     fixed = np.concatenate([loops, midline])

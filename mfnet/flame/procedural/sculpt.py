@@ -12,7 +12,6 @@ from mfnet.flame.procedural.anatomy import (
     LID_RADIUS,
     MOUTH_CORNER,
     NOSE_TIP,
-    SUBNASALE,
     ear_coordinates,
     gaussian,
     lip_heights,
@@ -22,12 +21,14 @@ from mfnet.flame.procedural.anatomy import (
     smoothstep,
 )
 
+LID_DEPTH = 0.0095
+"""How far the lids' surface falls back at most from its front, metres."""
 NOSE_HEIGHT = profile(
     {0.050: 0.0, 0.040: 0.0010, 0.029: 0.0030, 0.018: 0.0088, 0.005: 0.0160, -0.004: 0.0205, -0.0085: 0.0218}
     | {-0.0125: 0.0205, -0.0165: 0.0165, -0.0205: 0.0085, -0.0245: 0.0020, -0.0290: 0.0}
 )
 """How far the bridge of the nose stands out of the skull at height y."""
-NOSE_WIDTH = profile({0.045: 0.0130, 0.029: 0.0085, 0.015: 0.0082, 0.002: 0.0090, -0.008: 0.0102, -0.0200: 0.0090})
+NOSE_WIDTH = profile({0.045: 0.0130, 0.029: 0.0085, 0.015: 0.0076, 0.002: 0.0087, -0.008: 0.0108, -0.0200: 0.0092})
 """Half width of the ridge at height y."""
 
 
@@ -52,10 +53,10 @@ def relief(p: np.ndarray) -> np.ndarray:
 def nose(p: np.ndarray) -> np.ndarray:
     """Bridge, tip, wings, columella and nostrils: displacements [N, 3]."""
     x, y = p[:, 0], p[:, 1]
-    ridge = NOSE_HEIGHT(y) * np.exp(-(np.abs(x / NOSE_WIDTH(y)) ** 2.3))
-    tip = 0.0012 * gaussian(x, y, 0.0, NOSE_TIP, 0.0065, 0.0050)
-    wings = 0.0098 * pair(x, y, 0.0125, -0.0142, 0.0042, 0.0052)
-    crease = -0.0016 * pair(x, y, 0.0195, -0.0130, 0.0020, 0.0050)
+    ridge = NOSE_HEIGHT(y) * np.exp(-(np.abs(x / NOSE_WIDTH(y)) ** 2.0))
+    tip = 0.0024 * gaussian(x, y, 0.0, NOSE_TIP - 0.0005, 0.0085, 0.0060)
+    wings = 0.0115 * pair(x, y, 0.0136, -0.0142, 0.0040, 0.0050)
+    crease = -0.0018 * pair(x, y, 0.0205, -0.0125, 0.0022, 0.0050)
     nostril = pair(x, y, 0.0068, -0.0190, 0.0027, 0.0017)
     height = (ridge + tip + wings + crease - 0.0062 * nostril) * _front(p)
     droop = -0.0022 * gaussian(x, y, 0.0, -0.0155, 0.0120, 0.0035) + 0.0022 * nostril
@@ -86,12 +87,12 @@ def lids(p: np.ndarray) -> np.ndarray:
     """Draws the skin around the eye onto the sphere on which the lids slide: displacements [N, 3] after all other relief."""
     x, y = np.abs(p[:, 0]) - EYE[0], p[:, 1] - EYE[1]
     squared = x**2 + y**2
-    ball = EYE[2] + LID_RADIUS - squared / (2.0 * LID_RADIUS) * (1.0 + 0.25 * squared / LID_RADIUS**2)
-    distance = np.sqrt((x / 0.0190) ** 2 + ((y - 0.0004) / 0.0118) ** 2)
-    near = 1.0 - smoothstep(distance, 0.62, 1.18)
-    lid = 0.0009 * np.exp(-0.5 * ((distance - 0.62) / 0.12) ** 2)
-    crease = -0.0016 * np.exp(-0.5 * ((distance - 0.92) / 0.09) ** 2) * smoothstep(y, 0.001, 0.007)
-    z = near * (ball + lid - p[:, 2]) + crease
+    drop = squared / (2.0 * LID_RADIUS) * (1.0 + 0.25 * squared / LID_RADIUS**2)
+    ball = EYE[2] + LID_RADIUS - LID_DEPTH * np.tanh(drop / LID_DEPTH)
+    distance = np.sqrt((x / 0.0200) ** 2 + ((y - 0.0004) / 0.0124) ** 2)
+    near = 1.0 - smoothstep(distance, 0.66, 1.22)
+    crease = -0.0014 * np.exp(-0.5 * ((distance - 0.88) / 0.12) ** 2) * smoothstep(y, 0.001, 0.007)
+    z = near * (ball - p[:, 2]) + crease
     return np.column_stack([np.zeros_like(x), np.zeros_like(x), z * (p[:, 2] > 0.0)])
 
 
@@ -101,8 +102,8 @@ def ears(p: np.ndarray) -> np.ndarray:
     plate = 1.0 - smoothstep(radius, 0.74, 1.24)
     rise = smoothstep(s, -1.0, 0.75)
     out = 0.0175 * plate * rise * (0.85 + 0.15 * t)
-    helix = 0.0030 * np.exp(-0.5 * ((radius - 0.84) / 0.09) ** 2) * smoothstep(s + 0.5 * t, -0.55, 0.15)
-    fossa = -0.0028 * np.exp(-0.5 * ((radius - 0.62) / 0.10) ** 2) * smoothstep(s + 0.6 * t, -0.2, 0.4)
+    helix = 0.0030 * np.exp(-0.5 * ((radius - 0.84) / 0.11) ** 2) * smoothstep(s + 0.5 * t, -0.55, 0.15)
+    fossa = -0.0028 * np.exp(-0.5 * ((radius - 0.60) / 0.12) ** 2) * smoothstep(s + 0.6 * t, -0.2, 0.4)
     concha = -0.0085 * np.exp(-0.5 * (((s + 0.16) / 0.27) ** 2 + ((t + 0.14) / 0.30) ** 2))
     tragus = 0.0030 * np.exp(-0.5 * (((s + 0.66) / 0.12) ** 2 + ((t + 0.16) / 0.15) ** 2))
     sign = np.sign(p[:, 0])

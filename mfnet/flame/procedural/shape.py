@@ -20,7 +20,7 @@ GLOBAL = {  # three fields span all growth along the axes (depth follows from th
     "height": (-0.5, 4.0, -0.5),
 }
 
-EVEN = {  # the same on both sides
+EVEN = {  # the same on both sides, broad ones first
     "face length": [Bump((0, -0.090, 0.050), (0.07, 0.045, 0.08), (0, -4.0, 0.0))],
     "jaw width": [Bump((0.055, -0.055, 0.0), (0.025, 0.030, 0.035), (4.0, 0.0, 0.0))],
     "chin forward": [Bump((0, -0.078, 0.065), (0.026, 0.020, 0.030), (0, -0.5, 4.0))],
@@ -28,17 +28,20 @@ EVEN = {  # the same on both sides
         Bump((0, -0.015, 0.075), (0.045, 0.035, 0.05), (0, 0, 3.5)),
         Bump((0, -0.085, 0.06), 0.03, (0, 0, -2)),
     ],
+    "cheeks full": [Bump((0.042, -0.030, 0.040), (0.020, 0.022, 0.028), (2.8, 0, 1.8))],
     "forehead slope": [Bump((0, 0.090, 0.045), (0.06, 0.030, 0.05), (0, 0, -4.0))],
+    "chin height": [Bump((0, -0.088, 0.055), (0.030, 0.014, 0.030), (0, -3.0, 0))],
+    "jaw angle": [Bump((0.058, -0.050, -0.010), (0.022, 0.018, 0.024), (0.6, -3.0, -1.5))],
+    "cheekbones": [Bump((0.050, 0.002, 0.030), (0.020, 0.016, 0.026), (2.6, 0, 1.6))],
     "cranium height": [Bump((0, 0.125, -0.03), (0.08, 0.05, 0.08), (0, 4.0, 0))],
     "back of the head": [Bump((0, 0.040, -0.130), (0.08, 0.06, 0.05), (0, 0, -4.0))],
+    "temples": [Bump((0.066, 0.045, 0.015), (0.022, 0.026, 0.026), (2.6, 0, 0))],
     "nose length": [Bump((0, -0.012, 0.080), (0.016, 0.014, 0.020), (0, -2.5, 0.4))],
     "nose protrusion": [Bump((0, -0.008, 0.085), (0.014, 0.016, 0.022), (0, 0, 3.2))],
     "nose width": [Bump((0.015, -0.014, 0.070), (0.009, 0.010, 0.014), (2.4, 0, 0))],
     "nose bridge": [Bump((0, 0.014, 0.072), (0.010, 0.014, 0.020), (0, 0, 2.6))],
     "bridge width": [Bump((0.009, 0.012, 0.062), (0.008, 0.014, 0.014), (1.6, 0, 0.5))],
     "tip up": [Bump((0, -0.010, 0.086), (0.011, 0.009, 0.014), (0, 2.4, -0.3))],
-    "cheekbones": [Bump((0.050, 0.002, 0.030), (0.020, 0.016, 0.026), (2.6, 0, 1.6))],
-    "cheeks full": [Bump((0.042, -0.030, 0.040), (0.020, 0.022, 0.028), (2.8, 0, 1.8))],
     "brow ridge": [Bump((0.022, 0.046, 0.060), (0.020, 0.008, 0.022), (0, 0, 2.6))],
     "brow height": [Bump((0.030, 0.047, 0.055), (0.024, 0.010, 0.022), (0, 2.4, 0))],
     "eye distance": [Bump((0.032, 0.025, 0.045), (0.017, 0.017, 0.022), (2.4, 0, 0))],
@@ -49,10 +52,7 @@ EVEN = {  # the same on both sides
     "lips forward": [Bump((0, -0.045, 0.072), (0.024, 0.012, 0.018), (0, 0, 2.6))],
     "upper lip full": [Bump((0, -0.038, 0.072), (0.018, 0.0045, 0.014), (0, 1.4, 0.8), lip=1)],
     "lower lip full": [Bump((0, -0.051, 0.072), (0.017, 0.0050, 0.014), (0, -1.4, 0.8), lip=-1)],
-    "chin height": [Bump((0, -0.088, 0.055), (0.030, 0.014, 0.030), (0, -3.0, 0))],
     "chin width": [Bump((0.018, -0.080, 0.055), (0.014, 0.014, 0.020), (2.6, 0, 0))],
-    "jaw angle": [Bump((0.058, -0.050, -0.010), (0.022, 0.018, 0.024), (0.6, -3.0, -1.5))],
-    "temples": [Bump((0.066, 0.045, 0.015), (0.022, 0.026, 0.026), (2.6, 0, 0))],
     "forehead width": [Bump((0.050, 0.075, 0.030), (0.026, 0.030, 0.032), (2.8, 0, 0.6))],
     "ears out": [Bump((0.082, 0.002, -0.036), (0.020, 0.026, 0.020), (4.0, 0, -0.6))],
     "ears long": [Bump((0.078, -0.030, -0.030), (0.018, 0.020, 0.020), (0, -3.0, 0))],
@@ -72,10 +72,16 @@ ODD = {  # opposite on the two sides
 }
 
 
+PEAK = 4.0
+"""Most by which a component may move a vertex of the face, in root mean squares: keeps local ones (nose, lips) in bounds."""
+ODD_SHARE = 0.5
+"""Energy of odd components relative to even ones of their rank: faces are more alike left and right than to each other."""
+
+
 def spectrum(count: int) -> np.ndarray:
     """Relative energy (root mean square displacement of the face) of the components 1 .. count."""
     k = np.arange(1, count + 1)
-    tail = 1.30 * k**-0.42 * np.exp(-(k - 2) / 70.0)
+    tail = 1.35 * np.maximum(k - 1, 1) ** -0.40 * np.exp(-(k - 2) / 60.0)
     return np.where(k == 1, 2.80, tail)
 
 
@@ -102,7 +108,7 @@ def _fields(mesh: HeadMesh, count: int, rng: np.random.Generator) -> list[np.nda
     fields = [carry_eyes(lambda p, j, rates=rates: _grow(rates, p, j), mesh, jaw) for rates in GLOBAL.values()]
     named = [(bumps, 1.0) for bumps in EVEN.values()]
     for slot, bumps in enumerate(ODD.values()):
-        named.insert(6 + 5 * slot, (bumps, -1.0))
+        named.insert(14 + 5 * slot, (bumps, -1.0))
     finer = count - len(fields) - len(named)
     named += [_scattered(rng, mesh, index, finer) for index in range(finer)]
     for bumps, sign in named[: count - len(fields)]:
@@ -130,12 +136,20 @@ def face_region(mesh: HeadMesh) -> np.ndarray:
 def shape_directions(mesh: HeadMesh, count: int, rng: np.random.Generator) -> np.ndarray:
     """Identity directions [V, 3, count] in metres per standard deviation, orthogonal under `face_measure`, falling in energy."""
     measure = face_measure(mesh)[:, None]
+    energy = spectrum(count)
     basis: list[np.ndarray] = []
     for field in _fields(mesh, count, rng):
         for _ in range(2):  # twice is enough for orthogonality to rounding
             for other in basis:
                 field = field - (measure * field * other).sum() * other
         basis.append(field / np.sqrt((measure * field * field).sum()))
-    directions = np.stack(basis, axis=-1) * spectrum(count)
-    spread = np.sqrt((directions[face_region(mesh)] ** 2).sum((1, 2))).mean()
-    return directions * (FACE_SPREAD / spread)
+    directions = np.stack(basis, axis=-1)
+    peak = np.sqrt((directions[face_region(mesh)] ** 2).sum(1)).max(0)
+    energy = energy * np.minimum(1.0, PEAK / peak)
+    odd = (directions[mesh.mirror, 0] * directions[:, 0]).sum(0) > 0.0  # mirrored x of an odd field is the same
+    directions = directions * np.where(odd, ODD_SHARE * energy, energy)
+    face = face_region(mesh)
+    spread = np.sqrt((directions[face] ** 2).sum((1, 2))).mean()
+    directions = directions * (FACE_SPREAD / spread)
+    power = (directions[face] ** 2).sum(1).mean(0)
+    return directions[:, :, np.argsort(-np.rint(power / 1e-15), kind="stable")]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mfnet.flame.procedural.anatomy import EYE, EYE_RADIUS, LID_RADIUS, MOUTH_CORNER, mouth_line
+from mfnet.flame.procedural.delaunay import flip_to_delaunay
 from mfnet.flame.procedural.layout import Layout, make_layout, triangulate
 from mfnet.flame.procedural.sculpt import sculpt
 from mfnet.flame.procedural.skull import cast
@@ -180,8 +181,10 @@ def make_mesh(seed: int) -> HeadMesh:
     side = np.zeros(len(skull) + len(lower))
     side[layout.mouth[:-1]], side[lower] = 1, -1
     skin = sculpt(np.concatenate([skull, skull[layout.mouth[:-1]]]), side)
+    directions = np.concatenate([layout.directions, layout.directions[layout.mouth[:-1]]])
+    faces = flip_to_delaunay(faces, skin, directions)
     half = _Half()
-    half.add(skin, SKIN, side, np.concatenate([layout.directions, layout.directions[layout.mouth[:-1]]]))
+    half.add(skin, SKIN, side, directions)
     half.faces.append(faces)
     corner = layout.mouth[-1:]
     upper, lower = layout.mouth, np.concatenate([lower, corner])
