@@ -16,11 +16,11 @@ from tqdm import tqdm
 
 from mfnet.flame import Flame
 from mfnet.geometry import axis_angle_to_matrix
-from mfnet.nets.encoder import FLAT_SIDE
+from mfnet.nets.encoder import FLAT_SIDE, resize
 from mfnet.nets.mfnet import Prediction
 from mfnet.nets.start import StartNetwork
 from mfnet.params import ModelParams
-from mfnet.synthetic.sampler import Sample, Sampler
+from mfnet.synthetic.sampler import Sample, Sampler, SamplerOptions
 from mfnet.synthetic.subjects import texture_pool
 
 CHUNK = 50
@@ -36,9 +36,11 @@ YAW_BINS = ((0, 5), (5, 30), (30, 60), (60, 90))
 class EncoderRecipe:
     """The settings of the warm start, beside seed and steps (``params.weights.encoder``)."""
 
-    subjects: int = 6000
+    subjects: int = 4000
     """Random people in the training pool, each photographed once from three sides."""
-    skins: int = 150
+    size: int = 128
+    """Side of the crops, pixels; they are drawn without supersampling, since the flat head shrinks them anyway."""
+    skins: int = 120
     """Skins shared among them."""
     skin_size: int = 256
     """Side of a skin texture, pixels."""
@@ -81,9 +83,10 @@ def sample_pool(sampler: Sampler, seed: int, subjects: int, label: str) -> Sampl
     return Sample(*(torch.cat(field) for field in zip(*chunks, strict=True)))
 
 
-def make_sampler(flame: Flame, recipe: EncoderRecipe, seed: int, size: int) -> Sampler:
-    """The sampler of the recipe: its own skins, crops of `size` pixels."""
-    return Sampler(flame, texture_pool(flame, recipe.skins, recipe.skin_size, seed), size)
+def make_sampler(flame: Flame, recipe: EncoderRecipe, seed: int) -> Sampler:
+    """The sampler of the recipe, with skins of its own."""
+    skins = texture_pool(flame, recipe.skins, recipe.skin_size, seed)
+    return Sampler(flame, skins, recipe.size, SamplerOptions(supersample=1))
 
 
 # -------------------------------------------------------------------------------------------------------------- losses
@@ -214,10 +217,18 @@ def pretrain_encoder(
     recipe = recipe or EncoderRecipe()
     torch.manual_seed(seed)
     network = StartNetwork(params, flame).to(memory_format=torch.channels_last)
-    pool = sample_pool(make_sampler(flame, recipe, seed, FLAT_SIDE), seed, recipe.subjects, "renders")
+    pool = sample_pool(make_sampler(flame, recipe, seed), seed, recipe.subjects, "renders")
+    if params.head == "flat":
+        pool = pool._replace(images=torch.cat([shrink(images) for images in pool.images.split(CHUNK)]))
     order = batches(np.random.default_rng((seed, 1)), recipe.subjects, recipe.batch, steps)
     losses = fit(network, FaceLosses(flame), pool, order, recipe)
     return network.eval(), losses
+
+
+def shrink(images: Tensor) -> Tensor:
+    """Images [N,V,3,H,W] uint8 at the side that the flat head sees, once instead of at every step."""
+    small = resize(images.flatten(0, 1).float(), FLAT_SIDE).round().clamp(0, 255).to(torch.uint8)
+    return small.unflatten(0, images.shape[:2])
 
 
 def batches(rng: np.random.Generator, size: int, batch: int, steps: int) -> Tensor:
@@ -262,8 +273,8 @@ def measure_encoder(network: StartNetwork, flame: Flame, seed: int, size: int, s
 
     The seed is that of the training; `size` is the side of the crops, pixels.
     """
-    recipe, held_out = EncoderRecipe(skins=20), HELD_OUT + seed
-    pool = sample_pool(make_sampler(flame, recipe, held_out, size), held_out, subjects, "held-out")
+    recipe, held_out = EncoderRecipe(skins=20, size=size), HELD_OUT + seed
+    pool = sample_pool(make_sampler(flame, recipe, held_out), held_out, subjects, "held-out")
     parts = [network(images.float() / 255) for images in pool.images.split(CHUNK)]
     truth = decode_face(flame, *(getattr(pool, field) for field in PERSON))
 

@@ -26,13 +26,13 @@ class LandmarkRecipe:
     """The settings beside seed and steps (``params.weights.landmarks``)."""
 
     crops: tuple[tuple[float, float, int], ...] = (
-        (1.3, 0.08, 1200),
-        (1.5, 0.10, 1200),
-        (2.2, 0.15, 600),
-        (3.3, 0.2, 600),
+        (1.3, 0.08, 800),
+        (1.5, 0.10, 800),
+        (2.2, 0.15, 400),
+        (3.3, 0.2, 400),
     )
     """(crop scale, greatest shift and rescaling as a share of the side, subjects in three views)."""
-    skins: int = 150
+    skins: int = 120
     """Skins shared among all subjects."""
     skin_size: int = 256
     """Side of a skin texture, pixels."""
@@ -81,7 +81,7 @@ def training_crops(flame: Flame, seed: int, recipe: LandmarkRecipe) -> tuple[Ten
     textures = texture_pool(flame, recipe.skins, recipe.skin_size, seed)
     images, points = [], []
     for index, (scale, jitter, subjects) in enumerate(recipe.crops):
-        options = SamplerOptions(crop_scale=scale, crop_jitter=jitter)
+        options = SamplerOptions(crop_scale=scale, crop_jitter=jitter, supersample=1)
         pool = sample_pool(Sampler(flame, textures, SIDE, options), seed + index, subjects, f"renders x {scale}")
         images.append(pool.images.flatten(0, 1))
         points.append(ndc_to_pixels(pool.landmarks.flatten(0, 1), SIDE, SIDE))
@@ -123,7 +123,7 @@ def landmark_loss(logits: Tensor, points: Tensor) -> Tensor:
 def measure_landmarks(network: LandmarkNetwork, flame: Flame, seed: int, subjects: int = 100) -> dict[str, float]:
     """Held-out figures: mean distance in px of 128 px crops, of all points, by yaw; scores with and without a face."""
     recipe = LandmarkRecipe(crops=((CROP_SCALE, 0.05, subjects),), skins=20)
-    options = SamplerOptions(crop_scale=CROP_SCALE)
+    options = SamplerOptions(crop_scale=CROP_SCALE, supersample=1)
     textures = texture_pool(flame, recipe.skins, recipe.skin_size, HELD_OUT + seed)
     pool = sample_pool(Sampler(flame, textures, SIDE, options), HELD_OUT + seed, subjects, "held-out")
     images = pool.images.flatten(0, 1).float() / 255

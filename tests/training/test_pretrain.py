@@ -19,7 +19,7 @@ from mfnet.training.pretrain_flow import FlowRecipe
 from mfnet.training.pretrain_landmarks import LandmarkRecipe, landmark_loss, without_face
 
 SMALL = ModelParams(backbone="resnet18", width=0.25, head="flat", fusion="concat", views=3, n_albedo=5)
-ENCODER = EncoderRecipe(subjects=24, skins=2, skin_size=64, batch=8)
+ENCODER = EncoderRecipe(subjects=24, size=96, skins=2, skin_size=64, batch=8)
 LANDMARKS = LandmarkRecipe(crops=((1.4, 0.05, 12),), skins=2, skin_size=64, batch=16, width=16)
 
 
@@ -30,7 +30,7 @@ def flame():
 
 @pytest.fixture(scope="module")
 def pool(flame):
-    sampler = pretrain_encoder.make_sampler(flame, ENCODER, 0, 64)
+    sampler = pretrain_encoder.make_sampler(flame, ENCODER, 0)
     return pretrain_encoder.sample_pool(sampler, 0, 6, "test")
 
 
