@@ -6,6 +6,7 @@ from torch import Tensor
 from mfnet.render.cross_view import CrossView
 from mfnet.render.rasterizer import Raster
 from mfnet.render.texture import faces_of, region_of
+from mfnet.render.view import pixel_centres
 
 
 def comparable_faces(faces: Tensor, masks: dict[str, Tensor]) -> Tensor:
@@ -28,9 +29,7 @@ def landmark_bounds(landmarks: Tensor, seen_a: Tensor, seen_b: Tensor, height: i
     infinite = torch.full_like(landmarks, torch.inf)
     low = torch.where(common, landmarks, infinite).amin(1)[:, None, None]  # [B, 1, 1, 2]
     high = torch.where(common, landmarks, -infinite).amax(1)[:, None, None]
-    x = (2 * torch.arange(width, device=landmarks.device) + 1) / width - 1
-    y = 1 - (2 * torch.arange(height, device=landmarks.device) + 1) / height
-    centres = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).to(landmarks.dtype)
+    centres = pixel_centres(height, width, landmarks)
     return ((centres >= low) & (centres <= high)).all(-1)
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from mfnet.render.rasterizer import Raster, interpolate, rasterize
 from mfnet.render.shading import shade
 from mfnet.render.texture import UVLayout, sample_texture
-from mfnet.render.view import LEAST_FACING, View, ndc, sample_image, seen_at, surface_map
+from mfnet.render.view import LEAST_FACING, View, ndc, pixel_centres, sample_image, seen_at, surface_map
 
 
 class CrossView(NamedTuple):
@@ -56,9 +56,11 @@ def render_cross_view(photo: Tensor, view_a: View, view_b: View, faces: Tensor, 
     whatever lies before their point in a: mask them, or go through `unwrap`, `fill_holes` and `render_textured`.
     """
     raster = rasterize(view_b.clip, faces, height, width)
-    per_vertex = torch.cat([view_a.clip, view_a.distance[..., None], view_a.facing[..., None]], -1)
-    points = interpolate(per_vertex, raster, faces)  # [B, H, W, 6]
-    source = ndc(points[..., :4])
+    fixed = [view_a.distance[..., None], view_a.facing[..., None], view_b.clip.detach()]
+    points = interpolate(torch.cat([view_a.clip, *fixed], -1), raster, faces)  # [B, H, W, 10]
+    # Where a snapped face reaches beyond itself, its nearest point stands for the pixel: add what it is off in b.
+    off = pixel_centres(height, width, points) - ndc(points[..., 6:].detach())
+    source = (ndc(points[..., :4]) + off) * (raster.face_id > 0)[..., None]
     surface = surface_map(view_a, faces, *photo.shape[-2:])
     head = raster.face_id > 0
     seen = head & seen_at(surface, source, points[..., 4:5]) & (points[..., 5] > LEAST_FACING)

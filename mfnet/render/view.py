@@ -51,6 +51,13 @@ def ndc(clip: Tensor) -> Tensor:
     return torch.where(w != 0, clip[..., :2] / torch.where(w != 0, w, torch.ones_like(w)), torch.zeros_like(w))
 
 
+def pixel_centres(height: int, width: int, like: Tensor) -> Tensor:
+    """Ndc (x, y) of every pixel's centre [H, W, 2], of the type and on the device of `like`."""
+    x = (2 * torch.arange(width, dtype=like.dtype, device=like.device) + 1) / width - 1
+    y = 1 - (2 * torch.arange(height, dtype=like.dtype, device=like.device) + 1) / height
+    return torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)
+
+
 def sample_image(image: Tensor, xy: Tensor) -> Tensor:
     """Bilinear samples of image [B, C, H, W] at ndc positions [B, M, N, 2] -> [B, C, M, N]; black outside."""
     grid = xy * xy.new_tensor([1.0, -1.0])

@@ -21,10 +21,7 @@ def test_from_a_to_a_is_the_identity(head):
     cross = render_cross_view(photo, view, view, head.faces, 160, 160)
     hit = cross.raster.face_id > 0
     difference = (cross.image - photo).abs().amax(1) * 255
-    assert torch.quantile(difference[cross.seen], 0.99) < 0.01
-    # Where a snapped triangle reaches beyond itself, its point nearest to the pixel's centre stands for it.
-    assert (difference[cross.seen] > 1).float().mean() < 1e-3
-    assert (difference[hit] > 1).float().mean() < 2e-3
+    assert difference[hit].max() < 0.01
     assert cross.seen.sum() > 0.9 * hit.sum()
     assert not cross.image.movedim(1, -1)[~hit].any()
 
@@ -52,7 +49,9 @@ def test_source_is_where_the_point_was(head):
     view_a, view_b = head.view(10.0), head.view(30.0)
     cross = render_cross_view(torch.ones(1, 3, 96, 96), view_a, view_b, head.faces, 96, 96)
     expected = interpolate(view_a.clip, cross.raster, head.faces)[..., :2]
-    torch.testing.assert_close(cross.source, expected)
+    inside = (cross.raster.barycentrics > 0).all(-1)
+    torch.testing.assert_close(cross.source[inside], expected[inside], atol=1e-5, rtol=0)
+    assert (cross.source - expected).abs().max() < 4 / 96
 
 
 def test_gradients_are_those_of_finite_differences(head):
@@ -72,7 +71,7 @@ def test_gradients_are_those_of_finite_differences(head):
     zero, step = torch.full((), 0.0137, dtype=torch.float64), 1e-7
     inside = torch.ones(())
     _, cross = value(zero, -zero)
-    inside = cross.seen[:, None]  # outlines have no gradient
+    inside = (cross.seen & (cross.raster.barycentrics > 0).all(-1))[:, None]  # outlines have no gradient
     for a in (True, False):
         x = (zero if a else -zero).clone().requires_grad_()
         value(x if a else zero, -zero if a else x)[0].backward()
