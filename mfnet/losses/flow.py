@@ -35,16 +35,17 @@ def flow_loss_through(
 
 
 def flow_loss_target(
-    estimate: Estimate, photo: Tensor, cross: Tensor, points: Tensor, mask: Tensor, cap: float, check=False
+    estimate: Estimate, photo: Tensor, drawn: Tensor, points: Tensor, mask: Tensor, cap: float, check=False
 ) -> Tensor:
-    """L_multiop (eq. 6) with the flow as target: mean over the mask of |p - q|_1, ndc, q = p + F(MC I_{a->b}, MC I_b).
+    """L_multiop (eq. 6) with the flow as target: mean over the mask of |p - q|_1, ndc, q = p + F(I_{a->b}, I_b) held.
 
     points [B, H, W, 2] are the projections p in ndc of the surface points drawn at each pixel of view b: they carry the
     gradient. The flow runs from the drawn image to the photograph, so that it starts where the surface points are.
+    `drawn` is I_{a->b} laid over the photograph, and the mask only says which flow counts: cutting both images out by
+    the mask, as eq. 6 does, gives them a common outline, to which an estimator clings (docs/log/training.md).
     """
-    first, second = mask[:, None] * cross, mask[:, None] * photo
-    flow = _without_gradient(estimate, first, second)
-    returned = _without_gradient(estimate, second, first) if check else None
+    flow = _without_gradient(estimate, drawn, photo)
+    returned = _without_gradient(estimate, photo, drawn) if check else None
     trusted = mask * trusted_flow(flow, cap, returned)
     target = points.detach() + flow_to_ndc(flow)
     return weighted_mean((points - target).abs().sum(-1), trusted)

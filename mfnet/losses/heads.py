@@ -56,10 +56,12 @@ class ViewParameters:
 
 @dataclass(frozen=True)
 class Heads:
-    """Heads in their views: vertices [B, V, N, 3] in metres, posed; projected [B, V, N, 3] = ndc x, y and depth
-    (larger is nearer); landmarks [B, V, 68, 2] in ndc; visible [B, V, 68] in {0, 1}, without gradient."""
+    """Heads in their views: vertices [B, V, N, 3] in metres, posed; cameras [B, V, 3]; projected [B, V, N, 3] = ndc
+    x, y and depth (larger is nearer); landmarks [B, V, 68, 2] in ndc; visible [B, V, 68] in {0, 1}, without
+    gradient."""
 
     vertices: Tensor
+    cameras: Tensor
     projected: Tensor
     landmarks: Tensor
     visible: Tensor
@@ -86,7 +88,9 @@ def decode(flame, parameters: ViewParameters) -> Heads:
     def per_view(value: Tensor) -> Tensor:
         return value.reshape(items, views, *value.shape[1:])
 
-    return Heads(per_view(output.vertices), per_view(projected), per_view(landmarks), per_view(visible))
+    return Heads(
+        per_view(output.vertices), parameters.camera, per_view(projected), per_view(landmarks), per_view(visible)
+    )
 
 
 def landmark_visibility(flame, vertices: Tensor, global_pose: Tensor) -> Tensor:
@@ -95,7 +99,7 @@ def landmark_visibility(flame, vertices: Tensor, global_pose: Tensor) -> Tensor:
     vertices [B, N, 3] posed; global_pose [B, 3]. A static landmark is seen where its triangle faces the camera; the jaw
     line moves with the outline, so its near half and the chin are always seen, its far half up to CONTOUR_HIDDEN.
     """
-    corners = vertices[:, flame.static_corners[: 68 - CONTOUR]]  # [B, 51, 3, 3]
+    corners = vertices[:, flame.fixed_corners[: 68 - CONTOUR]]  # [B, 51, 3, 3]
     a, b, c = corners.unbind(2)
     normal = torch.nn.functional.normalize(torch.linalg.cross(b - a, c - a), dim=-1)
     static = normal[..., 2] > FACING

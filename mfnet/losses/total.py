@@ -11,7 +11,7 @@ from mfnet.losses.eye_lip import eye_loss, lip_loss
 from mfnet.losses.flow import Estimate
 from mfnet.losses.heads import Heads, ViewParameters, decode
 from mfnet.losses.landmarks import landmark_loss
-from mfnet.losses.multiview import cross_pairs, multiview_flow_loss, photometric_term
+from mfnet.losses.multiview import cross_pairs, multiview_flow_loss
 from mfnet.losses.regularisation import regularisation_loss
 from mfnet.params import LossParams
 
@@ -72,16 +72,12 @@ class Objective:
         terms: dict[str, Tensor] = {}
         if (weights.flow or everything) and weights.flow_gradient != "none" and views > 1:
             pairs = cross_pairs(len(photos), views, position)
-            terms["flow"] = multiview_flow_loss(
-                self.flame, heads, parameters, photos, detected, pairs, weights, self.estimate
-            )
+            terms["flow"] = multiview_flow_loss(self.flame, heads, photos, detected, pairs, weights, self.estimate)
         for name, loss in (("landmarks", landmark_loss), ("eye", eye_loss), ("lip", lip_loss)):
             if getattr(weights, name) or everything:
                 terms[name] = loss(detected, heads.landmarks, heads.visible)
         if weights.regularisation or everything:
             terms["regularisation"] = regularisation_loss(parameters.shape, parameters.expression, parameters.albedo)
-        if weights.photometric:
-            terms["photometric"] = photometric_term(self.flame, heads, parameters, photos)
         if weights.shape_consistency:
             terms["shape_consistency"] = shape_consistency_loss(single_view_shapes(model, batch), batch.subject)
         return terms, heads

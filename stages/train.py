@@ -1,0 +1,45 @@
+"""Stages ``train`` and ``ablate``: MFNet on the triplet shards, as the params say or as one of their variants."""
+
+from pathlib import Path
+
+from stages.common import run_stage, stage_parser
+
+
+def run(params, args) -> None:
+    from mfnet.flame import load_flame
+    from mfnet.training.loop import Inputs, train
+    from stages.provenance import tracked
+
+    address, name, out = "train", "train", Path("data/train")
+    if args.variant is not None:
+        name = f"{args.variant}-{args.seed}"
+        address, out = f"ablate@{name}", Path("data/ablation") / name
+        params = params.variant(args.variant)
+        params = params.model_copy(update={"train": params.train.model_copy(update={"seed": args.seed})})
+    head = Path("data/head")
+    files = (head / "head.npz", head / "landmarks.npz", head / "template.obj")
+    flame = load_flame(*files, params.head.n_shape, params.head.n_expression)
+    shards, weights = Path("data/triplets"), Path("data/weights")
+    inputs = Inputs(
+        sorted(shards.glob("train-*.parquet")),
+        sorted(shards.glob("val-*.parquet")),
+        weights / "encoder.safetensors",
+        weights / "flow.safetensors",
+    )
+    recorded = {section: getattr(params, section).model_dump() for section in ("model", "loss", "train")}
+    with tracked(address, "training", name, recorded) as record:
+        train(params, flame, inputs, out, on_epoch=lambda step, metrics: record.metrics(metrics, step))
+
+
+def main() -> None:
+    parser = stage_parser(__doc__)
+    parser.add_argument("--variant", help="name under ablation.variants (default: the params as they are)")
+    parser.add_argument("--seed", type=int, help="seed of the variant's run, in place of train.seed")
+    args = parser.parse_args()
+    if (args.variant is None) != (args.seed is None):
+        parser.error("--variant and --seed go together")
+    run_stage(run, parser)
+
+
+if __name__ == "__main__":
+    main()

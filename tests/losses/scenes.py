@@ -1,0 +1,67 @@
+"""Rendered people whose parameters are known, for the tests of losses and training."""
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+
+from mfnet.datasets.triplets import TripletBatch
+from mfnet.flame import Flame
+from mfnet.flame.procedural import head_arrays
+from mfnet.losses.heads import ViewParameters
+from mfnet.synthetic import sampler as sampling
+from mfnet.synthetic.subjects import texture_pool
+
+SIZE = 128
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Photographs of people from three sides, and the parameters they were rendered with."""
+
+    batch: TripletBatch
+    truth: ViewParameters
+
+    def disturbed(self, share: float) -> ViewParameters:
+        """The truth, moved by `share` of a fixed random disturbance of everything: about 5 px where `share` is 1."""
+        generator = torch.Generator().manual_seed(1)
+
+        def moved(value: torch.Tensor, size: float) -> torch.Tensor:
+            person = value[:, :1] if torch.equal(value[:, :1].expand_as(value), value) else value
+            return value + share * size * torch.randn(person.shape, generator=generator)
+
+        truth = self.truth
+        return ViewParameters(
+            moved(truth.shape, 0.4),
+            moved(truth.expression, 0.05),
+            moved(truth.jaw_pose, 0.03),
+            moved(truth.global_pose, 0.03),
+            truth.camera * moved(torch.ones_like(truth.camera) + 0 * truth.camera, 0.01),
+            truth.albedo,
+            truth.light,
+        )
+
+
+@cache
+def procedural_flame() -> Flame:
+    """The procedural head of seed 0, built once per test run."""
+    return Flame(head_arrays(0), 100, 50)
+
+
+@cache
+def rendered_scene() -> Scene:
+    """Four people under even light, without noise and perspective, side views turned by 10 to 50 degrees."""
+    flame, even = procedural_flame(), np.zeros((9, 3))
+    even[0] = 1.0
+    options = sampling.SamplerOptions(orthographic_share=1.0, degrade=False)
+    sampler = sampling.Sampler(flame, texture_pool(flame, 2, 256, seed=0), SIZE, options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sampling, "random_photo_light", lambda rng: even)
+        patch.setitem(sampling.YAWS, 3, ((-5.0, 5.0), (-50.0, -10.0), (10.0, 50.0)))
+        sample = sampler.sample(np.random.default_rng(0), 4)
+    codes = [code[:, None].expand(-1, 3, -1) for code in (sample.shape, sample.expression, sample.jaw_pose)]
+    truth = ViewParameters(*codes, sample.global_pose, sample.camera, torch.zeros(4, 3, 50), sample.light)
+    ids = torch.arange(4)
+    return Scene(TripletBatch(ids, ids, sample.images, sample.landmarks, sample.yaw), truth)
