@@ -22,7 +22,7 @@ from mfnet.geometry import (
 from mfnet.synthetic.atlas import HeadAtlas
 from mfnet.synthetic.degrade import degrade, random_backgrounds
 from mfnet.synthetic.lights import random_light
-from mfnet.synthetic.photo import draw, reduce, shade_vertices
+from mfnet.synthetic.photo import develop, draw
 from mfnet.synthetic.rig import OPENCV
 from mfnet.synthetic.skin import SolidNoise
 from mfnet.synthetic.subjects import Subject, expression_scale, paint_subject, random_subject
@@ -97,9 +97,9 @@ def write_wild(flame: Flame, atlas: HeadAtlas, root: Path, index: int, seed: int
     camera = np.array([1 / pupil_scale, *(centre[:2] * pupil_scale)])
     turned = _row(scan.vertices @ rotation.T)
     clip = clip_from_orthographic(turned / pupil_scale, _row([1.0, *centre[:2]]))
-    shading = shade_vertices(_row(scan.normals[0].numpy() @ rotation.T), _row(random_light(rng)))[:, None]
+    normals, light = _row(scan.normals[0].numpy() @ rotation.T), _row(random_light(rng))
     image = _photograph(
-        flame, clip, turned[..., 2], scan.texture, shading, random_backgrounds(rng, 1, layout.IMAGE_SIZE)
+        flame, clip, turned[..., 2], scan.texture, normals, light, random_backgrounds(rng, 1, layout.IMAGE_SIZE)
     )
     layout.write_wild_item(root, item, scan.vertices, flame.faces.numpy(), _uint8(degrade(rng, image)))
     scale = scan.scale * camera[0]
@@ -113,7 +113,7 @@ def write_lab(flame: Flame, atlas: HeadAtlas, root: Path, subject: int, seed: in
     """Write lab subject `subject` and its 33 images and cameras; their rows of the truth table."""
     scan = Scan(flame, atlas, LAB_SUBJECTS + subject, seed)
     layout.write_lab_subject(root, subject, scan.vertices, flame.faces.numpy())
-    shading = shade_vertices(scan.normals, _row(random_light(scan.rng)))[:, None]
+    light = _row(random_light(scan.rng))
     background = random_backgrounds(scan.rng, 1, layout.IMAGE_SIZE)
     rows = []
     for focal in range(len(layout.LAB_FOCALS)):
@@ -125,7 +125,11 @@ def write_lab(flame: Flame, atlas: HeadAtlas, root: Path, subject: int, seed: in
             clip = clip_from_perspective(points, K_, R_, t_, size, size, 0.3 * distance, 2 * distance)
             depth = -(points @ R_.mT + t_[:, None])[..., 2]
             layout.write_lab_view(
-                root, subject, focal, view, _uint8(_photograph(flame, clip, depth, scan.texture, shading, background))
+                root,
+                subject,
+                focal,
+                view,
+                _uint8(_photograph(flame, clip, depth, scan.texture, scan.normals, light, background)),
             )
             axes = OPENCV @ rotation
             name = layout.lab_name(layout.lab_index(subject, focal, view))
@@ -135,12 +139,11 @@ def write_lab(flame: Flame, atlas: HeadAtlas, root: Path, subject: int, seed: in
     return rows
 
 
-def _photograph(flame: Flame, clip: Tensor, depth: Tensor, texture: Tensor, shading: Tensor, background: Tensor):
+def _photograph(flame: Flame, clip, depth, texture, normals, light: Tensor, background: Tensor) -> Tensor:
     """One photograph [1, 3, 256, 256] in 0..1 in front of a background of the same shape."""
     side = SUPERSAMPLE * layout.IMAGE_SIZE
-    drawing = draw(flame, clip, depth, texture, shading, side, side)
-    cover = reduce(drawing.cover, SUPERSAMPLE)
-    return (reduce(drawing.colours[:, 0], SUPERSAMPLE) + (1 - cover) * background).clamp(0, 1)
+    colours, cover = develop(draw(flame, clip, depth, texture, normals, side, side), light[:, None], SUPERSAMPLE)
+    return (colours[:, 0] + (1 - cover) * background).clamp(0, 1)
 
 
 def _uint8(image: Tensor) -> np.ndarray:

@@ -15,7 +15,7 @@ from mfnet.geometry import (
 )
 from mfnet.render import interpolate, rasterize
 from mfnet.synthetic.degrade import degrade
-from mfnet.synthetic.photo import BEHIND, draw, reduce, shade_vertices
+from mfnet.synthetic.photo import BEHIND, develop, draw
 from mfnet.synthetic.sampler import Heads, Lens, Sampler, exposure, random_photo_light, tensor
 
 VISIBLE = 0.004
@@ -104,8 +104,9 @@ def _render(sampler, rng, clip: Tensor, vertices: Tensor, textures: Tensor, ligh
     """The estimate on black [B, 3, size, size] uint8; kept [B, V]: 0 for vertices that are left black."""
     flame, factor = sampler.flame, sampler.options.supersample
     side = factor * sampler.size
-    shading = shade_vertices(vertex_normals(vertices, flame.faces), light) * kept[..., None]
-    drawing = draw(flame, clip, vertices[..., 2], textures, shading[:, None], side, side)
-    colour, cover = reduce(drawing.colours[:, 0], factor), reduce(drawing.cover, factor)
-    images = (colour * exposure(colour, cover)).clamp(0, 1)
+    normals = vertex_normals(vertices, flame.faces)
+    drawing = draw(flame, clip, vertices[..., 2], textures, normals, side, side)
+    shown = interpolate(kept[..., None], drawing.raster, flame.faces).permute(0, 3, 1, 2)
+    colour, cover = develop(drawing._replace(albedo=drawing.albedo * (shown > 0.5)), light[:, None], factor)
+    images = (colour[:, 0] * exposure(colour[:, 0], cover)).clamp(0, 1)
     return (degrade(rng, images) * (images > 0) * 255 + 0.5).to(torch.uint8)

@@ -16,7 +16,7 @@ NO_FLASH = (0, 19)
 FLASH_YAWS = {number: 90.0 - 15.0 * (number - 1) for number in range(1, 14)}
 RAISED_YAWS = {14: 60.0, 15: 30.0, 16: 0.0, 17: -30.0, 18: -60.0}
 RAISED_ELEVATION = 40.0
-AMBIENT, FROM_ABOVE, FLASH = 0.32, 0.18, 0.60
+AMBIENT, FROM_ABOVE, FLASH = 0.36, 0.18, 0.58
 
 
 def direction(yaw: float, elevation: float) -> np.ndarray:

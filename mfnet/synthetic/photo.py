@@ -13,32 +13,59 @@ BEHIND = -1e3
 """Depth (metres towards the camera) of the background."""
 
 
+INSIDE = 0.12
+"""Brightness of the inside of the head."""
+
+
 class Drawing(NamedTuple):
-    """A batch of heads, each under L lights."""
+    """A batch of heads, before any light falls on them."""
 
     raster: Raster
-    colours: Tensor  # [B, L, 3, H, W] linear, black on the background
+    albedo: Tensor  # [B, 3, H, W] 0..1, black on the background
+    normals: Tensor  # [B, H, W, 3] of the vertices' axes, not quite unit, zero on the background
     cover: Tensor  # [B, 1, H, W] 1 on the head, 0 on the background
     depth: Tensor  # [B, H, W] metres towards the camera, BEHIND on the background
 
 
 def draw(
-    flame: Flame, clip: Tensor, depth: Tensor, textures: Tensor, shading: Tensor, height: int, width: int
+    flame: Flame, clip: Tensor, depth: Tensor, textures: Tensor, normals: Tensor, height: int, width: int
 ) -> Drawing:
     """Draw heads of clip [B, V, 4] with textures [B, 3, Ht, Wt] at height x width.
 
-    depth [B, V]: metres towards the camera, larger is nearer; shading [B, L, V, 3] (`shade_vertices`).
+    depth [B, V]: metres towards the camera, larger is nearer; normals [B, V, 3] in the axes of the light to come.
     """
-    lights = shading.shape[1]
     raster = rasterize(clip, flame.faces, height, width)
-    per_vertex = torch.cat([shading.transpose(1, 2).flatten(2), depth[..., None]], -1)  # [B, V, 3L + 1]
+    per_vertex = torch.cat([normals, depth[..., None]], -1)[:, uv_vertices(flame)]
     uv = flame.uv.expand(len(clip), -1, -1)
-    pixels = interpolate(torch.cat([uv, per_vertex[:, uv_vertices(flame)]], -1), raster, flame.uv_faces)
-    albedo = sample_texture(textures, pixels[..., :2].contiguous())
-    shaded = pixels[..., 2:-1].permute(0, 3, 1, 2).unflatten(1, (lights, 3))
+    pixels = interpolate(torch.cat([uv, per_vertex], -1), raster, flame.uv_faces)  # [B, H, W, 2 + 3 + 1]
     head = raster.face_id > 0
-    seen = torch.where(head, pixels[..., -1], torch.full_like(pixels[..., -1], BEHIND))
-    return Drawing(raster, shaded * albedo[:, None], head[:, None].float(), seen)
+    cover = head[:, None].float()
+    albedo = sample_texture(textures, pixels[..., :2].contiguous())
+    albedo *= cover * _outside(clip, raster, flame.faces)
+    seen = torch.where(head, pixels[..., 5], torch.full_like(pixels[..., 5], BEHIND))
+    return Drawing(raster, albedo, pixels[..., 2:5], cover, seen)
+
+
+def develop(drawing: Drawing, light: Tensor, factor: int) -> tuple[Tensor, Tensor]:
+    """Colours [B, L, 3, h, w] under light [B, L, 9, 3], black behind, and cover [B, 1, h, w] in 0..1; h = H / factor.
+
+    Albedo and normals are averaged over factor x factor pixels before they are shaded: light varies slowly.
+    """
+    albedo, cover = (torch.nn.functional.avg_pool2d(layer, factor) for layer in (drawing.albedo, drawing.cover))
+    blocks = drawing.normals.unflatten(2, (-1, factor)).unflatten(1, (-1, factor))  # [B, h, factor, w, factor, 3]
+    normals = torch.nn.functional.normalize(blocks.sum((2, 4)).flatten(1, 2), dim=-1)  # [B, h w, 3]
+    shading = shade_normals(normals[:, None], light).transpose(2, 3)  # [B, L, 3, h w]
+    return albedo[:, None] * shading.unflatten(3, albedo.shape[2:]), cover
+
+
+def _outside(clip: Tensor, raster: Raster, faces: Tensor) -> Tensor:
+    """Brightness [B, 1, H, W]: 1, but INSIDE where a face is seen from within, as through an open mouth."""
+    corners = (clip[..., :2] / clip[..., 3:])[:, faces.T]  # [B, 3, F, 2]
+    a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    away = a[..., 0] * b[..., 1] < a[..., 1] * b[..., 0]
+    brightness = torch.where(away, INSIDE, 1.0)
+    face = (raster.face_id - 1).clamp_min(0).long().flatten(1)
+    return brightness.gather(1, face).view(len(clip), 1, *raster.face_id.shape[1:])
 
 
 def uv_vertices(flame: Flame) -> Tensor:
@@ -48,14 +75,9 @@ def uv_vertices(flame: Flame) -> Tensor:
     return owner
 
 
-def shade_vertices(normals: Tensor, light: Tensor) -> Tensor:
-    """Shading [..., V, 3] of vertex normals [..., V, 3] under light [..., 9, 3] in the same axes: eq. 2, positive."""
+def shade_normals(normals: Tensor, light: Tensor) -> Tensor:
+    """Shading [..., N, 3] of unit normals [..., N, 3] under light [..., 9, 3] in the same axes: eq. 2, positive."""
     return (sh_basis(normals) @ light).clamp_min(0.02)
-
-
-def reduce(image: Tensor, factor: int) -> Tensor:
-    """Average blocks of factor x factor pixels: [B, C, factor*H, factor*W] -> [B, C, H, W]."""
-    return image if factor == 1 else torch.nn.functional.avg_pool2d(image, factor)
 
 
 def visible_points(points: Tensor, clip_points: Tensor, depth: Tensor) -> Tensor:

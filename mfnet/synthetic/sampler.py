@@ -15,7 +15,7 @@ from mfnet.flame import Flame, FlameOutput
 from mfnet.geometry import euler_to_matrix, matrix_to_axis_angle, vertex_normals
 from mfnet.synthetic import lights
 from mfnet.synthetic.degrade import degrade, random_backgrounds
-from mfnet.synthetic.photo import Drawing, draw, reduce, shade_vertices, visible_points
+from mfnet.synthetic.photo import Drawing, develop, draw, visible_points
 from mfnet.synthetic.subjects import expression_scale, face_vertices
 
 CLIP_DEPTH = 0.5
@@ -164,19 +164,14 @@ class Sampler:
 
     def photograph(self, rng, out: FlameOutput, lens: Lens, textures: Tensor, light: Tensor) -> tuple[Tensor, Drawing]:
         """Photographs [B, 3, size, size] uint8 of heads under light [B, 9, 3] (view axes), and their drawing."""
-        factor = self.options.supersample
-        drawing = self.draw(out, lens, textures, light)
-        colour, cover = reduce(drawing.colours[:, 0], factor), reduce(drawing.cover, factor)
-        colour = colour * exposure(colour, cover)
+        side = self.options.supersample * self.size
+        normals = vertex_normals(out.vertices, self.flame.faces)
+        drawing = draw(self.flame, lens.clip(out.vertices), out.vertices[..., 2], textures, normals, side, side)
+        colour, cover = develop(drawing, light[:, None], self.options.supersample)
+        colour = colour[:, 0] * exposure(colour[:, 0], cover)
         images = colour + (1 - cover) * random_backgrounds(rng, len(colour), self.size)
         images = degrade(rng, images) if self.options.degrade else images
         return (images.clamp(0, 1) * 255 + 0.5).to(torch.uint8), drawing
-
-    def draw(self, out: FlameOutput, lens: Lens, textures: Tensor, light: Tensor) -> Drawing:
-        """Heads under light [B, 9, 3] at `supersample` times the size."""
-        side = self.options.supersample * self.size
-        shading = shade_vertices(vertex_normals(out.vertices, self.flame.faces), light)[:, None]
-        return draw(self.flame, lens.clip(out.vertices), out.vertices[..., 2], textures, shading, side, side)
 
     def fit_camera(self, out: FlameOutput, lens: Lens) -> Tensor:
         """Scaled orthography [B, 3] closest to the lens over the face's vertices."""

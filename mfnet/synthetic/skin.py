@@ -59,7 +59,7 @@ def random_traits(rng: np.random.Generator) -> SkinTraits:
         melanin=melanin,
         blood=float(rng.uniform(0.10, 0.40)),
         lip_blood=float(rng.uniform(0.45, 1.0)),
-        freckles=float(rng.uniform(0, 0.5) if melanin < 0.4 else rng.uniform(0, 0.12)),
+        freckles=float(rng.uniform(0, 0.35) ** 2 / 0.35 if melanin < 0.4 else 0.0),
         moles=int(rng.poisson(7)),
         stubble=float(rng.uniform(0.1, 0.9) if bearded else 0.0),
         contrast=float(rng.uniform(0.7, 1.3)),
@@ -125,7 +125,7 @@ def _pigments(atlas: HeadAtlas, traits: SkinTraits, noise: SolidNoise, rng) -> t
     """Densities [H, W] of melanin and blood: patches, freckles and moles; cheeks, nose, chin, ears, lips."""
     contrast = traits.contrast
     melanin = traits.melanin * (1 + contrast * (0.09 * noise(45) + 0.05 * noise(12) + 0.035 * noise(4)))
-    freckles = np.clip(noise(2.6) - 1.2, 0, 1) * np.clip(0.7 + 0.5 * noise(25), 0, 1)
+    freckles = np.clip(noise(1.9) - 1.0, 0, 1) * np.clip(0.7 + 0.5 * noise(25), 0, 1)
     melanin = melanin + traits.freckles * freckles * (atlas.position[..., 1] < 40) * (atlas.position[..., 1] > -60)
     texels = np.flatnonzero(atlas.covered & atlas.front)
     for place in rng.choice(texels, traits.moles):
@@ -172,7 +172,7 @@ def _scalp_cover(atlas: HeadAtlas, traits: SkinTraits, noise: SolidNoise) -> np.
     """Cover by hair: above and behind a plane from the forehead to behind the ears, down to the nape."""
     points, (y, z) = atlas.landmarks, np.moveaxis(atlas.position[..., 1:], -1, 0)
     front = np.array([points[[19, 24], 1].mean() + 48 + traits.hairline, points[[19, 24], 2].mean() - 8])
-    ear = np.array([points[[0, 16], 1].mean(), points[[0, 16], 2].mean() - 26])
+    ear = np.array([points[[0, 16], 1].mean(), points[[0, 16], 2].mean() - 33])
     up = np.array([front[1] - ear[1], ear[0] - front[0]]) / np.linalg.norm(front - ear)  # normal of the plane in (y, z)
     height = (y - ear[0]) * up[0] + (z - ear[1]) * up[1]
     nape = y - (points[8, 1] + 12)

@@ -56,7 +56,8 @@ def decode(flame: Flame, shape: Tensor, expression: Tensor, jaw_pose: Tensor | N
 
 def face_vertices(flame: Flame) -> Tensor:
     """Indices of the face's vertices. Raises InputError for a head without what the synthetic camera needs."""
-    for name, value in (("uv", flame.uv), ("landmarks", flame.static_corners), ("face mask", flame.masks.get("face"))):
+    out = flame(torch.zeros(1, flame.n_shape), torch.zeros(1, flame.n_expression), torch.zeros(1, 3))
+    for name, value in (("uv", flame.uv), ("landmarks", out.landmarks), ("face mask", flame.masks.get("face"))):
         if value is None:
             raise InputError(f"head model: has no {name}; give a landmark embedding and a template with UV")
     return flame.masks["face"].nonzero()[:, 0]
