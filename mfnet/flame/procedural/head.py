@@ -19,8 +19,8 @@ GRID = 1e-7
 """Stored reals are whole multiples of this (0.1 micrometre), so that rounding differences between processors do not show."""
 
 
-def _on_grid(values: np.ndarray) -> np.ndarray:
-    return (np.rint(values / GRID) * GRID + 0.0).astype(np.float32)
+def _on_grid(values: np.ndarray, grid: float = GRID) -> np.ndarray:
+    return (np.rint(values / grid) * grid + 0.0).astype(np.float32)
 
 
 def build_head(seed: int, n_shape: int = 100, n_expression: int = 50) -> dict:
@@ -42,8 +42,8 @@ def build_head(seed: int, n_shape: int = 100, n_expression: int = 50) -> dict:
         "shapedirs": _on_grid(np.concatenate([shape, expression], axis=2)),
         "n_shape_total": n_shape,
         "posedirs": _on_grid(pose_directions(mesh)),
-        "J_regressor": joint_regressor(mesh).astype(np.float32),
-        "weights": skinning_weights(mesh).astype(np.float32),
+        "J_regressor": _on_grid(joint_regressor(mesh), 1e-9),
+        "weights": _on_grid(skinning_weights(mesh)),
         "kintree_table": KINTREE,
         "static_lmk_faces_idx": static[0],
         "static_lmk_bary_coords": _on_grid(static[1]),
