@@ -3,13 +3,14 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from mfnet.evaluation.published import published_means
 from mfnet.evaluation.tables import compare_methods
 from mfnet.params import Params
 from mfnet.report.page import Section
-from mfnet.report.plots import plot_ablation, plot_benchmark, plot_history
+from mfnet.report.plots import plot_ablation, plot_benchmark, plot_errors, plot_history
 
 MEANING = {
     "mean_head": "the mean head, posed by the detected landmarks: no network",
@@ -71,6 +72,20 @@ def pictures_section(params: Params, folder: Path) -> Section:
     for item, subject in enumerate(batch.subject.tolist()):
         sheet = person_sheet(model, flame, batch, item)
         section.picture(encode_png(sheet), f"subject_{subject:03d}", f"subject {subject:03d}")
+    return section
+
+
+def error_section(path: Path, protocol: str) -> Section:
+    """Where the errors lie: the front of the face in colour for a few items and all methods."""
+    section = Section(f"Error maps, {protocol}")
+    section.note("Distance to the ground truth seen from the front after the official alignment, 0-5 mm.")
+    with np.load(path) as arrays:
+        images = {name.split("/", 1)[1]: arrays[name] for name in arrays.files if name.startswith("image/")}
+        maps = {tuple(name.split("/")[1:]): arrays[name] for name in arrays.files if name.startswith("distance/")}
+    if images and maps:
+        section.picture(
+            plot_errors(images, maps), f"errors_{protocol}", f"error maps of {len(images)} items, {protocol}"
+        )
     return section
 
 

@@ -45,6 +45,29 @@ def plot_benchmark(rows: pd.DataFrame, protocol: str) -> bytes:
     return png_bytes(figure)
 
 
+def plot_errors(images: dict[str, np.ndarray], maps: dict[tuple[str, str], np.ndarray]) -> bytes:
+    """A row per item: its photograph, then each method's distance to the ground truth from the front.
+
+    images: item -> uint8 [H, W, 3]; maps: (method, item) -> mm [H, W], NaN beside the face. One colour scale, 0-5 mm.
+    """
+    methods = list(dict.fromkeys(method for method, _ in maps))
+    size = (1.9 * (1 + len(methods)) + 0.9, 1.9 * len(images) + 0.3)
+    figure, axes = plt.subplots(len(images), 1 + len(methods), figsize=size, squeeze=False, layout="constrained")
+    for row, (item, image) in zip(axes, images.items(), strict=True):
+        row[0].imshow(image)
+        row[0].set_ylabel(item, fontsize=8)
+        for axis, method in zip(row[1:], methods, strict=True):
+            if (method, item) in maps:
+                drawn = axis.imshow(maps[method, item], cmap="turbo", vmin=0, vmax=5, interpolation="nearest")
+    for name, axis in zip(["photograph", *methods], axes[0], strict=True):
+        axis.set_title(name, fontsize=8)
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+    figure.colorbar(drawn, ax=axes, label="mm", extend="max", shrink=0.7)
+    return png_bytes(figure)
+
+
 def plot_history(history: pd.DataFrame) -> bytes:
     """Each term of eq. 11 over the steps, a thin line per step and a thick running mean."""
     terms = [term for term in ("total", *TERMS) if term in history]
