@@ -40,6 +40,8 @@ METRICS = {
 }
 """Columns that `metrics.compare` fills; without a score they are NaN, and 0 where they count."""
 
+NO_IMAGE_OVERLAP = "no common pixel in the image, so depth is not aligned (the official code goes on in the wild)"
+
 
 @dataclass(frozen=True)
 class Job:
@@ -64,11 +66,16 @@ def score_meshes(item: Item, truth: Mesh, prediction: Mesh, method: str) -> tupl
         comparison = align(
             item, truth.moved(item.to_camera(truth.vertices)), prediction.moved(prediction.vertices * unit)
         )
-        values, errors = compare(comparison)
     except ItemError as error:
         return failed_row(item, method, error), None
-    status, reason = _remarks(values, prediction)
-    return {**_identity(item, method), **values, "status": status, "reason": reason}, errors
+    try:
+        values, errors = compare(comparison)
+    except ItemError as error:
+        if comparison.image_overlap == 0:
+            error = ItemError("no_overlap", f"{NO_IMAGE_OVERLAP}; {error.reason}")
+        return failed_row(item, method, error), None
+    status = "ok" if comparison.image_overlap else "no_overlap"
+    return {**_identity(item, method), **values, "status": status, "reason": _remarks(values, prediction)}, errors
 
 
 def score_item(job: Job) -> dict:
@@ -109,18 +116,18 @@ def _check_predefined(item: Item) -> None:
         raise ItemError("no_ground_truth", f"predef/: the values of item {item.name} are NaN")
 
 
-def _remarks(values: dict, prediction: Mesh) -> tuple[str, str]:
-    """Status and reason of a scored item: what a reader of its number should know."""
+def _remarks(values: dict, prediction: Mesh) -> str:
+    """What a reader of a scored item's number should know."""
     remarks = []
     if values["image_overlap"] == 0:
-        return "no_overlap", "no common pixel in the image: depth not aligned, as officially"
+        remarks.append(NO_IMAGE_OVERLAP)
     if values["outward"] < 0.5:
         remarks.append("winding looks reversed: most faces turn inwards")
     if prediction.unreferenced:
         remarks.append(f"{prediction.unreferenced} vertices in no face")
     if np.isnan(values["MNE"]):
         remarks.append("MNE undefined: a dot product of equal normals rounds to more than 1, as officially")
-    return "ok", "; ".join(remarks)
+    return "; ".join(remarks)
 
 
 def _identity(item: Item, method: str) -> dict:

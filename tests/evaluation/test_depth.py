@@ -58,8 +58,8 @@ def test_only_front_faces_are_drawn():
 
 def test_beside_the_image_and_behind_the_camera_nothing_is_drawn():
     corners = np.array([[-50.0, -50, -300], [50, -50, -300], [50, 50, -300], [-50, 50, -300]])
-    assert not orthographic_depth(corners + [500, 0, 0], SQUARE, 100.0).any()
-    assert not orthographic_depth(corners + [0, 0, 600], SQUARE, 100.0).any()
+    assert not orthographic_depth(corners + np.array([500, 0, 0]), SQUARE, 100.0).any()
+    assert not orthographic_depth(corners + np.array([0, 0, 600]), SQUARE, 100.0).any()
     assert not perspective_depth(corners, SQUARE, INTRINSICS).any()
 
 

@@ -48,7 +48,7 @@ def test_legacy_mne_shifts_normals_by_one():
 
 def test_legacy_mne_is_about_a_third_and_depends_on_direction():
     rng = np.random.default_rng(0)
-    normals = unit(rng.normal(size=(4000, 3)) + [0, 0, 2])
+    normals = unit(rng.normal(size=(4000, 3)) + np.array([0, 0, 2]))
     turned = unit(normals + 0.1 * rng.normal(size=normals.shape))
     assert 0.3 < legacy_mne(normals, turned) / mean_angle(normals, turned) < 0.5
 
@@ -69,7 +69,7 @@ def test_wild_alignment_undoes_any_depth_and_nothing_else(scene):
     truth = scene.ball((70, 90, 80), (3, 2, 1))
     camera = item.to_camera(scene.wild_cube(item, truth).vertices)
     for shift in (-900.0, 0.0, 777.0):
-        comparison = align(item, truth.moved(camera), truth.moved(camera + [4.0, 0, shift]))
+        comparison = align(item, truth.moved(camera), truth.moved(camera + np.array([4.0, 0, shift])))
         expected = truth.vertices + np.array([4.0, 0, 0]) @ item.rotation
         np.testing.assert_allclose(comparison.prediction.vertices, expected, atol=1.0)
         np.testing.assert_allclose(comparison.truth.vertices, truth.vertices, atol=1e-9)
