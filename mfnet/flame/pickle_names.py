@@ -24,15 +24,16 @@ class Refused(Exception):
 
 @dataclass(eq=False)
 class PickledDtype:
-    """`numpy.dtype`, restricted to plain numbers, text and object."""
+    """`numpy.dtype` of plain numbers, text or objects; None stands for any other, whose arrays stay unread."""
 
-    dtype: np.dtype
+    dtype: np.dtype | None
 
     def build(self, state, budget) -> None:
         """State (version, byte order, sub-dtype, names, fields, ...)."""
-        if len(state) < 5 or state[1] not in _BYTE_ORDERS or any(part is not None for part in state[2:5]):
-            raise Refused("has an array of structured type")
-        self.dtype = self.dtype.newbyteorder(state[1])
+        if len(state) < 5 or state[1] not in _BYTE_ORDERS:
+            raise ValueError("an unknown form of dtype")
+        plain = self.dtype is not None and all(part is None for part in state[2:5])
+        self.dtype = self.dtype.newbyteorder(state[1]) if plain else None
 
 
 @dataclass(eq=False)
@@ -45,6 +46,8 @@ class PickledArray:
     def build(self, state, budget) -> None:
         """State (version, shape, dtype, is Fortran ordered, data)."""
         _, shape, dtype, fortran, data = state
+        if dtype.dtype is None:
+            return
         if dtype.dtype.hasobject:
             if type(data) is not list or len(data) != _count(shape):
                 raise ValueError("an object array without its items")
@@ -113,7 +116,12 @@ def _array(data, dtype: PickledDtype, shape, order: str, budget) -> np.ndarray:
     if isinstance(data, str):
         budget.spend(len(data))
         data = data.encode("latin-1")
-    if not isinstance(data, bytes | bytearray) or order not in ("C", "F") or dtype.dtype.hasobject:
+    if (
+        dtype.dtype is None
+        or not isinstance(data, bytes | bytearray)
+        or order not in ("C", "F")
+        or dtype.dtype.hasobject
+    ):
         raise ValueError("an array without data")
     if _count(shape) * dtype.dtype.itemsize != len(data):
         raise ValueError(f"an array of shape {shape} that holds {len(data)} bytes")
@@ -122,10 +130,8 @@ def _array(data, dtype: PickledDtype, shape, order: str, budget) -> np.ndarray:
 
 def _dtype(budget, code, *_) -> PickledDtype:
     code = code.decode("latin-1") if isinstance(code, bytes) else code
-    if not isinstance(code, str) or len(code) > 8 or not _PLAIN_DTYPE.fullmatch(code):
-        shown = code[:40] if isinstance(code, str) else type(code).__name__
-        raise Refused(f"has an array of type {shown!r}, where only plain numbers are read")
-    return PickledDtype(np.dtype(code))
+    plain = isinstance(code, str) and len(code) <= 8 and _PLAIN_DTYPE.fullmatch(code)
+    return PickledDtype(np.dtype(code) if plain else None)
 
 
 def _reconstruct(budget, kind, *_) -> PickledArray:
@@ -139,8 +145,14 @@ def _ndarray(budget, *_):
     raise Refused("calls numpy.ndarray itself, which takes memory without data")
 
 
-def _frombuffer(budget, data, dtype, shape, order) -> PickledArray:
-    return PickledArray(_array(data, dtype, shape, order, budget))
+def _frombuffer(budget, data, dtype, shape, order, axes=None) -> PickledArray:
+    """Protocol 5; order 'K' says that the axes were permuted before they were written."""
+    if dtype.dtype is None:
+        return PickledArray()
+    if order != "K" or axes is None:
+        return PickledArray(_array(data, dtype, shape, order, budget))
+    _count(axes)  # a short tuple of whole numbers
+    return PickledArray(_array(data, dtype, shape, "C", budget).transpose(axes))
 
 
 def _scalar(budget, dtype, data):

@@ -14,7 +14,7 @@ from pathlib import Path
 from mfnet.errors import InputError
 from mfnet.flame.pickle_names import ALLOWED, Refused
 
-_MAX_OPERATIONS = 200_000  # FLAME's own files have some hundreds
+_MAX_OPERATIONS = 50_000  # FLAME's own files have some hundreds
 _MAX_KEY = 256
 _MAX_ARGUMENTS = 16
 _SMALL_INTEGER = 1 << 63

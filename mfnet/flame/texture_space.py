@@ -34,8 +34,9 @@ class TextureSpace(nn.Module):
 def load_texture_space(path: str | Path, n: int = 50, size: int | None = None) -> TextureSpace:
     """The first `n` directions of FLAME_texture.npz or FLAME_albedo_from_BFM.npz.
 
-    The first holds `mean` and `tex_dir` in 0..255, the second `MU` and `PC` in 0..1. Both store BGR, rows of texels from the top; here they become RGB. size: side to shrink to, by averaging. Only the
-    directions in use take memory. Raises InputError naming the file and the field.
+    The first holds `mean` and `tex_dir` in 0..255, the second `MU` and `PC` in 0..1; both store BGR, rows of texels
+    from the top, and here they become RGB. size: side to shrink to, by averaging. Only the directions in use take
+    memory. Raises InputError naming the file and the field.
     """
     shapes = npz_shapes(path)
     found = [(keys, white) for keys, white in _KEYS.items() if set(keys) <= set(shapes)]
