@@ -1,0 +1,1 @@
+"""What leaves the project: textured meshes for other programs, and pictures for people."""

@@ -1,0 +1,72 @@
+"""Textured heads as Wavefront OBJ (with MTL and PNG beside it) and as binary glTF."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from mfnet.errors import InputError
+from mfnet.files import atomic_path
+
+
+def export_head(path: str | Path, vertices, flame, texture: np.ndarray | None = None) -> None:
+    """Write one head to `path`, whose suffix chooses the format: ``.obj`` or ``.glb``.
+
+    vertices: [V, 3] metres (array or tensor), in head space: y up, z out of the face, as glTF's axes. flame: the head
+    model, for faces and UV. texture: [T, T, 3] uint8, row 0 at v = 1 (see `mfnet.render.texture`), or None for geometry
+    alone. An OBJ keeps the model's own vertices and faces in their order; glTF has one UV a vertex, so vertices on UV
+    seams are doubled there.
+
+    Raises InputError for another suffix, for shapes that do not fit, and for a texture on a head model without UV.
+    """
+    path, vertices = Path(path), np.asarray(vertices, np.float64)
+    faces = flame.faces.numpy()
+    if vertices.ndim != 2 or vertices.shape[1] != 3 or len(vertices) <= faces.max():
+        raise InputError(f"{path}: vertices are {list(vertices.shape)}, the head model needs [{faces.max() + 1}, 3]")
+    if texture is not None and flame.uv is None:
+        raise InputError(f"{path}: texture: the head model has no UV; load it with its template OBJ")
+    writer = {".obj": _write_obj, ".glb": _write_glb}.get(path.suffix.lower())
+    if writer is None:
+        raise InputError(f"{path}: unknown format '{path.suffix}'; use .obj or .glb")
+    writer(path, vertices, flame, texture)
+
+
+def _write_obj(path: Path, vertices: np.ndarray, flame, texture: np.ndarray | None) -> None:
+    faces = flame.faces.numpy() + 1
+    lines = [f"v {x:.7f} {y:.7f} {z:.7f}" for x, y, z in vertices]
+    if texture is None:
+        lines += [f"f {a} {b} {c}" for a, b, c in faces]
+    else:
+        image, material = path.with_suffix(".png"), path.with_suffix(".mtl")
+        with atomic_path(image) as beside:
+            Image.fromarray(texture).save(beside)
+        with atomic_path(material) as beside:
+            beside.write_text(f"newmtl head\nKa 1 1 1\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {image.name}\n")
+        lines = [
+            f"mtllib {material.name}",
+            *lines,
+            *(f"vt {u:.6f} {v:.6f}" for u, v in flame.uv.numpy()),
+            "usemtl head",
+        ]
+        corners = np.stack([faces, flame.uv_faces.numpy() + 1], -1).reshape(-1, 6)
+        lines += ["f {}/{} {}/{} {}/{}".format(*row) for row in corners]
+    with atomic_path(path) as beside:
+        beside.write_text("\n".join(lines) + "\n")
+
+
+def _write_glb(path: Path, vertices: np.ndarray, flame, texture: np.ndarray | None) -> None:
+    import trimesh  # late: slow to import
+
+    if texture is None:
+        mesh = trimesh.Trimesh(vertices, flame.faces.numpy(), process=False)
+    else:
+        uv, uv_faces = flame.uv.numpy(), flame.uv_faces.numpy()
+        owner = np.zeros(len(uv), np.int64)
+        owner[uv_faces] = flame.faces.numpy()
+        material = trimesh.visual.material.PBRMaterial(
+            baseColorTexture=Image.fromarray(texture), metallicFactor=0.0, roughnessFactor=1.0
+        )
+        visual = trimesh.visual.TextureVisuals(uv=uv, material=material)
+        mesh = trimesh.Trimesh(vertices[owner], uv_faces, visual=visual, process=False)
+    with atomic_path(path) as beside:
+        beside.write_bytes(mesh.export(file_type="glb", include_normals=True))

@@ -1,0 +1,164 @@
+"""Exported heads are opened by readers that we did not write, and looked at through their eyes."""
+
+from types import SimpleNamespace
+
+import cv2
+import igl
+import numpy as np
+import pytest
+import torch
+import trimesh
+from PIL import Image
+
+from mfnet.errors import InputError
+from mfnet.export.meshes import export_head
+from mfnet.export.pictures import grid, heat_colours, overlay_head, overlay_points, render_head, write_picture
+from mfnet.geometry import clip_from_orthographic
+
+
+@pytest.fixture(scope="module")
+def flame():
+    from mfnet.flame.procedural import build_head
+
+    arrays = build_head(0)
+    fields = {name: torch.from_numpy(np.asarray(arrays[name]).astype(np.int64)) for name in ("f", "uv_faces")}
+    uv = torch.from_numpy(np.asarray(arrays["uv"], np.float32))
+    vertices = torch.from_numpy(np.asarray(arrays["v_template"], np.float32))
+    return SimpleNamespace(faces=fields["f"], uv=uv, uv_faces=fields["uv_faces"], template=vertices)
+
+
+def chart(size=64):
+    """A texture in which red grows with u and green with v."""
+    step = ((np.arange(size) + 0.5) / size * 255).round()
+    image = np.zeros((size, size, 3), np.uint8)
+    image[..., 0], image[..., 1] = step[None], step[::-1, None]
+    return image
+
+
+def colour_at(texture, uv):
+    """Nearest texel of uv [N, 2] (v up)."""
+    size = len(texture)
+    place = np.clip((uv * size).astype(int), 0, size - 1)
+    return texture[size - 1 - place[:, 1], place[:, 0]]
+
+
+def test_obj_keeps_vertices_faces_and_uv(flame, tmp_path):
+    export_head(tmp_path / "head.obj", flame.template, flame, chart())
+    text = (tmp_path / "head.obj").read_text().split("\n")
+    assert sum(line.startswith("v ") for line in text) == len(flame.template)
+    assert sum(line.startswith("vt ") for line in text) == len(flame.uv)
+    vertices, uv, _, faces, uv_faces, _ = igl.readOBJ(str(tmp_path / "head.obj"))
+    np.testing.assert_allclose(vertices[:, :3], flame.template.numpy(), atol=1e-6)
+    np.testing.assert_allclose(uv[:, :2], flame.uv.numpy(), atol=1e-5)
+    assert np.array_equal(faces, flame.faces.numpy()) and np.array_equal(uv_faces, flame.uv_faces.numpy())
+    mesh = trimesh.load(tmp_path / "head.obj", process=False)  # follows the material to the picture
+    assert np.array_equal(np.asarray(mesh.visual.material.image.convert("RGB")), chart())
+
+
+def test_glb_has_the_geometry_and_the_right_colour_everywhere(flame, tmp_path):
+    export_head(tmp_path / "head.glb", flame.template, flame, chart())
+    mesh = trimesh.load(tmp_path / "head.glb", force="mesh", process=False)
+    assert len(mesh.vertices) == len(flame.uv)
+    np.testing.assert_allclose(mesh.vertices[mesh.faces], flame.template[flame.faces].numpy(), atol=1e-6)
+    texture = np.asarray(mesh.visual.material.baseColorTexture.convert("RGB"))
+    seen = colour_at(texture, mesh.visual.uv[mesh.faces].mean(1)).astype(int)
+    wanted = colour_at(chart(), flame.uv[flame.uv_faces].mean(1).numpy()).astype(int)
+    assert np.abs(seen - wanted).max() <= 4
+
+
+def test_glb_read_byte_by_byte_has_v_downwards(flame, tmp_path):
+    """glTF counts v from the top: checked against the container itself, not through the library that wrote it."""
+    import json
+    import struct
+
+    export_head(tmp_path / "head.glb", flame.template, flame, chart())
+    data = (tmp_path / "head.glb").read_bytes()
+    magic, version, length = struct.unpack_from("<4sII", data)
+    assert (magic, version, length) == (b"glTF", 2, len(data))
+    size = struct.unpack_from("<I", data, 12)[0]
+    document, binary = json.loads(data[20 : 20 + size]), data[20 + size + 8 :]
+    accessor = document["accessors"][document["meshes"][0]["primitives"][0]["attributes"]["TEXCOORD_0"]]
+    start = document["bufferViews"][accessor["bufferView"]].get("byteOffset", 0) + accessor.get("byteOffset", 0)
+    uv = np.frombuffer(binary, "<f4", 2 * accessor["count"], start).reshape(-1, 2)
+    np.testing.assert_allclose(uv, flame.uv.numpy() * [1, -1] + [0, 1], atol=1e-6)
+
+
+@pytest.mark.parametrize("suffix", [".obj", ".glb"])
+def test_geometry_alone(flame, tmp_path, suffix):
+    path = tmp_path / f"head{suffix}"
+    export_head(path, flame.template, flame)
+    mesh = trimesh.load(path, force="mesh", process=False)
+    assert mesh.vertices.shape == flame.template.shape and mesh.faces.shape == flame.faces.shape
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+def test_equal_heads_give_equal_bytes(flame, tmp_path):
+    for name in ("a", "b"):
+        export_head(tmp_path / name / "head.glb", flame.template, flame, chart())
+        export_head(tmp_path / name / "head.obj", flame.template, flame, chart())
+    for file in ("head.glb", "head.obj", "head.mtl", "head.png"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+def test_refusals_name_the_file_and_the_field(flame, tmp_path):
+    with pytest.raises(InputError, match=r"head\.ply.*format"):
+        export_head(tmp_path / "head.ply", flame.template, flame)
+    with pytest.raises(InputError, match=r"head\.obj.*vertices"):
+        export_head(tmp_path / "head.obj", flame.template[:10], flame)
+    bare = SimpleNamespace(faces=flame.faces, uv=None, uv_faces=None)
+    with pytest.raises(InputError, match=r"head\.glb.*texture"):
+        export_head(tmp_path / "head.glb", flame.template, bare, chart())
+    assert not list(tmp_path.iterdir())
+
+
+def test_head_picture_fills_its_frame_and_turns_to_the_right(flame):
+    front, side = (render_head(flame.template, flame, 96, yaw) for yaw in (0, 60))
+    head = (front < 250).any(-1)
+    rows, columns = np.nonzero(head)
+    assert max(np.ptp(rows), np.ptp(columns)) + 1 == pytest.approx(0.9 * 96, abs=2)
+    assert (head != head[:, ::-1]).mean() < 0.03
+    tip = flame.template[:, 2].argmax()
+    marked = torch.full((len(flame.template), 3), 0.5)
+    marked[(flame.template - flame.template[tip]).norm(dim=-1) < 0.015] = torch.tensor([1.0, 0, 0])
+    picture = render_head(flame.template, flame, 96, 60, colours=marked).astype(int)
+    nose = np.nonzero(picture[..., 0] - picture[..., 1] > 40)[1]
+    assert nose.mean() > 48 and not np.array_equal(front, side)
+
+
+def test_textured_picture_shows_the_texture(flame):
+    texture = torch.tensor([0.2, 0.6, 0.4])[:, None, None].expand(3, 8, 8)
+    picture = render_head(flame.template, flame, 64, texture=texture, background=0.0)
+    inside = (picture > 0).all(-1)
+    assert inside.mean() > 0.3
+    assert np.abs(np.median(picture[inside], 0) - np.array([51, 153, 102])).max() <= 1
+
+
+def test_overlay_changes_only_where_the_head_is(flame):
+    photo = np.full((80, 100, 3), 120, np.uint8)
+    centred = flame.template - flame.template.mean(0)
+    clip = clip_from_orthographic(centred[None], torch.tensor([[5.0, 0, 0]]))[0]
+    picture = overlay_head(photo, centred, clip, flame)
+    changed = (picture != photo).any(-1)
+    assert 0.1 < changed.mean() < 0.9 and not changed[:, 0].any()
+
+
+def test_points_lie_where_they_should():
+    blank = np.zeros((40, 40, 3), np.uint8)
+    drawn = overlay_points(blank, np.array([[10.5, 20.5], [np.nan, 3]]), radius=2)
+    rows, columns = np.nonzero(drawn[..., 1] > 127)
+    assert (rows.mean(), columns.mean()) == (20, 10) and not blank.any()
+
+
+def test_heat_grows_and_saturates():
+    colours = heat_colours(np.array([0.0, 1.0, 2.0, 9.0]), 2.0)
+    assert torch.equal(colours[2], colours[3]) and not torch.equal(colours[0], colours[1])
+
+
+def test_grid_and_file(tmp_path):
+    red, blue = np.zeros((4, 6, 3), np.uint8), np.zeros((5, 3, 3), np.uint8)
+    red[..., 0], blue[..., 2] = 255, 255
+    sheet = grid([[red, blue], [blue]], gap=2)
+    assert sheet.shape == (5 + 2 + 5, 6 + 2 + 3, 3)
+    write_picture(sheet, tmp_path / "sheet.png")
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "sheet.png")), sheet)
+    assert np.array_equal(cv2.imread(str(tmp_path / "sheet.png"))[..., ::-1], sheet)
