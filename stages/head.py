@@ -31,8 +31,8 @@ def make_head(params: HeadParams):
 
 def run(params: Params, args) -> None:
     """Write head.npz, landmarks.npz and template.obj."""
-    from mfnet.flame.readers import write_head
     from mfnet.flame.procedural.files import write_landmarks, write_template
+    from mfnet.flame.readers import write_head
 
     head = make_head(params.head)
     out = Path(args.out)

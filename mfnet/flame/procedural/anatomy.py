@@ -1,8 +1,8 @@
 """Where things are on the average head, and the smooth functions that everything else is made of.
 
 Metres in FLAME's axes (x to the subject's left, y up, z out of the face). The figures are rounded anthropometric means
-(distances between nasion, subnasale, stomion and menton; palpebral fissure; mouth and nose width; head length, width and
-height), placed so that the origin lies between the ears as in FLAME.
+(distances between nasion, subnasale, stomion and menton; palpebral fissure; mouth and nose width; head length, width
+and height), placed so that the origin lies between the ears as in FLAME.
 """
 
 import numpy as np
@@ -81,7 +81,7 @@ def lip_heights(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def ear_coordinates(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(s, t, radius): backwards and upwards coordinates in the ear's own frame over its half sizes; 1 is its outline."""
+    """(s, t, radius): backwards and upwards in the ear's own frame over its half sizes; radius 1 is its outline."""
     y, z = points[..., 1] - EAR[0], EAR[1] - points[..., 2]
     cos, sin = np.cos(EAR_TILT), np.sin(EAR_TILT)
     t = (cos * y + sin * z) / EAR_SIZE[0]

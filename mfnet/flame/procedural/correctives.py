@@ -31,7 +31,8 @@ def _feature(joint: int, row: int, column: int) -> int:
 def pose_directions(mesh: HeadMesh) -> np.ndarray:
     """Correctives [V, 3, 36] in metres per unit of (R - I), row-major, of neck, jaw, left and right eye.
 
-    A rotation about x enters by its sine in entries (2, 1) and, negated, (1, 2): each takes half. Likewise y in (0, 2), (2, 0).
+    A rotation about x enters by its sine in entries (2, 1) and, negated, (1, 2): each takes half. Likewise y in
+    (0, 2) and (2, 0).
     """
     p, jaw = mesh.vertices, jaw_weights(mesh)
     directions = np.zeros((len(p), 3, 36))

@@ -6,10 +6,10 @@ ROUNDS = 40
 
 
 def flip_to_delaunay(faces: np.ndarray, points: np.ndarray, directions: np.ndarray) -> np.ndarray:
-    """Flip edges of `faces` [F, 3] until opposite angles on the surface `points` [N, 3] sum to less than a straight angle.
+    """Flip edges of `faces` [F, 3] until the angles opposite them on the surface `points` [N, 3] sum to at most pi.
 
-    An edge is flipped only if both new faces keep their orientation seen along `directions` [N, 3], so that the mesh stays
-    a bijection of the sphere. Returns the faces [F, 3].
+    An edge is flipped only if both new faces keep their orientation seen along `directions` [N, 3], so that the mesh
+    stays a bijection of the sphere. Returns the faces [F, 3].
     """
     faces = faces.copy()
     for _ in range(ROUNDS):

@@ -16,13 +16,26 @@ EYE_LOOP = (0, 21, 18, 13, 8, 5)
 """Vertices of the left lid margin for points 42 .. 47: inner corner, two above, outer corner, two below."""
 
 CONTOUR_JAW = (  # points 8 .. 16 on the outline of the left jaw, from the chin to the ear
-    ((0.0, -0.0900, 0.052), (0.015, -0.0875, 0.050), (0.030, -0.0825, 0.036), (0.043, -0.0750, 0.020))
-    + ((0.054, -0.0640, 0.003), (0.0615, -0.0460, -0.006), (0.066, -0.0240, -0.009), (0.069, -0.0010, -0.011))
-    + ((0.071, 0.0220, -0.012),)
+    (0.0, -0.0900, 0.052),
+    (0.015, -0.0875, 0.050),
+    (0.030, -0.0825, 0.036),
+    (0.043, -0.0750, 0.020),
+    (0.054, -0.0640, 0.003),
+    (0.0615, -0.0460, -0.006),
+    (0.066, -0.0240, -0.009),
+    (0.069, -0.0010, -0.011),
+    (0.071, 0.0220, -0.012),
 )
 CONTOUR_FRONT = (  # where the silhouette may slide to when the cheek turns away: plane coordinates
-    ((0.0, -0.0800), (0.008, -0.0770), (0.016, -0.0720), (0.023, -0.0640), (0.029, -0.0550))
-    + ((0.033, -0.0400), (0.036, -0.0220), (0.038, -0.0010), (0.042, 0.0220))
+    (0.0, -0.0800),
+    (0.008, -0.0770),
+    (0.016, -0.0720),
+    (0.023, -0.0640),
+    (0.029, -0.0550),
+    (0.033, -0.0400),
+    (0.036, -0.0220),
+    (0.038, -0.0010),
+    (0.042, 0.0220),
 )
 CONTOUR_OUTWARD = (
     (0, -1),
@@ -96,7 +109,7 @@ def static_embedding(mesh: HeadMesh) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _static_order(exact: int) -> list[tuple[int, bool]]:
-    """For landmarks 17 .. 67: index into the left half's points, and whether it is the mirror image. `exact`: first vertex point."""
+    """For landmarks 17 .. 67: index into the left half's points, whether mirrored. `exact`: first vertex point."""
     brow, bridge, base, upper, lower, corner = 0, 5, 9, 12, 15, 18
     eye, rim = exact, exact + 6
     order = [(brow + k, True) for k in (4, 3, 2, 1, 0)] + [(brow + k, False) for k in range(5)]
@@ -120,7 +133,7 @@ def _static_order(exact: int) -> list[tuple[int, bool]]:
         (lower + 2, True),
     ]
     order += [(rim + 2, True), (rim + 1, True), (rim, False), (rim + 1, False), (rim + 2, False)]
-    return order + [(rim + 3, False), (rim + 4, False), (rim + 3, True)]
+    return [*order, (rim + 3, False), (rim + 4, False), (rim + 3, True)]
 
 
 def _contour_curves() -> np.ndarray:
@@ -135,9 +148,9 @@ def _contour_curves() -> np.ndarray:
 def dynamic_embedding(mesh: HeadMesh) -> tuple[np.ndarray, np.ndarray]:
     """Faces [79, 17] and barycentric coordinates [79, 17, 3] of the contour, one row a degree of yaw.
 
-    Rows 0 .. 39 are yaw 0 .. +39 degrees (nose towards the subject's left, camera on +z), rows 40 .. 78 are -1 .. -39: DECA's
-    table. A point is where its curve across the cheek reaches the outline of the head so turned; on the side that turns
-    towards the camera, it rests on the jaw's edge (landmark marching, Zhu et al. 2015).
+    Rows 0 .. 39 are yaw 0 .. +39 degrees (nose towards the subject's left, camera on +z), rows 40 .. 78 are -1 ..
+    -39: DECA's table. A point is where its curve across the cheek reaches the outline of the head so turned; on the
+    side that turns towards the camera, it rests on the jaw's edge (landmark marching, Zhu et al. 2015).
     """
     curves = _contour_curves()
     faces, weights = _Locator(mesh)(curves.reshape(-1, 3))

@@ -1,7 +1,8 @@
 """The 50 expression directions: facial actions, both-sided first, then their one-sided (odd) twins, then finer ones.
 
-Coefficients are meant as N(0, 1), as FLAME's: one standard deviation is a mild expression, about 2.5 a strong one; negative
-values are the opposite action (a smile's is a drooping mouth). The jaw is not part of them: it has its own joint.
+Coefficients are meant as N(0, 1), as FLAME's: one standard deviation is a mild expression, about 2.5 a strong one;
+negative values are the opposite action (a smile's is a drooping mouth). The jaw is not part of them: it has its own
+joint.
 """
 
 import numpy as np
@@ -103,7 +104,7 @@ def _margin(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def lid_closure(points: np.ndarray, lower_share: float = 0.2) -> np.ndarray:
-    """Displacements [N, 3] that close the left eye: lid margins turn about the eye's centre until they meet, skin follows."""
+    """Displacements [N, 3] that close the left eye: the margins turn about its centre until they meet, skin follows."""
     offset = points - EYE
     upper, lower = _margin(offset[:, 0])
     gap = np.arcsin(upper / LID_RADIUS) - np.arcsin(lower / LID_RADIUS)
@@ -128,7 +129,7 @@ def _lids(mesh: HeadMesh, name: str) -> np.ndarray:
 
 
 def _calm(points: np.ndarray) -> np.ndarray:
-    """Share [N, 1] of brow and cheek actions that skin takes part in: none at the lids, which must stay on the eyeball."""
+    """Share [N, 1] of brow and cheek actions that skin follows: none at the lids, which must stay on the eyeball."""
     offset = (np.column_stack([np.abs(points[:, 0]), points[:, 1]]) - EYE[:2]) / LID_AREA
     return smoothstep(np.sqrt((offset**2).sum(-1)), 0.70, 1.35)[:, None]
 
@@ -153,7 +154,7 @@ def _finer(rng: np.random.Generator, index: int) -> tuple[list[Bump], float]:
 
 
 def expression_directions(mesh: HeadMesh, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Expression directions [V, 3, count] in metres per standard deviation, in the order of `NAMES`, then finer ones."""
+    """Directions [V, 3, count] in metres per standard deviation, in the order of `NAMES`, then finer ones."""
     jaw = jaw_weights(mesh)
     fields = [_action(mesh, jaw, name, 1.0) for name in EVEN]
     fields += [ODD_SHARE * _action(mesh, jaw, name, -1.0) for name in ODD]

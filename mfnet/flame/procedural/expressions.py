@@ -30,7 +30,7 @@ MULTIPIE: dict[str, tuple[dict[str, float], float]] = {  # coefficients (standar
 
 
 def multipie_expression(name: str, n_expression: int = 50) -> tuple[np.ndarray, np.ndarray]:
-    """Coefficients [n_expression] (standard deviations) and jaw pose [3] (axis-angle, radians) of an expression of Multi-PIE.
+    """Coefficients [n_expression] (sigmas) and jaw pose [3] (axis-angle) of one of Multi-PIE's expressions.
 
     Raises InputError for another name than neutral, smile, surprise, squint, disgust and scream.
     """

@@ -12,7 +12,7 @@ FLIP = np.array([-1.0, 1.0, 1.0])
 
 @dataclass(frozen=True)
 class Bump:
-    """A Gaussian of displacement: `move` (millimetres) at `centre` (metres) fading with `width` (metres, per axis or one)."""
+    """A Gaussian of displacement: `move` (mm) at `centre` (metres), fading with `width` (metres, one or per axis)."""
 
     centre: tuple[float, float, float]
     width: float | tuple[float, float, float]
@@ -40,7 +40,7 @@ def both_sides(bumps: list[Bump], points: np.ndarray, jaw: np.ndarray, sign: flo
 
 
 def carry_eyes(field, mesh: HeadMesh, jaw: np.ndarray) -> np.ndarray:
-    """Evaluate `field(points, jaw) -> [N, 3]` on the mesh so that eyeballs, sockets and lids move rigidly with the orbit."""
+    """`field(points, jaw) -> [N, 3]` on the mesh, eyeballs, sockets and lids moving rigidly with the orbit: [V, 3]."""
     p = mesh.vertices
     moved = field(p, jaw)
     for sign in (1.0, -1.0):

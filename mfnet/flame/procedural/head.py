@@ -16,7 +16,7 @@ from mfnet.flame.procedural.topology import make_mesh
 from mfnet.flame.procedural.uv import make_uv
 
 GRID = 1e-7
-"""Stored reals are whole multiples of this (0.1 micrometre), so that rounding differences between processors do not show."""
+"""Stored reals are whole multiples of this, so that rounding differences between processors do not show."""
 
 
 def _on_grid(values: np.ndarray, grid: float = GRID) -> np.ndarray:
@@ -26,9 +26,9 @@ def _on_grid(values: np.ndarray, grid: float = GRID) -> np.ndarray:
 def build_head(seed: int, n_shape: int = 100, n_expression: int = 50) -> dict:
     """The procedural head as FLAME's arrays, deterministic from `seed`.
 
-    Returns v_template [V, 3], f [F, 3] uint32, shapedirs [V, 3, n_shape + n_expression] (metres per standard deviation),
-    n_shape_total, posedirs [V, 3, 36], J_regressor [5, V], weights [V, 5], kintree_table [2, 5]; DECA's embedding
-    (static_lmk_*, dynamic_lmk_*, full_lmk_*); uv [T, 2], uv_faces [F, 3]; masks: dict of boolean [V].
+    Returns v_template [V, 3], f [F, 3] uint32, shapedirs [V, 3, n_shape + n_expression] (metres per standard
+    deviation), n_shape_total, posedirs [V, 3, 36], J_regressor [5, V], weights [V, 5], kintree_table [2, 5]; DECA's
+    embedding (static_lmk_*, dynamic_lmk_*, full_lmk_*); uv [T, 2], uv_faces [F, 3]; masks: dict of boolean [V].
     """
     mesh = make_mesh(seed)
     rng = np.random.default_rng([seed, 1])

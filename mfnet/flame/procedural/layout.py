@@ -1,4 +1,4 @@
-"""Where the skin's vertices lie on the skull: the midline, loops around eyes and lips, and a graded fill between them."""
+"""Where the skin's vertices lie on the skull: midline, loops around eyes, lips and ears, and a graded fill between."""
 
 from dataclasses import dataclass
 
@@ -8,9 +8,9 @@ from scipy.spatial import ConvexHull
 from mfnet.flame.procedural.anatomy import (
     EYE,
     INNER_CANTHUS,
+    LOWER_LID,
     MOUTH_CORNER,
     NECK_BASE,
-    LOWER_LID,
     OUTER_CANTHUS,
     UPPER_LID,
     ear_coordinates,
@@ -44,8 +44,9 @@ RELAXATIONS = 12
 class Layout:
     """Vertices of the left half of the skin, those on the midline included.
 
-    directions: [N, 3] unit, from `CENTRE`; x = 0 exactly on the midline. eye: indices of the lid margin, counter-clockwise seen
-    from the front from the inner canthus. mouth: indices along the mouth line from the midline to the corner.
+    directions: [N, 3] unit, from `CENTRE`; x = 0 exactly on the midline. eye: indices of the lid margin, counter-
+    clockwise seen from the front from the inner canthus. mouth: indices along the mouth line from the midline to the
+    corner.
     """
 
     directions: np.ndarray
@@ -69,7 +70,7 @@ def spacing(p: np.ndarray) -> np.ndarray:
 
 
 def eye_loop(offset: float) -> np.ndarray:
-    """Plane coordinates [EYE_SEGMENTS, 2] of the loop `offset` metres outside the margin of the left eye's lids."""
+    """Plane coordinates [EYE_SEGMENTS, 2] of the loop `offset` metres outside the margin of the left lids."""
     angle = np.pi + np.arange(EYE_SEGMENTS) * (2.0 * np.pi / EYE_SEGMENTS)
     along, up = np.cos(angle), np.sin(angle)
     middle, half = 0.5 * (INNER_CANTHUS + OUTER_CANTHUS), 0.5 * (OUTER_CANTHUS - INNER_CANTHUS)
@@ -80,7 +81,7 @@ def eye_loop(offset: float) -> np.ndarray:
 
 
 def ear_loops() -> np.ndarray:
-    """Points [N, 3] of the skull on ovals along the rim of the left ear, so that its edge runs along edges of the mesh."""
+    """Points [N, 3] of the skull on ovals along the left ear's rim, so that its edge runs along edges of the mesh."""
     angle = np.arange(EAR_SEGMENTS) * (2.0 * np.pi / EAR_SEGMENTS)
     loops = []
     for k, radius in enumerate(EAR_LOOPS):
@@ -113,12 +114,12 @@ def mouth_positions() -> np.ndarray:
 
 
 def _midline(taken: np.ndarray) -> np.ndarray:
-    """Directions of the midline: around the head through crown, nape and neck base, graded by `spacing`, clear of `taken`."""
+    """Directions of the midline through crown, nape and neck base, graded by `spacing`, clear of `taken` [N, 3]."""
     angle = np.linspace(0.0, 2.0 * np.pi, 20001)
     ring = np.column_stack([np.zeros_like(angle), np.sin(angle), -np.cos(angle)])
     points = cast(ring)
     step = np.sqrt((np.diff(points, axis=0) ** 2).sum(-1))
-    size = np.maximum(spacing(points[:-1]), 0.0)
+    size = spacing(points[:-1])
     density = np.concatenate([[0.0], np.cumsum(step / size)])
     count = int(np.rint(density[-1]))
     wanted = np.interp(np.arange(count) * (density[-1] / count), density, angle)
@@ -129,7 +130,7 @@ def _midline(taken: np.ndarray) -> np.ndarray:
 
 
 def _fill(fixed: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Points [M, 3] of the skull's left half that keep their wanted distance from each other and from `fixed` [N, 3]."""
+    """Points [M, 3] of the skull's left half that keep their wanted distance from each other and `fixed` [N, 3]."""
     even = rng.normal(size=(CANDIDATES // 3, 3))
     front = rng.normal(size=(CANDIDATES - len(even), 3)) * 0.55 + np.array([0.0, 0.0, 1.0])
     directions = np.concatenate([even, front])
@@ -151,7 +152,7 @@ def _fill(fixed: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def triangulate(directions: np.ndarray) -> np.ndarray:
-    """Spherical Delaunay triangles [F, 3] of the left half, counter-clockwise from outside (rows sorted, so reproducible)."""
+    """Spherical Delaunay triangles [F, 3] of the left half, counter-clockwise from outside, in a reproducible order."""
     mirrored = np.flatnonzero(directions[:, 0] > 0.0)
     both = np.concatenate([directions, directions[mirrored] * np.array([-1.0, 1.0, 1.0])])
     faces = ConvexHull(both).simplices

@@ -1,7 +1,7 @@
 """The features of the face, as smooth displacements of the skull: sockets and lids, nose, lips, chin, ears.
 
-Each function takes rest points [N, 3] of the skull and returns what to add. Heights are along z over the face's plane, which is
-how a face in relief is drawn; ears and temples move along x.
+Each function takes rest points [N, 3] of the skull and returns what to add. Heights are along z over the face's
+plane, which is how a face in relief is drawn; ears and temples move along x.
 """
 
 import numpy as np
@@ -64,7 +64,7 @@ def nose(p: np.ndarray) -> np.ndarray:
 
 
 def lips(p: np.ndarray, side: np.ndarray) -> np.ndarray:
-    """Rolls of both lips, philtrum: displacements [N, 3]. side: +1 on the upper edge of the mouth line, -1 on the lower."""
+    """Rolls of both lips, philtrum: [N, 3]. side: +1 on the upper edge of the mouth line, -1 on the lower, else 0."""
     x, y = p[:, 0], p[:, 1]
     upper_height, lower_height = lip_heights(x)
     above = y - mouth_line(x)
@@ -84,7 +84,7 @@ def lips(p: np.ndarray, side: np.ndarray) -> np.ndarray:
 
 
 def lids(p: np.ndarray) -> np.ndarray:
-    """Draws the skin around the eye onto the sphere on which the lids slide: displacements [N, 3] after all other relief."""
+    """Draws the skin around the eye onto the sphere on which the lids slide, after all other relief: [N, 3]."""
     x, y = np.abs(p[:, 0]) - EYE[0], p[:, 1] - EYE[1]
     squared = x**2 + y**2
     drop = squared / (2.0 * LID_RADIUS) * (1.0 + 0.25 * squared / LID_RADIUS**2)
@@ -97,7 +97,7 @@ def lids(p: np.ndarray) -> np.ndarray:
 
 
 def ears(p: np.ndarray) -> np.ndarray:
-    """Auricles: plates that stand off backwards, with helix, antihelix, concha, tragus and lobe: displacements [N, 3]."""
+    """Auricles: plates that stand off backwards, with helix, antihelix, concha and tragus: displacements [N, 3]."""
     s, t, radius = ear_coordinates(p)
     plate = 1.0 - smoothstep(radius, 0.74, 1.24)
     rise = smoothstep(s, -1.0, 0.75)

@@ -1,8 +1,8 @@
-"""The 100 identity directions: named anatomical variations first, finer smooth ones after, with the energy of real faces.
+"""The 100 identity directions: named anatomical variations and finer smooth ones, with the energy of real faces.
 
-Magnitudes follow a public morphable model of scanned heads (ICT-FaceKit, measured in docs/log/head.md): over random N(0, 1)
-identities a vertex of the face moves by 4.1 mm (3-D standard deviation), the strongest component by 2.8 mm, and components
-fall off like `spectrum`.
+Magnitudes follow a public morphable model of scanned heads (ICT-FaceKit, measured in docs/log/head.md): over random
+N(0, 1) identities a vertex of the face moves by 4.1 mm (3-D standard deviation), the strongest component by 2.8 mm,
+and components fall off like `spectrum`.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ from mfnet.flame.procedural.topology import HeadMesh
 FACE_SPREAD = 4.1e-3
 """3-D standard deviation of the face's vertices over random identities, metres."""
 
-GLOBAL = {  # three fields span all growth along the axes (depth follows from them); growth of the whole head about the ears: millimetres per decimetre along x, y, z
+GLOBAL = {  # growth of the head about the ears, mm per decimetre along x, y, z; three span every such growth
     "size": (3.0, 3.0, 3.0),
     "width": (4.0, -0.6, -0.4),
     "height": (-0.5, 4.0, -0.5),
@@ -73,9 +73,9 @@ ODD = {  # opposite on the two sides
 
 
 PEAK = 4.0
-"""Most by which a component may move a vertex of the face, in root mean squares: keeps local ones (nose, lips) in bounds."""
+"""Most by which a component may move a vertex, in root mean squares over the face: keeps local ones in bounds."""
 ODD_SHARE = 0.5
-"""Energy of odd components relative to even ones of their rank: faces are more alike left and right than to each other."""
+"""Energy of odd components relative to even ones of their rank: a face is most like its mirror image."""
 
 
 def spectrum(count: int) -> np.ndarray:
@@ -103,7 +103,7 @@ def _scattered(rng: np.random.Generator, mesh: HeadMesh, index: int, count: int)
 
 
 def _fields(mesh: HeadMesh, count: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Displacement fields [V, 3] in the order in which they get energy: global, even and odd by size, then finer ones."""
+    """Displacement fields [V, 3] in the order in which they get energy: global, even and odd, then finer ones."""
     jaw = jaw_weights(mesh)
     fields = [carry_eyes(lambda p, j, rates=rates: _grow(rates, p, j), mesh, jaw) for rates in GLOBAL.values()]
     named = [(bumps, 1.0) for bumps in EVEN.values()]
@@ -134,7 +134,7 @@ def face_region(mesh: HeadMesh) -> np.ndarray:
 
 
 def shape_directions(mesh: HeadMesh, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Identity directions [V, 3, count] in metres per standard deviation, orthogonal under `face_measure`, falling in energy."""
+    """Directions [V, 3, count] in metres per standard deviation, orthogonal under `face_measure`, falling in energy."""
     measure = face_measure(mesh)[:, None]
     energy = spectrum(count)
     basis: list[np.ndarray] = []

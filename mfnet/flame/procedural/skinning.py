@@ -17,7 +17,7 @@ JOINT_SOURCES = {  # (y, z) about which the skin is averaged, standard deviation
 
 
 def jaw_weights(mesh: HeadMesh) -> np.ndarray:
-    """How much of the jaw's rotation each vertex [V] follows: all of it on chin and lower lip, none above the mouth line.
+    """How much of the jaw's rotation each vertex [V] follows: all on chin and lower lip, none above the mouth line.
 
     The step between the lips opens into a ramp that widens from the corners towards the hinge.
     """
@@ -39,7 +39,7 @@ def jaw_weights(mesh: HeadMesh) -> np.ndarray:
 
 
 def skinning_weights(mesh: HeadMesh) -> np.ndarray:
-    """Weights [V, 5], rows summing to one: the neck base fades into the neck, the head follows the neck joint, jaw and eyes their own."""
+    """Weights [V, 5], rows summing to one. The neck's base fades into the neck joint, which the head follows."""
     p = mesh.vertices
     weights = np.zeros((len(p), 5))
     weights[:, JAW] = jaw_weights(mesh)

@@ -1,4 +1,4 @@
-"""The head's mesh: the skin cut open at mouth and eyes, the pockets behind them, the eyeballs, and the mirrored right half."""
+"""The head's mesh: skin cut open at mouth and eyes, the pockets behind, the eyeballs, and the mirrored right half."""
 
 from dataclasses import dataclass
 
@@ -23,11 +23,12 @@ EYE_RINGS, EYE_SEGMENTS = 12, 18
 class HeadMesh:
     """The average head.
 
-    vertices: [V, 3] metres. faces: [F, 3] counter-clockwise from outside. part: [V] SKIN ... EYEBALL. side: [V] +1 for the upper
-    and -1 for the lower edge of the mouth line and pocket, 0 elsewhere. directions: [V, 3] parameters: unit directions on the skin, plane
-    coordinates (x, y, 0) within the unit circle of the lips in the mouth's pocket, unit directions within the gap of the lids
-    in the sockets, zeros on the eyeballs. mirror: [V] index of the vertex on the other side. lid: [2, N] margin of the left and right lids. lips: [2, M]
-    the upper and lower edge of the mouth line from the right corner to the left one.
+    vertices: [V, 3] metres. faces: [F, 3] counter-clockwise from outside. part: [V] SKIN ... EYEBALL. side: [V] +1
+    for the upper and -1 for the lower edge of the mouth line and pocket, 0 elsewhere. directions: [V, 3] parameters:
+    unit directions on the skin, plane coordinates (x, y, 0) within the unit circle of the lips in the mouth's pocket,
+    unit directions within the gap of the lids in the sockets, zeros on the eyeballs. mirror: [V] index of the vertex
+    on the other side. lid: [2, N] margin of the left and right lids. lips: [2, M] the upper and lower edge of the
+    mouth line from the right corner to the left one.
     """
 
     vertices: np.ndarray

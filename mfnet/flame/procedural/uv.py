@@ -1,5 +1,7 @@
-"""The UV atlas: the skin unrolled around the face's axis (the sockets fill the gaps between the lids), and islands for the back
-of the head, the mouth's pocket and the eyeballs."""
+"""The UV atlas: the skin unrolled around the face's axis, with islands for back of the head, mouth pocket and eyeballs.
+
+The sockets fill the gaps between the lids.
+"""
 
 import numpy as np
 
@@ -7,7 +9,7 @@ from mfnet.flame.procedural.anatomy import EYE, MOUTH_CORNER, profile
 from mfnet.flame.procedural.topology import EYEBALL, MOUTH, SKIN, SOCKET, HeadMesh
 
 BACK = 2.15
-"""Angle (radians) from the face's axis beyond which the skin goes to an island of its own: the seam runs around the back."""
+"""Angle (radians) from the face's axis beyond which the skin goes to an island of its own."""
 SKIN_DISC = ((0.5, 0.5), 0.470)
 SKIN_PROFILE = profile({0.0: 0.0, 0.5: 0.38, 1.0: 0.72, 1.4: 0.86, 1.8: 0.94, 2.4: 1.04})
 """Share of the radius at an angle from the face's axis: steep in the middle, so that the face gets most texels."""
@@ -17,7 +19,7 @@ MOUTH_DISC = ((0.095, 0.095), 0.088)
 
 
 def _azimuthal(directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Angle from +z [...] and unit vectors [..., 2] in the x-y plane; at the pole behind, where there is none, zeros."""
+    """Angle from +z [...] and unit vectors [..., 2] in the x-y plane; zeros at the poles, where there is none."""
     planar = directions[..., :2]
     sine = np.sqrt((planar**2).sum(-1))
     angle = np.arctan2(sine, directions[..., 2])
@@ -31,7 +33,7 @@ def _unroll(directions: np.ndarray, disc, share) -> np.ndarray:
 
 
 def _opened(plane: np.ndarray, directions: np.ndarray, faces: np.ndarray, disc) -> tuple[np.ndarray, np.ndarray]:
-    """Texture coordinates and faces [F, 3] of a whole sphere: the pole behind gets a point of its own in each of its faces."""
+    """Texture coordinates and faces [F, 3] of a whole sphere: the pole behind gets a point in each of its faces."""
     used, local = np.unique(faces, return_inverse=True)
     local, uv = local.reshape(faces.shape), plane[used]
     pole = int(directions[used, 2].argmin())
