@@ -55,7 +55,7 @@ def train(
     out: Path,
     checkpoints: Path = Path(".mfnet/checkpoints"),
     on_epoch: OnEpoch | None = None,
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     """Train and write ``model.safetensors``, ``metrics.json`` and ``history.parquet`` into the folder `out`.
 
     An interrupted run with equal params, inputs and code is resumed from its checkpoint, which a finished run
@@ -193,9 +193,13 @@ def _summary(record: Record) -> dict[str, float]:
     return trained | {f"val/{name}": value for name, value in record.validations[-1].items()}
 
 
-def _metrics(trainer: Trainer, record: Record) -> dict[str, float]:
-    """``train/*`` and ``val/*`` of the end, ``start/*``: the validation before the first step, totals of each epoch."""
+def _metrics(trainer: Trainer, record: Record) -> dict[str, float | None]:
+    """``train/*`` and ``val/*`` of the end, ``start/*``: the validation before the first step, totals of each epoch.
+
+    What is not finite (a diverged run) is None: JSON has no NaN.
+    """
     start = {f"start/{name}": value for name, value in record.validations[0].items()}
     totals = {f"val_total/epoch_{epoch}": each["total"] for epoch, each in enumerate(record.validations)}
     state = {"steps": trainer.position, "diverged": int(trainer.diverged)}
-    return _summary(record) | start | totals | state
+    found = _summary(record) | start | totals | state
+    return {name: value if np.isfinite(value) else None for name, value in found.items()}

@@ -82,12 +82,14 @@ class Trainer:
     def step(self, batch: TripletBatch, dump: Path) -> dict[str, float]:
         """Learn from one batch (already on the device) and return the row of the history.
 
-        Raises NumericalError, with the batch written to `dump`, where a term or the gradient is not finite.
+        Raises NumericalError, with the batch written to `dump`, where an output of the network, a term or the gradient
+        is not finite.
         """
         rate = self._set_rate()
         self.model.train()
         with self.autocast():
             parameters = predict(self.wrapped, batch.pixels(), self.views)
+        self._guard({name: value.abs().max() for name, value in vars(parameters).items()}, batch, dump)
         terms = self.objective(parameters, batch, self.position, model=self.model)
         total = total_loss(terms, self.objective.params)
         self._guard({**terms, "total": total}, batch, dump)
@@ -128,7 +130,7 @@ class Trainer:
             return
         with atomic_path(dump) as beside:
             held = {name: value.cpu() for name, value in vars(batch).items()}
-            torch.save({"step": self.position, "terms": {n: float(v) for n, v in values.items()}, **held}, beside)
+            torch.save({"step": self.position, "terms": {n: v.item() for n, v in values.items()}, **held}, beside)
         triplets = ", ".join(map(str, batch.triplet.tolist()))
         raise NumericalError(
             f"step {self.position}: {', '.join(bad)} not finite; the batch (triplets {triplets}) is in {dump}: look at "
