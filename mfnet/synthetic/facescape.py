@@ -51,7 +51,7 @@ class Scan:
         out = flame(self.shape, self.expression, torch.zeros(1, 3), jaw_pose=self.jaw_pose)
         relief = self._relief(flame, out.vertices)
         landmarks = out.landmarks_full[0].double().numpy()
-        pupils = [landmarks[corners].mean(0) for corners in ((42, 45), (36, 39))]
+        pupils = [landmarks[corners].mean(0) for corners in ([42, 45], [36, 39])]
         self.centre = relief.mean(0)
         self.scale = layout.PUPIL_DISTANCE / np.linalg.norm(pupils[0] - pupils[1])
         """Canonical millimetres per metre of the head model."""
@@ -62,7 +62,7 @@ class Scan:
 
     def _relief(self, flame: Flame, vertices: Tensor) -> np.ndarray:
         """The vertices [V, 3], metres, displaced along their normals; eyeballs stay."""
-        noise = SolidNoise(self.rng, 1000 * vertices)
+        noise = SolidNoise(self.rng, 1000 * vertices.numpy())
         height = sum(amplitude / 1000 * noise(wavelength)[0] for wavelength, amplitude in RELIEF)
         height = height * (flame.weights[:, 3:].sum(1) < 0.5).numpy()
         normals = vertex_normals(vertices, flame.faces)[0].numpy()
@@ -91,7 +91,7 @@ def write_wild(flame: Flame, atlas: HeadAtlas, root: Path, index: int, seed: int
     yaw = rng.uniform(low + 0.5, high - 0.5) * rng.choice([-1, 1])
     angles = np.radians([yaw, rng.normal(0, 6.0), rng.normal(0, 4.0)])
     rotation = euler_to_matrix(*torch.from_numpy(angles)).numpy()
-    pupil_scale = rng.uniform(118.0, 150.0)
+    pupil_scale = rng.uniform(125.0, 155.0)
     centre = np.array([rng.normal(0, 0.03), rng.normal(-0.10, 0.03), -10.0])
     item = layout.WildItem(index, rotation, float(pupil_scale), centre)
     camera = np.array([1 / pupil_scale, *(centre[:2] * pupil_scale)])
