@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from mfnet.errors import InputError
+
 
 @contextmanager
 def atomic_path(path: str | Path):
@@ -48,3 +50,13 @@ def write_table(table: pd.DataFrame, path: str | Path) -> None:
     """Write a table as Parquet without an index: equal tables give equal bytes."""
     with atomic_path(path) as beside:
         table.to_parquet(beside, index=False, compression="zstd")
+
+
+def read_table(path: str | Path, columns: list[str] | None = None) -> pd.DataFrame:
+    """Read a Parquet table or some of its columns; raises InputError where it is missing, damaged or lacks a column."""
+    try:
+        return pd.read_parquet(path, columns=columns)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run the stage that writes it") from None
+    except (OSError, ValueError) as error:  # pyarrow's errors are of these kinds
+        raise InputError(f"{path}: not a readable Parquet table: {' '.join(str(error).split())[:200]}") from None

@@ -1,17 +1,15 @@
 """Stage ``landmarks``: 68 points of every planned image."""
 
-import pandas as pd
-
 from mfnet.datasets.landmark_backends import make_backend
 from mfnet.datasets.landmarks import find_landmarks
-from mfnet.files import write_table
+from mfnet.files import read_table, write_table
 from stages.common import run_stage, stage_parser
 
 
 def run(params, args) -> None:
     from stages import quality
 
-    plan = pd.read_parquet("data/multipie/plan.parquet")
+    plan = read_table("data/multipie/plan.parquet")
     backend = make_backend(params.landmarks, params.source.multipie, "data/weights/landmarks.safetensors")
     spread = {"mode": params.compute.fanout, "workers": params.compute.workers}
     found, rejected = find_landmarks(plan, params.source.multipie, backend, params.landmarks, **spread)

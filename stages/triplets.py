@@ -1,17 +1,15 @@
 """Stage ``triplets``: crops and landmarks of the planned triplets, in Parquet shards."""
 
-import pandas as pd
-
 from mfnet.datasets.shards import CropSpec, write_shards
-from mfnet.files import atomic_directory, write_table
+from mfnet.files import atomic_directory, read_table, write_table
 from stages.common import run_stage, stage_parser
 
 
 def run(params, args) -> None:
     from stages import quality
 
-    plan = pd.read_parquet("data/multipie/plan.parquet")
-    landmarks = pd.read_parquet("data/multipie/landmarks.parquet")
+    plan = read_table("data/multipie/plan.parquet")
+    landmarks = read_table("data/multipie/landmarks.parquet")
     spec = CropSpec(params.source.multipie, params.triplets, params.plan.seed)
     spread = {"mode": params.compute.fanout, "workers": params.compute.workers}
     with atomic_directory("data/triplets") as folder:

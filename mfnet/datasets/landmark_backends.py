@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from mfnet.datasets.multipie import ANNOTATIONS
 from mfnet.errors import InputError
 from mfnet.params import LandmarkParams
 
@@ -171,7 +172,7 @@ class AnnotationBackend:
         return [self._read(path) for path in paths]
 
     def _read(self, path: str) -> Detection:
-        for ending, read in _READERS.items():
+        for ending, read in zip(ANNOTATIONS, _READERS, strict=True):
             file = Path(self.folder, path).with_suffix(ending)
             if not file.is_file():
                 continue
@@ -200,12 +201,7 @@ def _read_pts(file: Path) -> np.ndarray:
     return np.array([line.split() for line in inside.splitlines() if line.strip()], float) - 0.5
 
 
-_READERS = {
-    ".npy": functools.partial(np.load, allow_pickle=False),
-    ".npz": _read_npz,
-    ".pts": _read_pts,
-    ".txt": _read_txt,
-}
+_READERS = (functools.partial(np.load, allow_pickle=False), _read_npz, _read_pts, _read_txt)
 
 
 def _digest(file: str | Path) -> str:

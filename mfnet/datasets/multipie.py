@@ -60,6 +60,9 @@ WIDTH, HEIGHT = 640, 480
 OTHER_PARTS = ("highres", "meta", "movie")
 """Folders of the same archive that hold no multi-view image: left aside, not rejected."""
 
+ANNOTATIONS = (".npy", ".npz", ".pts", ".txt")
+"""Endings of landmark files that may lie beside an image, with its name: left aside, not rejected."""
+
 EXAMPLE = "session01/multiview/001/01/05_1/001_01_01_051_00.png"
 
 _NAME = re.compile(r"(\d{3})_(\d{2})_(\d{2})_(\d{2})(\d)_(\d{2})\.png")
@@ -128,6 +131,9 @@ def _check_files(root: str, paths: list[str]) -> tuple[list[tuple], list[tuple[s
     """Manifest rows (path ... checksum) of the good files, (path, reason) of the others."""
     rows, rejected = [], []
     for path in paths:
+        stem, ending = os.path.splitext(path)
+        if ending in ANNOTATIONS and _NAME.fullmatch(f"{os.path.basename(stem)}.png"):
+            continue
         try:
             rows.append((path, *parse_path(path), png_checksum(os.path.join(root, path))))
         except Rejected as error:

@@ -85,6 +85,13 @@ def test_other_parts_of_the_archive_are_left_aside(write_archive):
     assert reasons(root) == {}
 
 
+def test_annotations_beside_an_image_are_left_aside(write_archive):
+    root = write_archive(subjects=(1,))
+    (root / FIRST).with_suffix(".pts").touch()
+    (root / FIRST).with_name("notes.txt").touch()
+    assert reasons(root) == {FIRST.replace("001_01_01_051_00.png", "notes.txt"): "stray file"}
+
+
 def test_extra_data_folder_gives_the_same_images(write_archive, tmp_path):
     plain, _ = multipie.scan(write_archive())
     (tmp_path / "outer").mkdir()

@@ -1,0 +1,97 @@
+"""Stages ingest, plan, landmarks, triplets one after another on a small archive of annotated pictures."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from mfnet.datasets import multipie
+from stages import common, ingest, landmarks, plan, triplets
+from tests.datasets.conftest import png
+
+STAGES = (ingest, plan, landmarks, triplets)
+CAMERAS = ("05_1", "19_0", "08_0", "19_1")
+BROKEN = multipie.image_path("001", 1, 1, "19_1", 0)
+NO_FACE = multipie.image_path("002", 1, 1, "08_0", 1)
+
+
+def run(stage) -> None:
+    common.run_stage(stage.run, common.stage_parser("test"), ["--params", "params.yaml"])
+
+
+def outputs() -> dict[str, bytes]:
+    files = [path for folder in ("multipie", "triplets") for path in Path("data", folder).rglob("*") if path.is_file()]
+    return {path.as_posix(): path.read_bytes() for path in sorted(files)}
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch) -> Path:
+    """A folder with params.yaml and an archive: annotations beside the pictures, three planted faults."""
+    monkeypatch.chdir(tmp_path)
+    params = yaml.safe_load((Path(__file__).parents[2] / "params" / "tiny.yaml").read_text())
+    params["source"] |= {"multipie": "archive", "watch": "archive"}
+    params["plan"]["triplets"] = 1000
+    params["landmarks"] |= {"backend": "annotations", "max_rejected": 0.2}
+    params["triplets"]["max_rejected"] = 0.5
+    params["compute"] = {"fanout": "serial", "workers": 1}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    face = np.random.default_rng(0).uniform(-40, 40, (68, 2)) + np.array([320, 240])
+    face[17:27, 1], face[8, 1] = 190, 290
+    for number in range(3 * len(CAMERAS) * 2):
+        subject, (camera, illumination) = number // 8 + 1, np.unravel_index(number % 8, (len(CAMERAS), 2))
+        path = Path("archive", multipie.image_path(f"{subject:03d}", 1, 1, CAMERAS[camera], illumination))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png(number))
+        if path.as_posix() != f"archive/{NO_FACE}":
+            np.save(path.with_suffix(".npy"), face + number)
+    Path("archive", BROKEN).write_bytes(png(0)[:300])
+    Path("archive", "Thumbs.db").touch()
+    return tmp_path
+
+
+def test_from_archive_to_shards(workspace):
+    for stage in STAGES:
+        run(stage)
+    rejected = pd.read_parquet("data/multipie/rejected.parquet").set_index("path")["reason"]
+    assert rejected.to_dict() == {BROKEN: "broken PNG: truncated", "Thumbs.db": "stray file"}
+    faceless = pd.read_parquet("data/multipie/landmarks_rejected.parquet")
+    assert faceless.to_dict("records") == [{"path": NO_FACE, "reason": "no annotation file"}]
+    lost = pd.read_parquet("data/multipie/triplets_rejected.parquet")
+    assert set(lost["reason"]) == {f"left view without landmarks: {NO_FACE}"} and len(lost) == 4
+    rows = pd.concat([pd.read_parquet(path) for path in Path("data/triplets").iterdir()])
+    assert len(rows) + len(lost) == 3 * 2 * 2 * 2 and not Path(".mfnet/landmarks").exists()
+    first = outputs()
+    for stage in STAGES:
+        run(stage)
+    assert outputs() == first
+
+
+def test_a_failing_suite_leaves_nothing_new(workspace, capsys):
+    settings = yaml.safe_load(Path("params.yaml").read_text())
+    settings["triplets"]["max_rejected"] = 0.05
+    Path("params.yaml").write_text(yaml.safe_dump(settings))
+    for stage in STAGES[:3]:
+        run(stage)
+    before = outputs()
+    with pytest.raises(SystemExit, match=r"triplets\.max_rejected allows 5\.00%") as caught:
+        run(triplets)
+    assert "\n" not in str(caught.value) and outputs() == before
+
+
+@pytest.mark.parametrize("stage", STAGES[1:], ids=lambda stage: stage.__name__)
+def test_missing_input_is_one_line(workspace, stage):
+    with pytest.raises(SystemExit, match=r"data/multipie/\w+\.parquet: no such file") as caught:
+        run(stage)
+    assert "\n" not in str(caught.value) and outputs() == {}
+
+
+def test_empty_archive_is_one_line(workspace):
+    settings = yaml.safe_load(Path("params.yaml").read_text())
+    settings["source"] |= {"multipie": "empty", "watch": "empty"}
+    Path("params.yaml").write_text(yaml.safe_dump(settings))
+    Path("empty").mkdir()
+    with pytest.raises(SystemExit, match=r"source\.multipie: empty: .*it is empty") as caught:
+        run(ingest)
+    assert "\n" not in str(caught.value) and outputs() == {}
