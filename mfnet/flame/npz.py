@@ -6,6 +6,7 @@ import zipfile
 import zlib
 from contextlib import contextmanager
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 
@@ -18,6 +19,8 @@ _KINDS = "fiubU"
 _ALWAYS_ALLOWED = 16 << 20
 _MAX_EXPANSION = 64
 _CHUNK = 4 << 20  # bytes of a large array in memory at once
+# What numpy's header parser lets through of the Python tokenizer and parser that it uses.
+_BAD_HEADER = (ValueError, KeyError, SyntaxError, TypeError, OverflowError, RecursionError, MemoryError, TokenError)
 _DAMAGED = (
     zipfile.BadZipFile,
     zlib.error,
@@ -154,7 +157,7 @@ def read_npy_header(stream, where: str, kinds: str = _KINDS) -> tuple[tuple[int,
         version = np.lib.format.read_magic(stream)
         reader = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
         shape, fortran, dtype = reader(stream)
-    except (ValueError, KeyError, SyntaxError, RecursionError, MemoryError, TypeError, OverflowError) as error:
+    except _BAD_HEADER as error:
         raise InputError(f"{where} has no valid .npy header ({_short(error)})") from None
     if dtype.kind not in kinds or dtype.fields is not None or dtype.subdtype is not None:
         kind = "objects, which could run code" if dtype.hasobject else str(dtype)[:40]

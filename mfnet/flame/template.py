@@ -46,6 +46,8 @@ def _parse(path: Path) -> tuple[int, np.ndarray, np.ndarray]:
     vertices, uv, corners = 0, [], []
     with open(path, encoding="utf-8", errors="replace") as lines:
         for number, line in enumerate(iter(lambda: lines.readline(_MAX_LINE), ""), 1):
+            if len(line) == _MAX_LINE:
+                raise InputError(f"{path}: line {number} is longer than any line of a head template")
             kind, _, rest = line.partition(" ")
             try:
                 if kind == "v":
