@@ -7,7 +7,14 @@ import sys
 from mfnet.errors import InputError
 
 # Each room describes its own commands in a module that imports nothing heavy before a command runs.
-ROOMS = ("mfnet.flame.cli", "mfnet.evaluation.cli", "mfnet.datasets.cli", "mfnet.report.cli", "mfnet.audit")
+ROOMS = (
+    "mfnet.flame.cli",
+    "mfnet.evaluation.cli",
+    "mfnet.datasets.cli",
+    "mfnet.report.cli",
+    "mfnet.audit",
+    "mfnet.export.cli",
+)
 
 
 def build_parser() -> argparse.ArgumentParser:

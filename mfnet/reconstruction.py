@@ -1,43 +1,29 @@
-"""Three photographs in, one textured head out: the network's answer, its texture, and pictures of both."""
+"""Three photographs in, one textured head out."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from mfnet.geometry import euler_to_matrix, vertex_normals
+from mfnet.errors import InputError
 from mfnet.losses.heads import ViewParameters, decode
-from mfnet.render.cross_view import render_shaded, render_textured
-from mfnet.render.shading import C2, C4
-from mfnet.render.texture import UVLayout, fill_holes, fuse_views, unwrap, uv_layout
+from mfnet.render.texture import fill_holes, fuse_views, unwrap, uv_layout
 from mfnet.render.view import orthographic_view
-
-CLAY = 0.75
-"""Albedo of untextured pictures."""
-AMBIENT, LAMP = 0.5, (-0.2, 0.3, 0.55)
-"""Their light: from everywhere, and from the upper left before a frontal camera."""
 
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """One person: posed vertices [V, N, 3] metres and cameras [V, 3] of each view; `neutral` [1, N, 3] the same head
-    with its expression, before a frontal camera; `texture` [3, T, T] in [0, 1] fused from the views; `known` [T, T] how
-    squarely a texel was seen (0: filled in)."""
+    """One person: vertices [V, N, 3] metres, posed as in each view, with their cameras [V, 3]; `neutral` [N, 3] the
+    same head and expression before a frontal camera; `texture` [3, T, T] in [0, 1] fused from the views; `known`
+    [T, T]: how squarely a texel was seen (0: filled in)."""
 
     vertices: Tensor
     cameras: Tensor
     neutral: Tensor
     texture: Tensor
     known: Tensor
-    layout: UVLayout
-
-    @cached_property
-    def _framed(self) -> Tensor:
-        """Camera [1, 3] that shows the whole head, centred."""
-        low, high = self.neutral[0].amin(0), self.neutral[0].amax(0)
-        centre, extent = (low + high) / 2, (high - low).max()
-        return torch.stack([1.8 / extent, -centre[0], -centre[1]])[None]
 
 
 @torch.no_grad()
@@ -57,40 +43,32 @@ def textured(flame, parameters: ViewParameters, photos: Tensor, texture_size: in
     layout = uv_layout(flame.faces, flame.uv, flame.uv_faces, texture_size)
     textures, weights = unwrap(photos, orthographic_view(vertices, flame.faces, cameras), layout)
     texture, known = fuse_views(textures[None], weights[None])
-    frontal = torch.zeros_like(parameters.global_pose[:, 0])
     shape, expression, jaw = (getattr(parameters, name)[:, 0] for name in ("shape", "expression", "jaw_pose"))
-    neutral = flame(shape, expression, frontal, jaw_pose=jaw).vertices
-    return Reconstruction(vertices, cameras, neutral, fill_holes(texture, known)[0], known[0], layout)
+    neutral = flame(shape, expression, torch.zeros_like(jaw), jaw_pose=jaw).vertices[0]
+    return Reconstruction(vertices, cameras, neutral, fill_holes(texture, known)[0], known[0])
 
 
-@torch.no_grad()
-def draw_overlay(person: Reconstruction, photos: Tensor, opacity: float = 0.75) -> Tensor:
-    """The clay head over each photograph [V, 3, H, W] -> the same shape."""
-    view = orthographic_view(person.vertices, person.layout.faces, person.cameras)
-    drawn, raster = _clay(person.vertices, view, person.layout, photos.shape[-1])
-    cover = (raster.face_id > 0)[:, None] * opacity
-    return drawn * cover + photos * (1 - cover)
+def crop_photos(paths: list[Path], backend, size: int, crop_scale: float) -> Tensor:
+    """Photographs as the network wants them: found, cropped to their landmarks, [V, 3, size, size] in [0, 1].
 
+    backend: a landmark backend (`mfnet.datasets.landmark_backends`). Raises InputError for a file that is no image or
+    shows no face.
+    """
+    from PIL import Image, UnidentifiedImageError
 
-@torch.no_grad()
-def draw_new_view(person: Reconstruction, yaw: float, size: int, with_texture: bool) -> Tensor:
-    """The head turned by `yaw` (degrees) before a frontal camera: [3, size, size] on white."""
-    turn = euler_to_matrix(*torch.deg2rad(torch.tensor([yaw, 0.0, 0.0])))
-    centre = person.neutral.mean(1, keepdim=True)
-    vertices = (person.neutral - centre) @ turn.T + centre
-    view = orthographic_view(vertices, person.layout.faces, person._framed)
-    if with_texture:
-        drawn, raster = render_textured(person.texture[None], view, person.layout, 2 * size, 2 * size)
-    else:
-        drawn, raster = _clay(vertices, view, person.layout, 2 * size)
-    cover = (raster.face_id > 0)[:, None].float()
-    return torch.nn.functional.avg_pool2d(drawn * cover + 1 - cover, 2)[0].clamp(0, 1)
+    from mfnet.geometry import crop_box, crop_image
 
-
-def _clay(vertices: Tensor, view, layout: UVLayout, size: int):
-    """Untextured heads under light that falls from AMBIENT + LAMP . normal, in the harmonics of order 0 and 1."""
-    light = torch.zeros(9)
-    light[0], light[1:4] = AMBIENT / C4, torch.tensor(LAMP) / (2 * C2)
-    albedo = torch.full((1, 3, 1, 1), CLAY)
-    normals = vertex_normals(vertices, layout.faces)
-    return render_shaded(albedo, normals, light[None, :, None].expand(len(vertices), 9, 3), view, layout, size, size)
+    images = []
+    for path in paths:
+        try:
+            images.append(np.asarray(Image.open(path).convert("RGB")))
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such file") from None
+        except (OSError, UnidentifiedImageError) as error:
+            raise InputError(f"{path}: not a readable image: {error}") from None
+    crops = []
+    for path, image, found in zip(paths, images, backend.detect([path.name for path in paths], images), strict=True):
+        if found.landmarks is None:
+            raise InputError(f"{path}: {found.reason or 'no face found'}; use a photograph with one clear face")
+        crops.append(crop_image(image, crop_box(found.landmarks, crop_scale), size))
+    return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 255

@@ -1,13 +1,15 @@
 """Pictures of the report: photographs, overlays, and the head from new views."""
 
-import cv2
+import io
+
 import numpy as np
 import torch
-from torch import Tensor
+from PIL import Image
 
 from mfnet.datasets.triplets import TripletBatch, TripletShards
-from mfnet.geometry import ndc_to_pixels
-from mfnet.reconstruction import draw_new_view, draw_overlay, reconstruct
+from mfnet.export.pictures import grid, overlay_head, overlay_points, render_head
+from mfnet.geometry import clip_from_orthographic, ndc_to_pixels
+from mfnet.reconstruction import Reconstruction, reconstruct
 
 NEW_VIEWS = (60.0, 0.0, -60.0)
 """Yaw of the views that no photograph shows, degrees."""
@@ -17,8 +19,7 @@ TILE = 168
 
 def first_of_each_subject(shards: TripletShards, count: int) -> TripletBatch:
     """The first triplet of each of the first `count` subjects, in the shards' order."""
-    rows = shards.order(None)
-    (batch,) = shards.batches([rows])
+    (batch,) = shards.batches([shards.order(None)])
     _, first = np.unique(batch.subject.numpy(), return_index=True)
     chosen = torch.from_numpy(np.sort(first)[:count])
     return TripletBatch(
@@ -27,37 +28,28 @@ def first_of_each_subject(shards: TripletShards, count: int) -> TripletBatch:
 
 
 def person_sheet(model, flame, batch: TripletBatch, item: int) -> np.ndarray:
-    """One person as uint8 [2 TILE, 6 TILE, 3]: photographs with landmarks and overlays, clay and textured views."""
-    photos = batch.pixels()[item]
-    person = reconstruct(model, flame, photos)
-    marked = torch.stack([_mark(photo, points) for photo, points in zip(photos, batch.landmarks[item], strict=True)])
-    clay = [draw_new_view(person, yaw, TILE, with_texture=False) for yaw in NEW_VIEWS]
-    skin = [draw_new_view(person, yaw, TILE, with_texture=True) for yaw in NEW_VIEWS]
-    top = [_resize(tile) for tile in (*marked, *draw_overlay(person, photos))]
-    rows = [torch.cat(row, 2) for row in (top, [*clay, *skin])]
-    return to_bytes(torch.cat(rows, 1))
+    """One person, uint8 [H, W, 3]: photographs with landmarks and overlays; below, clay and textured new views."""
+    person = reconstruct(model, flame, batch.pixels()[item])
+    photos = [_enlarged(image.permute(1, 2, 0).numpy()) for image in batch.images[item]]
+    points = ndc_to_pixels(batch.landmarks[item], TILE, TILE).numpy()
+    marked = [overlay_points(photo, own) for photo, own in zip(photos, points, strict=True)]
+    overlays = [_overlay(photo, person, view, flame) for view, photo in enumerate(photos)]
+    clay = [render_head(person.neutral, flame, TILE, yaw) for yaw in NEW_VIEWS]
+    skin = [render_head(person.neutral, flame, TILE, yaw, texture=person.texture) for yaw in NEW_VIEWS]
+    return grid([[*marked, *overlays], [*clay, *skin]])
 
 
 def encode_png(image: np.ndarray) -> bytes:
     """uint8 RGB [H, W, 3] as PNG."""
-    return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format="PNG")
+    return buffer.getvalue()
 
 
-def to_bytes(image: Tensor) -> np.ndarray:
-    """[3, H, W] in [0, 1] -> uint8 [H, W, 3]."""
-    return (image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+def _enlarged(image: np.ndarray) -> np.ndarray:
+    return np.asarray(Image.fromarray(image).resize((TILE, TILE), Image.Resampling.BICUBIC))
 
 
-def _resize(image: Tensor) -> Tensor:
-    return torch.nn.functional.interpolate(image[None], size=(TILE, TILE), mode="bicubic", antialias=True)[0].clamp(
-        0, 1
-    )
-
-
-def _mark(photo: Tensor, landmarks: Tensor) -> Tensor:
-    """The photograph [3, H, W] with its landmarks [68, 2] (ndc) as dots, twice as large."""
-    large = torch.nn.functional.interpolate(photo[None], scale_factor=2, mode="bilinear")[0]
-    canvas = np.ascontiguousarray(to_bytes(large))
-    for x, y in ndc_to_pixels(landmarks, canvas.shape[1], canvas.shape[0]).tolist():
-        cv2.circle(canvas, (round(x * 8), round(y * 8)), 14, (70, 255, 120), -1, cv2.LINE_AA, shift=3)
-    return torch.from_numpy(canvas).permute(2, 0, 1) / 255
+def _overlay(photo: np.ndarray, person: Reconstruction, view: int, flame) -> np.ndarray:
+    clip = clip_from_orthographic(person.vertices[view][None], person.cameras[view][None])[0]
+    return overlay_head(photo, person.vertices[view], clip, flame)

@@ -1,0 +1,43 @@
+"""``mfnet reconstruct``: from photographs to a textured head file."""
+
+from pathlib import Path
+
+
+def add_commands(subparsers) -> None:
+    """Add the room's commands to the ``mfnet`` command."""
+    parser = subparsers.add_parser(
+        "reconstruct",
+        help="three photographs in, one textured head out",
+        description="Reconstruct a textured head from a frontal photograph and one from each side.",
+    )
+    parser.add_argument("frontal", type=Path, help="photograph from the front")
+    parser.add_argument("left", type=Path, help="photograph by a camera on the subject's left")
+    parser.add_argument("right", type=Path, help="photograph by a camera on the subject's right")
+    parser.add_argument("-o", "--out", type=Path, default=Path("head.glb"), help=".glb or .obj (default: %(default)s)")
+    parser.add_argument(
+        "--data", type=Path, default=Path("data"), help="artifacts of `dvc repro` (default: %(default)s)"
+    )
+    parser.add_argument("--params", default="params.yaml", help="params file (default: %(default)s)")
+    parser.set_defaults(run=_reconstruct)
+
+
+def _reconstruct(args) -> None:
+    from mfnet.datasets.landmark_backends import make_backend
+    from mfnet.export.meshes import export_head
+    from mfnet.flame import load_flame
+    from mfnet.nets.mfnet import load_mfnet
+    from mfnet.params import load_params
+    from mfnet.reconstruction import crop_photos, reconstruct
+
+    params = load_params(args.params)
+    counts = {"n_shape": params.head.n_shape, "n_expression": params.head.n_expression}
+    flame = load_flame(args.data / "head" / "head.npz", **counts)
+    model = load_mfnet(args.data / "train" / "model.safetensors", flame)
+    paths = [args.frontal, args.left, args.right]
+    backend = make_backend(params.landmarks, ".", args.data / "weights" / "landmarks.safetensors")
+    photos = crop_photos(paths, backend, params.triplets.image_size, params.triplets.crop_scale)
+    person = reconstruct(model, flame, photos)
+    texture = (person.texture * 255).round().byte().permute(1, 2, 0).numpy()
+    export_head(args.out, person.neutral, flame, texture)
+    seen = float((person.known > 0).float().mean())
+    print(f"{args.out}: {len(person.neutral)} vertices, {seen:.0%} of the texture seen in the photographs")
