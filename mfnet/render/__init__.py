@@ -1,5 +1,6 @@
 """Rendering: rasterizer, shading, texture, cross-view images and covisibility."""
 
+from mfnet.render.antialias import antialias
 from mfnet.render.covisible import (
     comparable_faces,
     covisible_by_geometry,
@@ -28,6 +29,7 @@ __all__ = [
     "Raster",
     "UVLayout",
     "View",
+    "antialias",
     "comparable_faces",
     "covisible_by_geometry",
     "covisible_by_landmarks",
