@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import trimesh
 import yaml
 
 ROOT = Path(__file__).parents[2]
@@ -101,6 +102,16 @@ def test_no_artifact_holds_a_path_of_this_machine(rebuilt):
 def test_every_tracked_output_has_its_run(rebuilt):
     table = run(rebuilt, "mfnet", "audit")
     assert "match" in table and "no run" not in table and "other inputs" not in table
+
+
+def test_three_photographs_become_a_textured_head(rebuilt, tmp_path):
+    plan = pd.read_parquet(rebuilt / "data/multipie/plan.parquet").iloc[0]
+    photos = [f"data/raw/multipie/{plan[slot]}" for slot in ("frontal", "left", "right")]
+    run(rebuilt, "mfnet", "reconstruct", *photos, "--out", str(tmp_path / "head.glb"))
+    (mesh,) = trimesh.load(tmp_path / "head.glb").geometry.values()
+    assert len(mesh.faces) > 5000 and mesh.visual.material.baseColorTexture.size == (512, 512)
+    said = run(rebuilt, "mfnet", "reconstruct", "none.png", *photos[1:], fails=True)
+    assert said.strip() == "mfnet: error: none.png: no such file"
 
 
 def test_metrics_and_plots_are_shown(rebuilt):
