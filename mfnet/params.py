@@ -213,6 +213,8 @@ class LossParams(Section):
     """lambda_5, eq. 10."""
     photometric: NonNegative
     """Beyond the paper: masked L1 between the SH-shaded render and the photograph."""
+    albedo_space: str | None
+    """Textures of the photometric term: path of FLAME_texture.npz or FLAME_albedo_from_BFM.npz; null: smooth patterns."""
     shape_consistency: NonNegative
     """Beyond the paper: RingNet's shape consistency between single-view shapes."""
     flow_estimator: Literal["raft_large", "raft_small", "dis"]
@@ -254,8 +256,8 @@ class TrainParams(Section):
     """Greatest gradient norm."""
     ema: Annotated[float, Field(ge=0, lt=1)]
     """Decay of the averaged weights that are saved; 0 saves the last ones."""
-    synthetic_share: Share
-    """Beyond the paper: share of each step's images that are supervised renders of random heads."""
+    synthetic_share: Annotated[float, Field(ge=0, lt=1)]
+    """Beyond the paper: share of each step's triplets that are supervised renders of random heads, drawn on top."""
     amp: Literal["none", "bf16", "fp16"]
     """Mixed precision; fp16 needs CUDA."""
     threads: Count
