@@ -40,7 +40,7 @@ class EncoderRecipe:
     """Random people in the training pool, each photographed once from three sides."""
     size: int = 128
     """Side of the crops, pixels; they are drawn without supersampling, since the flat head shrinks them anyway."""
-    skins: int = 120
+    skins: int = 60
     """Skins shared among them."""
     skin_size: int = 256
     """Side of a skin texture, pixels."""

@@ -32,7 +32,7 @@ class LandmarkRecipe:
         (3.3, 0.2, 400),
     )
     """(crop scale, greatest shift and rescaling as a share of the side, subjects in three views)."""
-    skins: int = 120
+    skins: int = 60
     """Skins shared among all subjects."""
     skin_size: int = 256
     """Side of a skin texture, pixels."""
