@@ -52,8 +52,8 @@ LAB_VIEWS = (
 """(yaw, pitch) in degrees of the lab views. Yaw > 0: nose to the image's right; pitch > 0: nose down."""
 LAB_VIEWS_PER_SUBJECT = len(LAB_FOCALS) * len(LAB_VIEWS)
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
-SCAN_BACK, SCAN_BOTTOM = -25.0, -95.0
-"""Canonical z and y, mm, down to which a written ground truth reaches: the front of the head, as the real scans."""
+SCAN_AZIMUTH, SCAN_BOTTOM = 100.0, -95.0
+"""How far a written ground truth reaches: degrees from the front around the vertical axis, and canonical y in mm."""
 
 
 @dataclass(frozen=True)
@@ -294,11 +294,13 @@ def canonical_head(vertices, left_pupil, right_pupil, centre=None) -> np.ndarray
 
 
 def front_of_head(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The part of a head (canonical mm) that a scan of the benchmark covers: triangles with z >= -25 and y >= -95.
+    """The part of a head (canonical mm) that a scan of the benchmark covers: its front, from ear to ear, without neck.
 
-    A neck that goes down to y = -150 would have no official score at all: the evaluator's cylinder map ends there.
+    A neck that goes down to y = -150 would have no official score at all: the evaluator's cylinder map ends there. The
+    cut follows the map's columns, so that an exact prediction of the whole head loses nothing at the border.
     """
-    inside = (vertices[:, 2] >= SCAN_BACK) & (vertices[:, 1] >= SCAN_BOTTOM)
+    azimuth = np.degrees(np.arctan2(vertices[:, 0], vertices[:, 2]))
+    inside = (np.abs(azimuth) <= SCAN_AZIMUTH) & (vertices[:, 1] >= SCAN_BOTTOM)
     kept = faces[inside[faces].all(axis=1)]
     used, renumbered = np.unique(kept, return_inverse=True)
     return vertices[used], renumbered.reshape(-1, 3)

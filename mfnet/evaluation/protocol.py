@@ -248,9 +248,15 @@ def _head_of(models: Models, prediction, own: list[int]):
 
 
 def _decode(models: Models, person: dict, pose: torch.Tensor, camera: torch.Tensor, own: list[int]):
-    """Vertices [B, V, 3] of the persons in the pose of their own views, and those views' cameras [B, 3]."""
+    """Vertices [B, V, 3] of the persons in the pose of their own views, and those views' cameras [B, 3].
+
+    What a network says that is not finite gives vertices that are not: the head model refuses to be posed by NaN.
+    """
     rows = torch.arange(len(own)), torch.tensor(own)
-    return models.flame(**person, global_pose=pose[rows]).vertices, camera[rows]
+    inputs = person | {"global_pose": pose[rows]}
+    finite = torch.stack([values.isfinite().all(dim=1) for values in inputs.values()]).all(dim=0)
+    vertices = models.flame(**{name: values.nan_to_num(0, 0, 0) for name, values in inputs.items()}).vertices
+    return torch.where(finite[:, None, None], vertices, torch.nan), camera[rows]
 
 
 @contextmanager

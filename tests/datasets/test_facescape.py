@@ -6,7 +6,7 @@ import pytest
 from mfnet.datasets import facescape
 from mfnet.errors import InputError
 
-TETRAHEDRON = np.array([[0, 0, 0], [60, 0, 0], [0, 80, 0], [0, 0, 50]], np.float64) - 20
+TETRAHEDRON = np.array([[0, 0, 0], [60, 0, 0], [0, 80, 0], [0, 0, 50]], np.float64) - np.array([20, 20, -30])
 FACES = np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
 
 
@@ -71,7 +71,7 @@ def test_lab_item_survives_writing_and_reading(tmp_path):
 
 def test_the_scan_is_the_front_of_the_head():
     below = TETRAHEDRON - [0, 100, 0]
-    vertices = np.concatenate([TETRAHEDRON, below, TETRAHEDRON - [0, 0, 30]])
+    vertices = np.concatenate([TETRAHEDRON, below, TETRAHEDRON - [0, 0, 120]])
     kept, faces = facescape.front_of_head(vertices, np.concatenate([FACES, FACES + 4, FACES + 8]))
     np.testing.assert_array_equal(kept, TETRAHEDRON)
     np.testing.assert_array_equal(faces, FACES)

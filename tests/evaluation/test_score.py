@@ -42,7 +42,7 @@ CHANGES = {
     "stray": (lambda mesh: Mesh(np.vstack([mesh.vertices, [[0, 0, -9]]]), mesh.faces), "ok", "1 vertices in no face"),
     "reversed": (lambda mesh: mesh.flipped(), "ok", "reversed"),
     "nan": (nan_vertex, "nan_vertices", "1 of"),
-    "beside": (lambda mesh: mesh.moved(mesh.vertices + np.array([1.4, 0, 0])), "ok", ""),
+    "beside": (lambda mesh: mesh.moved(mesh.vertices + np.array([0.4, 0, 0])), "ok", ""),
     "far": (lambda mesh: mesh.moved(mesh.vertices + np.array([30.0, 0, 0])), "no_overlap", "no common pixel"),
     "empty": (lambda mesh: Mesh(mesh.vertices, mesh.faces[:0]), "empty_mesh", "0 faces"),
     "tiny": (lambda mesh: mesh.moved(mesh.vertices * 1e-9), "no_overlap", "no ray"),
