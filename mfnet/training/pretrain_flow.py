@@ -18,7 +18,7 @@ from mfnet.nets.flow import DisFlow, RaftFlow, calibrate, end_point_error
 from mfnet.synthetic.flow_pairs import FlowPairs, sample_flow_pairs
 from mfnet.synthetic.sampler import Sampler
 from mfnet.synthetic.subjects import texture_pool
-from mfnet.training.pretrain_encoder import HELD_OUT
+from mfnet.training.pretrain_encoder import HELD_OUT, HELD_OUT_SKINS
 
 SIDE = 128
 """Side of the pairs, pixels: the least that RAFT takes."""
@@ -86,7 +86,7 @@ def measure_flow(estimator: RaftFlow | DisFlow, flame: Flame, seed: int, pairs: 
     ``_small`` over those whose true flow is below 2 px, as late in training.
     """
     held_out = HELD_OUT + seed
-    recipe = FlowRecipe(skins=20)
+    recipe = FlowRecipe(skins=HELD_OUT_SKINS)
     sampler = Sampler(flame, texture_pool(flame, recipe.skins, recipe.skin_size, held_out), SIDE)
     drawn = sample_flow_pairs(sampler, np.random.default_rng(held_out), pairs)
     first, second, valid = drawn.first.float() / 255, drawn.second.float() / 255, drawn.valid[:, 0]

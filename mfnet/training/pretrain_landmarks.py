@@ -15,7 +15,15 @@ from mfnet.nets.landmarks import CELLS, CROP_SCALE, SIDE, LandmarkNetwork, expec
 from mfnet.synthetic.degrade import random_backgrounds
 from mfnet.synthetic.sampler import Sampler, SamplerOptions
 from mfnet.synthetic.subjects import texture_pool
-from mfnet.training.pretrain_encoder import HELD_OUT, batches, by_yaw, half_precision, sample_pool, warmup_cosine
+from mfnet.training.pretrain_encoder import (
+    HELD_OUT,
+    HELD_OUT_SKINS,
+    batches,
+    by_yaw,
+    half_precision,
+    sample_pool,
+    warmup_cosine,
+)
 
 CELL = SIDE / CELLS
 """Pixels per heat-map cell."""
@@ -122,7 +130,7 @@ def landmark_loss(logits: Tensor, points: Tensor) -> Tensor:
 @torch.no_grad()
 def measure_landmarks(network: LandmarkNetwork, flame: Flame, seed: int, subjects: int = 100) -> dict[str, float]:
     """Held-out figures: mean distance in px of 128 px crops, of all points, by yaw; scores with and without a face."""
-    recipe = LandmarkRecipe(crops=((CROP_SCALE, 0.05, subjects),), skins=20)
+    recipe = LandmarkRecipe(crops=((CROP_SCALE, 0.05, subjects),), skins=HELD_OUT_SKINS)
     options = SamplerOptions(crop_scale=CROP_SCALE, supersample=1)
     textures = texture_pool(flame, recipe.skins, recipe.skin_size, HELD_OUT + seed)
     pool = sample_pool(Sampler(flame, textures, SIDE, options), HELD_OUT + seed, subjects, "held-out")
