@@ -151,12 +151,28 @@ def _fill(fixed: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return accepted[len(fixed) : count]
 
 
+def _across_midline(hull: np.ndarray, directions: np.ndarray, mirrored: np.ndarray) -> np.ndarray:
+    """Left halves [K, 3] of diamonds whose edge joins a point and its mirror image instead of two points of the midline."""
+    count = len(directions)
+    original = np.concatenate([np.arange(count), mirrored])[hull]
+    astride = (
+        (hull >= count).any(1)
+        & (hull < count).any(1)
+        & (np.sort(original, axis=1)[:, 1:] == np.sort(original, axis=1)[:, :-1]).any(1)
+    )
+    ends: dict[int, list[int]] = {}
+    for corners in original[astride].tolist():
+        point = max(corners, key=corners.count)
+        ends.setdefault(point, []).extend(corner for corner in corners if corner != point)
+    return np.array([[point, *pair] for point, pair in sorted(ends.items())], dtype=np.int64).reshape(-1, 3)
+
+
 def triangulate(directions: np.ndarray) -> np.ndarray:
     """Spherical Delaunay triangles [F, 3] of the left half, counter-clockwise from outside, in a reproducible order."""
     mirrored = np.flatnonzero(directions[:, 0] > 0.0)
     both = np.concatenate([directions, directions[mirrored] * np.array([-1.0, 1.0, 1.0])])
-    faces = ConvexHull(both).simplices
-    faces = faces[(faces < len(directions)).all(1)]
+    hull = ConvexHull(both).simplices
+    faces = np.concatenate([hull[(hull < len(directions)).all(1)], _across_midline(hull, directions, mirrored)])
     a, b, c = (both[faces[:, k]] for k in range(3))
     inward = (np.cross(b - a, c - a) * a).sum(-1) < 0.0
     faces[inward] = faces[inward][:, ::-1]

@@ -8,7 +8,7 @@ from mfnet.flame.procedural.topology import EYEBALL, MOUTH, SKIN, SOCKET, HeadMe
 
 
 def region_masks(mesh: HeadMesh) -> dict[str, np.ndarray]:
-    """Boolean masks [V]; eyes are lids and eyeballs, mouth is the pocket behind the lips, face holds lips and lids too."""
+    """Boolean masks [V]; eyes are lids and eyeballs, mouth is the pocket behind the lips, face holds lips and lids."""
     p = mesh.vertices
     x, y, z = p.T
     skin = mesh.part == SKIN
