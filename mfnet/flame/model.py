@@ -66,8 +66,9 @@ class Flame(nn.Module):
         self.content_hash = head.content_hash()
         self.parents = head.parents.tolist()
         self._masks = sorted(head.masks)
-        self._exact = self._float_arrays(head)
-        for name, array in self._exact.items():
+        arrays = self._float_arrays(head)
+        self._exact = {name: array for name, array in arrays.items() if array.dtype == np.float64}
+        for name, array in arrays.items():
             self._constant(name, torch.tensor(array, dtype=torch.float32))
         for name, array in (("faces", head.faces), ("uv", head.uv), ("uv_faces", head.uv_faces)):
             self._constant(name, None if array is None else torch.tensor(array))
@@ -96,16 +97,22 @@ class Flame(nn.Module):
         """Decode shape [B, n_shape], expression [B, n_expression], axis-angle poses [B, 3] and eyes [B, 6], left first.
 
         Poses left out are at rest. Differentiable in all inputs, except that which contour point is chosen is not.
+        Computes in the module's own precision, under autocast too: half precision would move vertices by millimetres.
         """
-        batch = len(shape)
-        rest = global_pose.new_zeros(1, 3).expand(batch, 3)
+        dtype = self.template.dtype
+        rest = torch.zeros_like(global_pose)
         eyes = (rest, rest) if eye_pose is None else (eye_pose[:, :3], eye_pose[:, 3:])
         pose = torch.stack([p if p is not None else rest for p in (global_pose, neck_pose, jaw_pose, *eyes)], 1)
-        rotations = axis_angle_to_matrix(pose)  # [B, 5, 3, 3]
         coefficients = torch.cat([shape, expression], 1)
+        with torch.autocast(self.template.device.type, enabled=False):
+            return self._decode(coefficients.to(dtype), pose.to(dtype), neck_pose is None and eye_pose is None)
+
+    def _decode(self, coefficients: Tensor, pose: Tensor, only_jaw: bool) -> FlameOutput:
+        """Coefficients [B, n_shape + n_expression], pose [B, 5, 3]; only_jaw: neck and eyes are at rest."""
+        batch = len(pose)
+        rotations = axis_angle_to_matrix(pose)  # [B, 5, 3, 3]
         joints = torch.addmm(self.joint_template, coefficients, self.joint_blend).view(batch, N_JOINTS, 3)
         transforms, joints = self._chain(rotations, joints)
-        only_jaw = neck_pose is None and eye_pose is None
         unposed = self._unposed(coefficients, rotations, self.n_columns_jaw if only_jaw else len(self.columns))
         vertices = skin(unposed, transforms, self.weight_blocks, len(self.weights))
         if not self.has_landmarks:

@@ -95,6 +95,29 @@ def test_gradients_by_finite_differences():
     assert torch.autograd.gradcheck(lambda *args: flame(*args)[:3:2], tuple(values.values()), fast_mode=True)
 
 
+def test_autocast_and_mixed_inputs_keep_the_precision():
+    flame = Flame(random_head(vertices=60, faces=80), 4, 3)
+    values = parameters(2, 4, 3, torch.float32)
+    expected = flame(**values).vertices
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(flame(**values).vertices, expected)
+    assert torch.equal(flame(**{name: value.double() for name, value in values.items()}).vertices, expected)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_the_gpu_gives_the_same():
+    flame = Flame(random_head(vertices=401, faces=700), 20, 10).double()
+    values = {name: value.requires_grad_() for name, value in parameters(5, 20, 10).items()}
+    results = []
+    for device in ("cpu", "cuda"):
+        out = flame.to(device)(**{name: value.to(device) for name, value in values.items()})
+        loss = sum(part.cpu().square().sum() for part in out)
+        results.append([part.detach().cpu() for part in out] + list(torch.autograd.grad(loss, tuple(values.values()))))
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
+
+
 def test_gradient_at_rest_is_finite():
     flame = Flame(random_head(vertices=60, faces=80), 4, 3)
     values = {n: torch.zeros_like(v, dtype=torch.float32).requires_grad_() for n, v in parameters(2, 4, 3).items()}
