@@ -114,27 +114,36 @@ class FaceLosses:
         self.flame = flame
         self.scales = scales or LossScales()
         self.face = flame.masks["face"].nonzero()[::every, 0]
-        zero = torch.zeros(1, flame.n_shape + flame.n_expression)
-        coefficients = torch.cat([zero, torch.eye(zero.shape[1])])
-        points = self._decode(
-            *coefficients.split([flame.n_shape, flame.n_expression], 1), torch.zeros(len(coefficients), 3)
-        )
+        count, device = flame.n_shape + flame.n_expression, flame.faces.device
+        coefficients = torch.cat([torch.zeros(1, count), torch.eye(count)]).to(device)
+        shape, expression = coefficients.split([flame.n_shape, flame.n_expression], 1)
+        points = self.decode(shape, expression, torch.zeros(count + 1, 3, device=device))
         self.mean, self.basis = points[:1], (points[1:] - points[:1]).flatten(1)  # [1,P+52,3], [K,3(P+52)]
 
     @torch.no_grad()
-    def _decode(self, shape: Tensor, expression: Tensor, jaw_pose: Tensor) -> Tensor:
+    def decode(self, shape: Tensor, expression: Tensor, jaw_pose: Tensor) -> Tensor:
         """The head model itself: face vertices, static landmarks, root [B,P+52,3]."""
         out = self.flame(shape, expression, torch.zeros_like(jaw_pose), jaw_pose=jaw_pose)
         return torch.cat([out.vertices[:, self.face], out.landmarks[:, 17:], out.joints[:, :1]], 1)
 
-    def _linear(self, shape: Tensor, expression: Tensor) -> Tensor:
+    def linear(self, shape: Tensor, expression: Tensor) -> Tensor:
         """The same at rest, differentiable [B,P+52,3]."""
         return self.mean + (torch.cat([shape, expression], 1) @ self.basis).unflatten(1, self.mean.shape[1:])
 
+    def true_heads(self, truth: Sample) -> tuple[Tensor, Tensor]:
+        """The true heads with their jaws, and what the jaws add to the heads at rest; both [B,P+52,3]."""
+        posed = self.decode(truth.shape, truth.expression, truth.jaw_pose)
+        return posed, posed - self.linear(truth.shape, truth.expression)
+
+    def of_model(self, prediction: Prediction, truth: Sample) -> Tensor:
+        """The loss of one MFNet that was shown all views of the sample."""
+        posed, opened = self.true_heads(truth)
+        views = self.views(prediction, truth, split_points(posed))
+        return self.person(prediction, truth, posed, opened) + views
+
     def __call__(self, predictions: dict[str, Prediction], truth: Sample, weights: dict[str, float]) -> Tensor:
         """The recipe's loss: persons of every variant, then the views, which all variants share."""
-        posed = self._decode(truth.shape, truth.expression, truth.jaw_pose)
-        opened = posed - self._linear(truth.shape, truth.expression)
+        posed, opened = self.true_heads(truth)
         views = truth.camera.shape[1]
         total = self.views(predictions["concat3"], truth, split_points(posed))
         for name, weight in weights.items():
@@ -150,7 +159,7 @@ class FaceLosses:
         posed, opened [B,P+52,3]: the true head, and what its jaw adds to it.
         """
         scales = self.scales
-        found = split_points(self._linear(prediction.shape, prediction.expression) + opened)
+        found = split_points(self.linear(prediction.shape, prediction.expression) + opened)
         shown = project(found.landmarks, found.root, prediction.global_pose, prediction.camera)  # [B,V,51,2]
         face, views = split_points(posed).face, shown.shape[1]
         terms = [

@@ -57,11 +57,11 @@ def test_truth_has_no_loss_but_perspective(flame, pool):
     """True parameters leave only what a scaled orthography cannot show of the perspective landmarks."""
     truth = as_prediction(pool)
     losses = FaceLosses(flame)
-    posed = losses._decode(pool.shape, pool.expression, pool.jaw_pose)
-    opened = posed - losses._linear(pool.shape, pool.expression)
+    posed, opened = losses.true_heads(pool)
     best = losses.person(truth, pool, posed, opened)
     assert losses.views(truth, pool, split_points(posed)) < 1e-4
     assert best < 2.0  # px
+    torch.testing.assert_close(losses.of_model(truth, pool), best + losses.views(truth, pool, split_points(posed)))
     wrong = dataclasses.replace(truth, shape=truth.shape + 1.0)
     assert losses.person(wrong, pool, posed, opened) > best + 0.5
     turned = dataclasses.replace(truth, global_pose=truth.global_pose + 0.1)
@@ -70,14 +70,14 @@ def test_truth_has_no_loss_but_perspective(flame, pool):
 
 def test_heads_at_rest_are_linear(flame, pool):
     losses = FaceLosses(flame)
-    decoded = losses._decode(pool.shape, pool.expression, torch.zeros(6, 3))
-    torch.testing.assert_close(losses._linear(pool.shape, pool.expression), decoded, rtol=0, atol=1e-6)
+    decoded = losses.decode(pool.shape, pool.expression, torch.zeros(6, 3))
+    torch.testing.assert_close(losses.linear(pool.shape, pool.expression), decoded, rtol=0, atol=1e-6)
 
 
 def test_projection_is_flames_own_pose(flame, pool):
     """Turning the decoded head about its root joint is what decoding with the pose does."""
     losses = FaceLosses(flame)
-    points, _, root = split_points(losses._decode(pool.shape, pool.expression, pool.jaw_pose))
+    points, _, root = split_points(losses.decode(pool.shape, pool.expression, pool.jaw_pose))
     shown = project(points, root, pool.global_pose, pool.camera)
     for view in range(3):
         pose = pool.global_pose[:, view]
