@@ -90,8 +90,8 @@ def test_good_manifest_passes_and_leaves_its_verdict(tmp_path):
     ("column", "value", "expectation"),
     [
         ("subject", "1", "match_regex"),
-        ("session", 5, "pair_values_to_be_in_set"),
-        ("recording", 3, "pair_values_to_be_in_set"),
+        ("session", 5, "values_to_be_in_set"),
+        ("recording", 4, "values_to_be_in_set"),
         ("camera", "99_9", "values_to_be_in_set"),
         ("illumination", 20, "values_to_be_in_set"),
         ("expression", "bored", "values_to_be_in_set"),
