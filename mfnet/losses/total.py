@@ -6,12 +6,14 @@ import torch
 from torch import Tensor
 
 from mfnet.datasets.triplets import TripletBatch
+from mfnet.flame import load_texture_space
 from mfnet.losses.consistency import shape_consistency_loss
 from mfnet.losses.eye_lip import eye_loss, lip_loss
 from mfnet.losses.flow import Estimate
 from mfnet.losses.heads import Heads, ViewParameters, decode
 from mfnet.losses.landmarks import landmark_loss
 from mfnet.losses.multiview import cross_pairs, multiview_flow_loss
+from mfnet.losses.photometric import TEXELS, Photometric, smooth_texture_space
 from mfnet.losses.regularisation import regularisation_loss
 from mfnet.params import LossParams
 
@@ -46,8 +48,17 @@ class Objective:
     """The loss of a batch of triplets for a network's answer; holds the head model, the params and the flow
     estimator."""
 
-    def __init__(self, flame, params: LossParams, estimate: Estimate):
+    def __init__(self, flame, params: LossParams, n_albedo: int, estimate: Estimate):
+        """n_albedo: albedo coefficients of the network; estimate: F of eq. 6.
+
+        Raises InputError where ``loss.albedo_space`` names a file that cannot be used.
+        """
         self.flame, self.params, self.estimate = flame, params, estimate
+        self.photometric = None
+        if params.photometric:
+            path = params.albedo_space
+            space = load_texture_space(path, n_albedo, TEXELS) if path else smooth_texture_space(n_albedo)
+            self.photometric = Photometric(flame, space.to(flame.faces.device))
 
     def __call__(self, parameters: ViewParameters, batch: TripletBatch, position: int, model=None) -> dict[str, Tensor]:
         """The terms whose weight is not 0, by name, each a scalar.
@@ -78,6 +89,8 @@ class Objective:
                 terms[name] = loss(detected, heads.landmarks, heads.visible)
         if weights.regularisation or everything:
             terms["regularisation"] = regularisation_loss(parameters.shape, parameters.expression, parameters.albedo)
+        if self.photometric is not None:
+            terms["photometric"] = self.photometric(heads, parameters, photos)
         if weights.shape_consistency:
             terms["shape_consistency"] = shape_consistency_loss(single_view_shapes(model, batch), batch.subject)
         return terms, heads

@@ -20,15 +20,20 @@ from tqdm import tqdm
 from mfnet.datasets.triplets import SLOTS, TripletShards
 from mfnet.errors import InputError
 from mfnet.files import write_json, write_table
+from mfnet.losses.flow import Estimate
 from mfnet.losses.total import Objective
-from mfnet.nets.flow import load_flow
+from mfnet.nets.flow import calibrate, load_flow
 from mfnet.nets.mfnet import save_mfnet
 from mfnet.nets.start import start_mfnet
-from mfnet.params import Params, TrainParams
+from mfnet.params import LossParams, Params, TrainParams
 from mfnet.training.checkpoint import Checkpoints, run_key
 from mfnet.training.distributed import Process, process
+from mfnet.training.supervision import Supervision
 from mfnet.training.trainer import Trainer
 from mfnet.training.validation import validate
+
+CALIBRATION_TRIPLETS = 2
+"""Triplets on which the flow estimator is tried before training."""
 
 OnEpoch = Callable[[int, dict[str, float]], None]
 """Called after each epoch with the number of steps so far and metrics by name, times and memory among them."""
@@ -103,19 +108,30 @@ class Record:
 
 
 def _trainer(params: Params, flame, inputs: Inputs, this: Process) -> Trainer:
-    model = start_mfnet(params.model, flame, inputs.encoder)
-    estimator = load_flow(params.loss.flow_estimator, inputs.flow)
-    if isinstance(estimator, torch.nn.Module):
-        estimator = estimator.to(this.device)
-    objective = Objective(flame, params.loss, estimator.flow)
-    triplets = len(TripletShards(sorted(inputs.shards)))
-    per_epoch = triplets // (params.train.batch_size * this.world)
+    shards = TripletShards(sorted(inputs.shards))
+    size, views = params.train.batch_size, params.model.views
+    per_epoch = len(shards) // (size * this.world)
     if per_epoch == 0:
         raise InputError(
-            f"train.batch_size: {params.train.batch_size} triplets for each of {this.world} processes, but the shards "
-            f"hold {triplets}: lower it"
+            f"train.batch_size: {size} triplets for each of {this.world} processes, but the shards hold {len(shards)}: "
+            "lower it"
         )
-    return Trainer(model, objective, params.train, per_epoch * params.train.epochs, this)
+    model = start_mfnet(params.model, flame, inputs.encoder)
+    objective = Objective(flame, params.loss, params.model.n_albedo, _estimate(params.loss, inputs, shards, this))
+    supervision = None
+    if share := params.train.synthetic_share:
+        supervision = Supervision(flame, share, size, params.triplets.image_size, views, params.train.seed)
+    return Trainer(model, objective, params.train, per_epoch * params.train.epochs, this, supervision)
+
+
+def _estimate(params: LossParams, inputs: Inputs, shards: TripletShards, this: Process) -> Estimate:
+    """F of eq. 6 on this process's device, refused if it sees flow between equal images."""
+    estimator = load_flow(params.flow_estimator, inputs.flow)
+    if isinstance(estimator, torch.nn.Module):
+        estimator = estimator.to(this.device)
+    first = next(shards.batches([shards.order(None)[:CALIBRATION_TRIPLETS]]))
+    calibrate(estimator, first.to(this.device).pixels().flatten(0, 1))
+    return estimator.flow
 
 
 def _resume(trainer: Trainer, kept: Checkpoints) -> Record:

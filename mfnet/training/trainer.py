@@ -17,6 +17,7 @@ from mfnet.losses.total import Objective, gradient_shares, total_loss
 from mfnet.params import TrainParams
 from mfnet.training.distributed import Process
 from mfnet.training.schedule import learning_rate
+from mfnet.training.supervision import Supervision
 
 SHARE_STEPS = 10
 """Steps between measurements of each term's share of the gradient."""
@@ -30,26 +31,28 @@ class NumericalError(InputError):
 
 
 def views_of(images: Tensor, views: int) -> Tensor:
-    """The network's inputs from triplets [B, 3, 3, H, W]: the first `views` slots, or, for one view, each slot on its
-    own.
+    """The network's inputs from triplets [B, 3, 3, H, W]: the first `views` slots, or, for one view, each slot alone.
 
     Returns [N, views, 3, H, W] with N = B, or 3 B for a single-view network.
     """
     return images.flatten(0, 1)[:, None] if views == 1 else images[:, :views]
 
 
-def predict(model: nn.Module, images: Tensor, views: int) -> ViewParameters:
-    """Run a network of `views` views over triplets [B, 3, 3, H, W] -> parameters of every view it saw, [B, 3 or
-    views, ...]."""
-    return ViewParameters.of(model(views_of(images, views)), len(images))
-
-
 class Trainer:
     """Model, averaged model, optimiser and position of a run; `step` moves all of them on by one batch."""
 
-    def __init__(self, model: nn.Module, objective: Objective, params: TrainParams, steps: int, process: Process):
+    def __init__(
+        self,
+        model: nn.Module,
+        objective: Objective,
+        params: TrainParams,
+        steps: int,
+        process: Process,
+        supervision: Supervision | None = None,
+    ):
         """steps: those of the whole run, which the schedule needs. `model` is moved to the process's device."""
         self.params, self.objective, self.steps, self.process = params, objective, steps, process
+        self.supervision = supervision
         self.model = model.to(process.device, memory_format=torch.channels_last)
         self.views = model.params.views
         self.wrapped = self.model
@@ -87,21 +90,37 @@ class Trainer:
         """
         rate = self._set_rate()
         self.model.train()
-        with self.autocast():
-            parameters = predict(self.wrapped, batch.pixels(), self.views)
+        parameters, supervised = self._predict(batch)
         self._guard({name: value.abs().max() for name, value in vars(parameters).items()}, batch, dump)
         terms = self.objective(parameters, batch, self.position, model=self.model)
-        total = total_loss(terms, self.objective.params)
-        self._guard({**terms, "total": total}, batch, dump)
+        total = total_loss(terms, self.objective.params) + sum(supervised.values())
+        self._guard({**terms, **supervised, "total": total}, batch, dump)
         shares = {}
         if self.position % SHARE_STEPS == 0:
             shares = gradient_shares(terms, self.objective.params, parameters.tensors())
         norm = self._descend(total, batch, dump)
-        values = torch.stack([total, *terms.values()]).tolist()  # one wait for the device
-        row = dict(zip(["total", *terms], self.process.mean(values), strict=True))
+        found = {"total": total, **terms, **supervised}
+        values = torch.stack([*found.values()]).tolist()  # one wait for the device
+        row = dict(zip(found, self.process.mean(values), strict=True))
         self._watch(row["total"])
         self.position += 1
         return row | {"lr": rate, "grad_norm": norm} | {f"share/{name}": value for name, value in shares.items()}
+
+    def _predict(self, batch: TripletBatch) -> tuple[ViewParameters, dict[str, Tensor]]:
+        """The network's answer to the batch, and the weighted loss of the supervised renders that go along, by name."""
+        images, sample = batch.pixels(), None
+        if self.supervision is not None:
+            sample = self.supervision.draw(self.position, self.process.rank, images.device)
+            images = torch.cat([images, sample.images.float() / 255])
+        inputs = views_of(images, self.views)
+        with self.autocast():
+            prediction = self.wrapped(inputs)
+        real = len(inputs) * len(batch.triplet) // len(images)
+        parameters = ViewParameters.of(prediction.map(lambda value: value[:real]), len(batch.triplet))
+        if sample is None:
+            return parameters, {}
+        rest = prediction.map(lambda value: value[real:].float())
+        return parameters, {"supervised": self.supervision.loss(rest, sample)}
 
     def _set_rate(self) -> float:
         params = self.params

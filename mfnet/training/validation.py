@@ -4,10 +4,10 @@ import torch
 
 from mfnet.datasets.triplets import TripletBatch, TripletShards
 from mfnet.errors import InputError
-from mfnet.losses.heads import Heads
+from mfnet.losses.heads import Heads, ViewParameters
 from mfnet.losses.landmarks import weighted_mean
 from mfnet.losses.total import total_loss
-from mfnet.training.trainer import Trainer, predict
+from mfnet.training.trainer import Trainer, views_of
 
 
 @torch.no_grad()
@@ -26,7 +26,8 @@ def validate(trainer: Trainer, triplets: TripletShards) -> dict[str, float]:
     for batch in triplets.batches(pieces, trainer.params.threads):
         batch = batch.to(device)
         with trainer.autocast():
-            parameters = predict(model, batch.pixels(), trainer.views)
+            prediction = model(views_of(batch.pixels(), trainer.views))
+        parameters = ViewParameters.of(prediction, len(batch.triplet))
         terms, heads = objective.measure(parameters, batch, 0, model)
         found = {"total": total_loss(terms, objective.params), **terms, "landmark_px": landmark_pixels(heads, batch)}
         for name, value in found.items():

@@ -11,7 +11,7 @@ from mfnet.datasets.triplets import TripletBatch
 from mfnet.errors import InputError
 from mfnet.losses.total import PAPER_TERMS
 from mfnet.nets.mfnet import load_mfnet
-from mfnet.training import loop
+from mfnet.training import loop, supervision
 from mfnet.training.loop import train
 from mfnet.training.trainer import NumericalError, Trainer
 from tests.training.conftest import changed
@@ -115,14 +115,20 @@ def test_fewer_views_train_on_the_same_triplets(params, flame, inputs, tmp_path,
     assert load_mfnet(tmp_path / "out" / "model.safetensors", flame).params.views == views
 
 
-def test_terms_beyond_the_paper_join_the_sum(params, flame, inputs, tmp_path):
-    params = changed(params, loss={"shape_consistency": 2.0}, train={"epochs": 1}, model={"fusion": "set"})
+@pytest.mark.parametrize("views", [1, 3])
+def test_what_is_beyond_the_paper_joins_the_sum(params, flame, inputs, tmp_path, views, monkeypatch):
+    monkeypatch.setattr(supervision, "SKINS", 1)
+    monkeypatch.setattr(supervision, "SKIN_SIZE", 64)
+    loss = {"shape_consistency": 2.0, "photometric": 0.3}
+    params = changed(
+        params, loss=loss, train={"epochs": 1, "synthetic_share": 0.4}, model={"fusion": "set", "views": views}
+    )
     train(params, flame, inputs, tmp_path / "out", tmp_path / "kept")
     history = pd.read_parquet(tmp_path / "out" / "history.parquet")
-    weights = params.loss.model_dump()
-    terms = (*PAPER_TERMS, "shape_consistency")
+    weights = params.loss.model_dump() | {"supervised": 1.0}
+    terms = (*PAPER_TERMS, *loss, "supervised")
     np.testing.assert_allclose(history["total"], sum(weights[term] * history[term] for term in terms), rtol=1e-5)
-    assert history["shape_consistency"].min() > 0
+    assert history[["shape_consistency", "photometric", "supervised"]].min(None) > 0
 
 
 def test_a_removed_term_is_measured_but_does_not_teach(params, flame, inputs, tmp_path):

@@ -1,0 +1,45 @@
+"""Beyond the paper: supervised renders of random heads mixed into every step, so that what the warm start knew is
+kept."""
+
+import copy
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mfnet.nets.mfnet import Prediction
+from mfnet.synthetic.sampler import Sample, Sampler
+from mfnet.synthetic.subjects import texture_pool
+from mfnet.training.pretrain_encoder import FaceLosses, seen_once
+
+SKINS, SKIN_SIZE = 24, 256
+"""Skins of the random heads, and the side of their textures in pixels."""
+PER_VIEW = ("images", "landmarks", "visible", "global_pose", "camera", "light", "yaw")
+"""Fields of a sample with an axis of views."""
+WEIGHT = 2 / 128
+"""Of the supervised loss, whose unit is a pixel of a 128 px crop, beside losses in ndc."""
+
+
+class Supervision:
+    """Random people with known parameters, `share` of all triplets of a step, and their loss."""
+
+    def __init__(self, flame, share: float, batch: int, size: int, views: int, seed: int):
+        """batch: real triplets in a step; size: side of the crops, pixels; views: of the network."""
+        self.count = max(1, round(batch * share / (1 - share)))
+        self.views, self.seed = views, seed
+        self.losses = FaceLosses(flame)
+        on_cpu = copy.deepcopy(flame).cpu()
+        self.sampler = Sampler(on_cpu, texture_pool(on_cpu, SKINS, SKIN_SIZE, seed), size)
+
+    def draw(self, position: int, rank: int, device: torch.device) -> Sample:
+        """The random triplets of a step; equal positions give equal ones, so nothing needs to be resumed."""
+        sample = self.sampler.sample(np.random.default_rng((self.seed, position, rank)), self.count, 3)
+        return Sample(*(field.to(device) for field in sample))
+
+    def loss(self, prediction: Prediction, truth: Sample) -> Tensor:
+        """Supervised loss, weighted, of the network's answer to the sample (its views as the network takes them)."""
+        if self.views == 1:
+            truth = seen_once(truth)
+        else:
+            truth = truth._replace(**{name: getattr(truth, name)[:, : self.views] for name in PER_VIEW})
+        return WEIGHT * self.losses.of_model(prediction, truth)
