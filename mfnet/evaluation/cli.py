@@ -136,17 +136,41 @@ def _add_aflw(subparsers) -> None:
         help="landmark error and picture grid on AFLW2000-3D",
         description="NME over 68 landmarks by yaw range, and a grid of pictures as the paper's Fig. 5.",
     )
-    parser.add_argument("--root", required=True, help="folder of image and .mat pairs")
-    parser.add_argument("--model", default="data/train/model.safetensors", help="MFNet (default: %(default)s)")
-    parser.add_argument("--head", default="data/head", help="folder of the head model (default: %(default)s)")
+    parser.add_argument("--root", help="folder of image and .mat pairs (default: source.aflw2000 of the params)")
+    parser.add_argument("--params", default="params.yaml", help="params file (default: %(default)s)")
+    parser.add_argument("--data", default="data", help="artifacts of `dvc repro` (default: %(default)s)")
+    parser.add_argument("--model", help="MFNet (default: the one of stage train in --data)")
     parser.add_argument("--out", required=True, help="Parquet file to write, one row an image")
     parser.add_argument("--grid", metavar="PNG", help="picture grid to write")
-    parser.add_argument("--pictures", type=int, default=8, help="images in the grid (default: %(default)s)")
+    parser.add_argument("--pictures", type=int, default=9, help="images in the grid (default: %(default)s)")
     parser.add_argument("--limit", type=int, help="score only the first images, in name order")
     parser.set_defaults(run=_aflw)
 
 
 def _aflw(args) -> None:
-    from mfnet.evaluation.aflw import run_aflw
+    from PIL import Image
 
-    run_aflw(args)
+    from mfnet.datasets.aflw2000 import image_files
+    from mfnet.errors import InputError
+    from mfnet.evaluation.aflw import nme_by_yaw, picture_grid, score_images
+    from mfnet.files import atomic_path, write_table
+    from mfnet.flame import load_flame
+    from mfnet.nets.mfnet import load_mfnet
+    from mfnet.params import load_params
+
+    params, data = load_params(args.params), Path(args.data)
+    root = args.root or params.source.aflw2000
+    if root is None:
+        raise InputError(f"{args.params}: source.aflw2000 is null; name the folder there or by --root")
+    files = image_files(root)[: args.limit]
+    flame = load_flame(data / "head/head.npz", n_shape=params.head.n_shape, n_expression=params.head.n_expression)
+    model = load_mfnet(args.model or data / "train/model.safetensors", flame)
+    size, scale = params.triplets.image_size, params.triplets.crop_scale
+    table, results = score_images(files, model, flame, size, scale, args.pictures if args.grid else 0)
+    write_table(table, args.out)
+    if args.grid:
+        with atomic_path(args.grid) as beside:
+            Image.fromarray(picture_grid(results, flame)).save(beside)
+    rejected = int((table["status"] == "rejected").sum())
+    print(nme_by_yaw(table).to_string(index=False, float_format="%.4f"))
+    print(f"{len(table)} images, {rejected} rejected (reasons in {args.out})")

@@ -97,25 +97,33 @@ def _read_regular_obj(content: bytes) -> tuple[np.ndarray, np.ndarray] | None:
     first, second = text[starts], text[starts + 1]
     if np.isin(first, (ord(" "), ord("\t"))).any() or (np.isin(first, (VERTEX, FACE)) & (second == ord("\t"))).any():
         return None
-    vertices = _table(text, starts, (first == VERTEX) & (second == ord(" ")), np.float64)
-    faces = _table(text, starts, (first == FACE) & (second == ord(" ")), np.int64)
+    lengths = np.diff(np.append(starts, len(text)))
+    blanks = np.add.reduceat(text == ord(" "), starts, dtype=np.int32)
+    chosen = (((first == key) & (second == ord(" "))) for key in (VERTEX, FACE))
+    vertices, faces = (
+        _table(text, starts, lengths, blanks, lines, dtype)
+        for lines, dtype in zip(chosen, (np.float64, np.int64), strict=True)
+    )
     if vertices is None or faces is None or vertices.shape[1] < 3 or faces.shape[1] not in (3, 4) or faces.min() < 1:
         return None
     fans = [faces] if faces.shape[1] == 3 else [faces[:, [0, 1, 2]], faces[:, [2, 3, 0]]]
     return np.ascontiguousarray(vertices[:, :3]), np.concatenate(fans) - 1
 
 
-def _table(text: np.ndarray, starts: np.ndarray, chosen: np.ndarray, dtype: type) -> np.ndarray | None:
+def _table(
+    text: np.ndarray, starts: np.ndarray, lengths: np.ndarray, blanks: np.ndarray, chosen: np.ndarray, dtype: type
+) -> np.ndarray | None:
     """The numbers of the chosen lines as one table; None unless every line holds as many, one space before each."""
     if not chosen.any():
         return None
-    lengths = np.diff(np.append(starts, len(text)))
-    columns = np.add.reduceat(text == ord(" "), starts, dtype=np.int64)[chosen]
+    columns = blanks[chosen]
     if columns.min() != columns.max():
         return None
     blanked = text.copy()
     blanked[starts] = ord(" ")  # the keyword; whatever blanks are between numbers, fromstring skips
-    numbers = re.sub(rb"/\S*", b"", blanked[np.repeat(chosen, lengths)].tobytes())
+    numbers = blanked[np.repeat(chosen, lengths)].tobytes()
+    if b"/" in numbers:
+        numbers = re.sub(rb"/\S*", b"", numbers)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # numpy's word for text that stops being numbers
         try:

@@ -1,0 +1,86 @@
+"""AFLW2000-3D: 2000 photographs, each with a .mat file of the same name beside it.
+
+Of the .mat file three fields matter: ``pt3d_68`` [3, 68] (x right and y down in image pixels, depth), ``Pose_Para``
+[1, 7] (pitch, yaw, roll in radians, then translation and scale) and nothing else. The 68 points are on the fitted 3D
+face: those of a hidden cheek stay on the cheek. Pixels are taken as they stand, with no half-pixel shift.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from mfnet.errors import InputError
+
+YAW_BINS = ("0-30", "30-60", "60-90")
+"""Ranges of |yaw| in degrees, as customary on this set; the last one takes what lies beyond 90 too."""
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+class Rejected(ValueError):
+    """An item that cannot be used; the message says why."""
+
+
+@dataclass(frozen=True)
+class AflwItem:
+    """One annotated photograph."""
+
+    name: str
+    image: np.ndarray
+    """[H, W, 3] uint8 RGB."""
+    landmarks: np.ndarray
+    """[68, 2] image px."""
+    yaw: float
+    """Degrees, as annotated; only its size is used (the sign convention is the data set's)."""
+
+    @property
+    def bin(self) -> str:
+        return yaw_bin(self.yaw)
+
+
+def yaw_bin(yaw: float) -> str:
+    """The yaw range of an angle in degrees."""
+    return YAW_BINS[min(int(abs(yaw) // 30), len(YAW_BINS) - 1)]
+
+
+def image_files(root: str | Path) -> list[Path]:
+    """The images of a folder that have a .mat file or lack one, in name order. InputError where there is none."""
+    files = sorted(path for path in Path(root).glob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    if not files:
+        raise InputError(f"{root}: no image ({', '.join(IMAGE_SUFFIXES)}); it should hold AFLW2000-3D's pairs")
+    return files
+
+
+def read_item(path: str | Path) -> AflwItem:
+    """Read an image and its .mat file. Raises Rejected with the reason where either cannot be used."""
+    path = Path(path)
+    try:
+        with Image.open(path) as image:
+            pixels = np.asarray(image.convert("RGB"))
+    except OSError as error:
+        raise Rejected(f"image cannot be read: {error}") from None
+    fields = _read_mat(path.with_suffix(".mat"))
+    landmarks, pose = fields["pt3d_68"], fields["Pose_Para"].ravel()
+    if landmarks.shape != (3, 68) or not np.isfinite(landmarks).all():
+        raise Rejected(f"pt3d_68 is {landmarks.shape}, expected finite (3, 68)")
+    if len(pose) < 3 or not np.isfinite(pose[:3]).all():
+        raise Rejected(f"Pose_Para has {len(pose)} values, expected finite pitch, yaw, roll")
+    return AflwItem(path.stem, pixels, landmarks[:2].T.copy(), float(np.degrees(pose[1])))
+
+
+def _read_mat(path: Path) -> dict[str, np.ndarray]:
+    from scipy.io import loadmat
+
+    if not path.is_file():
+        raise Rejected("no .mat file")
+    try:
+        content = loadmat(path, variable_names=["pt3d_68", "Pose_Para"])
+    except Exception as error:  # scipy raises many kinds for files that are no MATLAB files
+        raise Rejected(f".mat file cannot be read: {error}") from None
+    for name in ("pt3d_68", "Pose_Para"):
+        if name not in content:
+            raise Rejected(f".mat file has no {name}")
+        if content[name].dtype.kind not in "fiu":
+            raise Rejected(f"{name} is not numbers")
+    return {name: np.asarray(content[name], np.float64) for name in ("pt3d_68", "Pose_Para")}
