@@ -74,15 +74,21 @@ def draw_triangle(x0, y0, z0, x1, y1, z1, x2, y2, z2, face, keys):
     right_0, right_1, right_2 = 16 * dy0, 16 * dy1, 16 * dy2
     for row in range(top, bottom + 1):
         f0, f1, f2, z = e0, e1, e2, z_row
-        for column in range(left, right + 1):
-            if (f0 | f1 | f2) >= 0 and z >= 0.0 and z <= 2 * DEPTH_STEPS + 1:
-                key = (np.int64(z) << FACE_BITS) | face
-                if key < keys[row, column]:
-                    keys[row, column] = key
+        column = left
+        while column <= right and (f0 | f1 | f2) < 0:
             f0 -= right_0
             f1 -= right_1
             f2 -= right_2
             z += z_right
+            column += 1
+        while column <= right and (f0 | f1 | f2) >= 0:  # a triangle's row is one run
+            key = (np.int64(z) << FACE_BITS) | face if 0.0 <= z <= 2 * DEPTH_STEPS + 1 else EMPTY
+            keys[row, column] = min(keys[row, column], key)
+            f0 -= right_0
+            f1 -= right_1
+            f2 -= right_2
+            z += z_right
+            column += 1
         e0 += 16 * dx0
         e1 += 16 * dx1
         e2 += 16 * dx2
@@ -167,18 +173,24 @@ def draw_image(clip, faces, keys, snapped, depth):
 
 
 @kernel
-def edge_functions(clip, a, b, c, x, y):
-    """Homogeneous barycentrics (not normalised) of ndc (x, y) in triangle a, b, c, and each vertex's x - x w, y - y
-    w."""
-    wa, wb, wc = np.float64(clip[a, 3]), np.float64(clip[b, 3]), np.float64(clip[c, 3])
-    xa, ya = clip[a, 0] - x * wa, clip[a, 1] - y * wa
-    xb, yb = clip[b, 0] - x * wb, clip[b, 1] - y * wb
-    xc, yc = clip[c, 0] - x * wc, clip[c, 1] - y * wc
-    return xb * yc - yb * xc, xc * ya - yc * xa, xa * yb - ya * xb, xa, ya, xb, yb, xc, yc
+def image_positions(clip, positions):
+    """The x, y and w of clip [V, 4] as float64, positions [V, 3]: converted once, not at every pixel."""
+    for v in range(clip.shape[0]):
+        positions[v, 0], positions[v, 1], positions[v, 2] = clip[v, 0], clip[v, 1], clip[v, 3]
 
 
 @kernel
-def resolve_image(clip, faces, keys, face_id, barycentrics, depth):
+def corner_offsets(positions, a, b, c, x, y):
+    """Each vertex's (x - x w, y - y w) seen from ndc (x, y); e_i are the cross products of the other two."""
+    wa, wb, wc = positions[a, 2], positions[b, 2], positions[c, 2]
+    xa, ya = positions[a, 0] - x * wa, positions[a, 1] - y * wa
+    xb, yb = positions[b, 0] - x * wb, positions[b, 1] - y * wb
+    xc, yc = positions[c, 0] - x * wc, positions[c, 1] - y * wc
+    return xa, ya, xb, yb, xc, yc
+
+
+@kernel
+def resolve_image(positions, faces, keys, face_id, barycentrics, depth):
     """Turn keys [H, W] into face_id [H, W] (0 or face + 1), barycentrics [H, W, 3] and depth [H, W] (z / w)."""
     height, width = keys.shape
     for row in range(height):
@@ -193,77 +205,74 @@ def resolve_image(clip, faces, keys, face_id, barycentrics, depth):
                 depth[row, column] = 0
                 continue
             face = key & FACE_MASK
-            a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
             x = (2 * column + 1) / width - 1
-            e0, e1, e2 = edge_functions(clip, a, b, c, x, y)[:3]
-            if e0 + e1 + e2 < 0:
-                e0, e1, e2 = -e0, -e1, -e2
-            e0, e1, e2 = max(e0, 0.0), max(e1, 0.0), max(e2, 0.0)
+            xa, ya, xb, yb, xc, yc = corner_offsets(positions, faces[face, 0], faces[face, 1], faces[face, 2], x, y)
+            e0, e1, e2 = xb * yc - yb * xc, xc * ya - yc * xa, xa * yb - ya * xb
+            sign = 1.0 if e0 + e1 + e2 >= 0 else -1.0
+            e0, e1, e2 = max(sign * e0, 0.0), max(sign * e1, 0.0), max(sign * e2, 0.0)
             total = e0 + e1 + e2
             inverse = 1.0 / total if total > 0 else 0.0
-            b0, b1, b2 = e0 * inverse, e1 * inverse, e2 * inverse if total > 0 else 1.0
             face_id[row, column] = face + 1
-            barycentrics[row, column, 0] = b0
-            barycentrics[row, column, 1] = b1
-            barycentrics[row, column, 2] = b2
-            z = b0 * clip[a, 2] + b1 * clip[b, 2] + b2 * clip[c, 2]
-            w = b0 * clip[a, 3] + b1 * clip[b, 3] + b2 * clip[c, 3]
-            depth[row, column] = min(max(z / w, -1.0), 1.0)  # snapping may lead a little beyond
+            barycentrics[row, column, 0] = e0 * inverse
+            barycentrics[row, column, 1] = e1 * inverse
+            barycentrics[row, column, 2] = e2 * inverse if total > 0 else 1.0
+            depth[row, column] = (key >> FACE_BITS) * (1 / DEPTH_STEPS) - 1
 
 
 @kernel
 def rasterize(start, stop, clip, faces, face_id, barycentrics, depth):
     """Rasterize images start..stop of clip [B, V, 4] into the three outputs [B, H, W(, 3)]."""
+    count = clip.shape[1]
     keys = np.empty(face_id.shape[1:], np.int64)
-    snapped, vertex_depth = np.empty((clip.shape[1], 2), np.int64), np.empty(clip.shape[1])
+    snapped, vertex_depth, positions = np.empty((count, 2), np.int64), np.empty(count), np.empty((count, 3))
     for i in range(start, stop):
         draw_image(clip[i], faces, keys, snapped, vertex_depth)
-        resolve_image(clip[i], faces, keys, face_id[i], barycentrics[i], depth[i])
+        image_positions(clip[i], positions)
+        resolve_image(positions, faces, keys, face_id[i], barycentrics[i], depth[i])
 
 
 @kernel
 def rasterize_backward(start, stop, clip, faces, face_id, grad, grad_clip):
     """Gradient [B, H, W, 3] of the barycentrics -> of the clip positions [B, V, 4] (z has none), images start..stop.
 
-    With e_i the edge functions of `edge_functions`, negative ones set to zero, b_i = e_i / sum(e), so
+    With e_i the edge functions, negative ones set to zero, b_i = e_i / sum(e), so
     db_i / de_j = (delta_ij - b_i) / sum(e) for the e_j that are not zero.
     """
     height, width = face_id.shape[1:]
+    positions, out = np.empty((clip.shape[1], 3)), np.empty((clip.shape[1], 3))
     for i in range(start, stop):
-        positions, out = clip[i], grad_clip[i]
+        image_positions(clip[i], positions)
         out[:] = 0
         for row in range(height):
             y = 1 - (2 * row + 1) / height
             for column in range(width):
                 face = face_id[i, row, column] - 1
-                g0, g1, g2 = grad[i, row, column, 0], grad[i, row, column, 1], grad[i, row, column, 2]
-                if face < 0 or (g0 == 0 and g1 == 0 and g2 == 0):
+                if face < 0:
                     continue
+                g0, g1, g2 = grad[i, row, column, 0], grad[i, row, column, 1], grad[i, row, column, 2]
                 a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
                 x = (2 * column + 1) / width - 1
-                e0, e1, e2, xa, ya, xb, yb, xc, yc = edge_functions(positions, a, b, c, x, y)
-                if e0 + e1 + e2 < 0:
-                    m0, m1, m2 = e0 < 0, e1 < 0, e2 < 0
-                else:
-                    m0, m1, m2 = e0 > 0, e1 > 0, e2 > 0
+                xa, ya, xb, yb, xc, yc = corner_offsets(positions, a, b, c, x, y)
+                e0, e1, e2 = xb * yc - yb * xc, xc * ya - yc * xa, xa * yb - ya * xb
+                sign = 1.0 if e0 + e1 + e2 >= 0 else -1.0
+                m0, m1, m2 = sign * e0 > 0, sign * e1 > 0, sign * e2 > 0
                 total = m0 * e0 + m1 * e1 + m2 * e2
-                if total == 0:
-                    continue
-                inverse = 1.0 / total
+                inverse = 1.0 / total if total != 0 else 0.0
                 mean = (g0 * m0 * e0 + g1 * m1 * e1 + g2 * m2 * e2) * inverse
                 h0, h1, h2 = m0 * (g0 - mean) * inverse, m1 * (g1 - mean) * inverse, m2 * (g2 - mean) * inverse
-                gx, gy = h2 * yb - h1 * yc, h1 * xc - h2 * xb
-                out[a, 0] += gx
-                out[a, 1] += gy
-                out[a, 3] -= x * gx + y * gy
-                gx, gy = h0 * yc - h2 * ya, h2 * xa - h0 * xc
-                out[b, 0] += gx
-                out[b, 1] += gy
-                out[b, 3] -= x * gx + y * gy
-                gx, gy = h1 * ya - h0 * yb, h0 * xb - h1 * xa
-                out[c, 0] += gx
-                out[c, 1] += gy
-                out[c, 3] -= x * gx + y * gy
+                add_corner(out, a, h2 * yb - h1 * yc, h1 * xc - h2 * xb, x, y)
+                add_corner(out, b, h0 * yc - h2 * ya, h2 * xa - h0 * xc, x, y)
+                add_corner(out, c, h1 * ya - h0 * yb, h0 * xb - h1 * xa, x, y)
+        grad_clip[i, :, 0], grad_clip[i, :, 1], grad_clip[i, :, 2] = out[:, 0], out[:, 1], 0
+        grad_clip[i, :, 3] = out[:, 2]
+
+
+@kernel
+def add_corner(out, vertex, gx, gy, x, y):
+    """Add the gradient of one vertex's offsets from ndc (x, y) to out [V, 3] (x, y, w)."""
+    out[vertex, 0] += gx
+    out[vertex, 1] += gy
+    out[vertex, 2] -= x * gx + y * gy
 
 
 @kernel
@@ -321,3 +330,28 @@ def interpolate_backward_barycentrics(start, stop, attributes, faces, face_id, g
             out[i, p, 0] = g0
             out[i, p, 1] = g1
             out[i, p, 2] = g2
+
+
+@kernel
+def interpolate_backward(start, stop, attributes, faces, face_id, barycentrics, grad, grad_values, grad_barycentrics):
+    """`interpolate_backward_attributes` and `interpolate_backward_barycentrics` in one pass over the gradient."""
+    for i in range(start, stop):
+        values, out = attributes[i if attributes.shape[0] > 1 else 0], grad_values[i]
+        out[:] = 0
+        for p in range(face_id.shape[1]):
+            face = face_id[i, p] - 1
+            g0 = g1 = g2 = grad.dtype.type(0)
+            if face >= 0:
+                b0, b1, b2 = barycentrics[i, p, 0], barycentrics[i, p, 1], barycentrics[i, p, 2]
+                a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
+                for k in range(grad.shape[2]):
+                    g = grad[i, p, k]
+                    g0 += g * values[a, k]
+                    g1 += g * values[b, k]
+                    g2 += g * values[c, k]
+                    out[a, k] += g * b0
+                    out[b, k] += g * b1
+                    out[c, k] += g * b2
+            grad_barycentrics[i, p, 0] = g0
+            grad_barycentrics[i, p, 1] = g1
+            grad_barycentrics[i, p, 2] = g2

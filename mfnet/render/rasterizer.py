@@ -138,17 +138,19 @@ class _Interpolate(torch.autograd.Function):
         attributes, weights, face_id, faces = ctx.saved_tensors
         batch, height, width = grad.shape[:3]
         grad = grad.flatten(1, 2).contiguous()
-        grad_attributes = grad_weights = None
-        if ctx.needs_input_grad[0]:
-            grad_attributes = empty((batch, *attributes.shape[1:]), attributes.dtype)
+        to_attributes, to_weights = ctx.needs_input_grad[:2]
+        grad_attributes = empty((batch, *attributes.shape[1:]), grad.dtype) if to_attributes else None
+        grad_weights = empty((batch, height * width, 3), weights.dtype) if to_weights else None
+        if to_attributes and to_weights:
+            inputs = (attributes, faces, face_id, weights, grad)
+            _run(kernels.interpolate_backward, batch, *inputs, grad_attributes, grad_weights)
+        elif to_attributes:
             _run(kernels.interpolate_backward_attributes, batch, faces, face_id, weights, grad, grad_attributes)
-            if len(attributes) != batch:
-                grad_attributes = _sum_in_order(grad_attributes)
-        if ctx.needs_input_grad[1]:
-            grad_weights = empty((batch, height, width, 3), weights.dtype)
-            out = grad_weights.flatten(1, 2)
-            _run(kernels.interpolate_backward_barycentrics, batch, attributes, faces, face_id, grad, out)
-        return grad_attributes, grad_weights, None, None
+        elif to_weights:
+            _run(kernels.interpolate_backward_barycentrics, batch, attributes, faces, face_id, grad, grad_weights)
+        if to_attributes and len(attributes) != batch:
+            grad_attributes = _sum_in_order(grad_attributes)
+        return grad_attributes, grad_weights.view(batch, height, width, 3) if to_weights else None, None, None
 
 
 def _sum_in_order(values: Tensor) -> Tensor:

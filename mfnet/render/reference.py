@@ -100,8 +100,7 @@ def _rasterize_image(clip: Tensor, faces: Tensor, height: int, width: int) -> tu
     chosen = nearest.indices[None, ..., None].expand(1, height, width, 3)
     weights = barycentrics(clip, faces, height, width).gather(0, chosen)[0]
     weights = torch.where(hit[..., None], weights, torch.zeros_like(weights))
-    z, w = (weights.detach()[..., None] * fixed[faces[nearest.indices]][..., 2:]).sum(-2).unbind(-1)
-    depth = torch.where(hit, z / torch.where(hit, w, torch.ones_like(w)), torch.zeros_like(z)).clamp(-1, 1)
+    depth = torch.where(hit, nearest.values, torch.zeros_like(nearest.values))
     return torch.where(hit, nearest.indices + 1, 0).int(), weights, depth
 
 
