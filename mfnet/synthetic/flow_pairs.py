@@ -50,7 +50,7 @@ def sample_flow_pairs(sampler: Sampler, rng: np.random.Generator, count: int) ->
     kept = torch.where(
         torch.from_numpy(rng.random((count, 1)) < 0.5),
         flame.masks["face"].float(),
-        torch.ones(len(flame.template) // 3),
+        torch.ones(len(flame.weights)),
     )
     first = _render(sampler, rng, clip, vertices, textures, other, kept)
     flow, valid = exact_flow(flame.faces, clip, lens.clip(heads.out.vertices), heads.out.vertices[..., 2], size)
@@ -66,18 +66,18 @@ def exact_flow(faces: Tensor, clip_from: Tensor, clip_to: Tensor, depth_to: Tens
     Valid: on the head in the first image; inside the second one and not hidden there.
     """
     first = rasterize(clip_from, faces, size, size)
-    carried = interpolate(torch.cat([clip_to, depth_to[..., None]], -1), first, faces)
+    carried = interpolate(torch.cat([clip_to, clip_from, depth_to[..., None]], -1), first, faces)
     head = first.face_id > 0
-    ndc = carried[..., :2] / torch.where(head, carried[..., 3], torch.ones_like(carried[..., 3]))[..., None]
+    carried = torch.where(head[..., None], carried, torch.ones_like(carried))
+    ndc, origin = carried[..., :2] / carried[..., 3:4], carried[..., 4:6] / carried[..., 7:8]
     target = ndc_to_pixels(ndc, size, size)
-    centres = torch.arange(size) + 0.5
-    flow = target - torch.stack(torch.meshgrid(centres, centres, indexing="xy"), -1)
+    flow = target - ndc_to_pixels(origin, size, size)  # from where the point lies: its pixel's centre, but for slivers
     second = rasterize(clip_to, faces, size, size)
     surface = interpolate(depth_to[..., None], second, faces)[..., 0]
     surface = torch.where(second.face_id > 0, surface, torch.full_like(surface, BEHIND))
     farthest = -torch.nn.functional.max_pool2d(-surface[:, None], 3, 1, 1)[:, 0]
     column, row = target.floor().long().clamp(0, size - 1).unbind(-1)
-    in_front = carried[..., 4] >= farthest.flatten(1).gather(1, (row * size + column).flatten(1)).view_as(row) - VISIBLE
+    in_front = carried[..., 8] >= farthest.flatten(1).gather(1, (row * size + column).flatten(1)).view_as(row) - VISIBLE
     valid = (head & (ndc.abs() < 1).all(-1) & in_front)[:, None]
     return flow.permute(0, 3, 1, 2) * valid, valid
 

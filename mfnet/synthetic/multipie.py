@@ -21,7 +21,7 @@ from mfnet.synthetic.expressions import expression_coefficients
 from mfnet.synthetic.lights import multipie_light
 from mfnet.synthetic.photo import develop, draw, shade_normals
 from mfnet.synthetic.rig import DISTANCE, OPENCV, RigCamera, rig_cameras
-from mfnet.synthetic.subjects import Subject, expression_scale, paint_subject, random_subject
+from mfnet.synthetic.subjects import Subject, decode, expression_scale, paint_subject, random_subject
 from mfnet.synthetic.truth import perspective_truth
 
 SUPERSAMPLE = 2
@@ -58,7 +58,8 @@ class Recording:
             self.shape, self.expression, matrix_to_axis_angle(self.turn), jaw_pose=self.jaw_pose
         )
         self.seat = torch.from_numpy(rng.normal(0, (0.008, 0.004, 0.010)).astype(np.float32))
-        self.seat[1] -= flame.template.view(3, -1)[1].min() + FEET
+        template = decode(flame, torch.zeros(1, flame.n_shape), torch.zeros(1, flame.n_expression))
+        self.seat[1] -= template[..., 1].min() + FEET
         self.vertices = self.out.vertices + self.seat
         self.normals = vertex_normals(self.vertices, flame.faces)
         self.grain = (GRAIN * rng.standard_normal((HEIGHT, WIDTH, 3))).astype(np.float32)
@@ -121,14 +122,15 @@ def write_png(path: Path, image: np.ndarray) -> None:
 def plant_faults(root: Path, numbers: list[int], recordings: list[tuple[int, int]], illuminations: list[int]) -> None:
     """What real archives hold too: a truncated PNG, a picture of the bare wall, and a stray file.
 
-    The truncated file is the last subject's in the rightmost side camera, the wall the first subject's in the leftmost.
+    The truncated file is the last subject's at +75 degrees,
+    the wall the first subject's at -45, which both shipped plans use.
     """
     session, recording = recordings[0]
     broken = root / image_path(f"{numbers[-1]:03d}", session, recording, "01_0", illuminations[0])
     whole = broken.read_bytes()
     with atomic_path(broken) as beside:
         beside.write_bytes(whole[: len(whole) // 2])
-    write_png(root / image_path(f"{numbers[0]:03d}", session, recording, "12_0", illuminations[0]), wall(0.8))
+    write_png(root / image_path(f"{numbers[0]:03d}", session, recording, "08_0", illuminations[0]), wall(0.8))
     with atomic_path(root / STRAY_FILE.format(session=session)) as beside:
         beside.write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504))
 
