@@ -12,6 +12,7 @@ import torch
 from mfnet.errors import InputError
 from mfnet.flame import Flame, load_flame
 from mfnet.flame.procedural import MULTIPIE, head_arrays, multipie_expression
+from mfnet.flame.procedural.expression import NAMES
 from mfnet.flame.procedural.topology import EYEBALL, make_mesh
 
 ROOT = Path(__file__).parents[2]
@@ -68,7 +69,7 @@ def test_surface_is_closed_oriented_and_of_three_spheres(head, mesh):
 
 def test_size_is_a_head_of_about_5000_vertices(head, mesh):
     assert 4500 < len(head.v_template) < 5500
-    width, height, depth = np.ptp(head.v_template[mesh.part != EYEBALL], axis=0)
+    width, _, depth = np.ptp(head.v_template[mesh.part != EYEBALL], axis=0)
     assert 0.15 < width < 0.19  # with ears
     assert 0.18 < depth < 0.24
     chin = embedded(head, head.landmarks.full_faces, head.landmarks.full_weights)[8]
@@ -153,9 +154,11 @@ def test_shape_and_expression_directions_are_even_or_odd(head, mesh):
 def test_expressions_of_one_sigma_are_mild_and_stay_on_the_face(head, flame):
     directions = head.shapedirs[:, :, 100:].astype(np.float64)
     spread = 1e3 * np.sqrt((directions**2).sum((1, 2)))
-    assert 1.5 < spread[head.masks["lips"]].mean() < 6
+    assert 3 < spread[head.masks["lips"]].mean() < 8  # the sum of 50; a single one moves the lips by 1 to 4 mm
+    assert (1e3 * np.sqrt((directions**2).sum(1)).max(0) < 5.5).all()
     assert spread[head.masks["scalp"]].max() < 0.5
-    assert (np.abs(directions).max((0, 1)) > 3e-4).all()  # no direction is empty
+    largest = 1e3 * np.sqrt((directions**2).sum(1)).max(0)
+    assert (largest[: len(NAMES)] > 0.2).all()  # no named action is empty
 
 
 @pytest.mark.parametrize("name", MULTIPIE)
@@ -180,7 +183,7 @@ def test_multipie_expressions_do_what_they_are_called(flame, name):
 
 
 def test_an_unknown_expression_is_named():
-    with pytest.raises(InputError, match="'grin'.*neutral, smile"):
+    with pytest.raises(InputError, match=r"'grin'.*neutral, smile"):
         multipie_expression("grin")
 
 
@@ -217,10 +220,3 @@ def test_another_process_with_plainer_instructions_writes_the_same_head(head, tm
             assert np.array_equal(stored[name], getattr(head, name)), name
     with np.load(files[1], allow_pickle=False) as stored:
         assert np.array_equal(stored["dynamic_lmk_bary_coords"], head.landmarks.dynamic_weights)
-
-
-def test_another_seed_is_another_head_of_the_same_kind(head):
-    from mfnet.flame.procedural.layout import make_layout
-
-    first, second = (make_layout(np.random.default_rng(seed)) for seed in (1, 2))
-    assert not np.array_equal(first.directions[-50:], second.directions[-50:])

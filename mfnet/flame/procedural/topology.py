@@ -1,5 +1,6 @@
 """The head's mesh: skin cut open at mouth and eyes, the pockets behind, the eyeballs, and the mirrored right half."""
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -172,8 +173,9 @@ def _mirrored(half: _Half, lid: np.ndarray, upper, lower) -> HeadMesh:
     )
 
 
+@functools.lru_cache(maxsize=2)
 def make_mesh(seed: int) -> HeadMesh:
-    """Build the average head; `seed` only scatters the fill between its feature lines."""
+    """Build the average head, once per process (seconds); `seed` only scatters the fill between its feature lines."""
     layout = make_layout(np.random.default_rng(seed))
     skull = cast(layout.directions)
     faces = triangulate(layout.directions)
