@@ -111,7 +111,7 @@ def main() -> None:
     """Print one line a size."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15, help="timed calls of each decoder")
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads; more need a machine without other work")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     head = random_head()
