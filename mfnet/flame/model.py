@@ -97,7 +97,7 @@ class Flame(nn.Module):
         """Decode shape [B, n_shape], expression [B, n_expression], axis-angle poses [B, 3] and eyes [B, 6], left first.
 
         Poses left out are at rest. Differentiable in all inputs, except that which contour point is chosen is not.
-        Computes in the module's own precision, under autocast too: half precision would move vertices by millimetres.
+        Computes in the module's own precision, under autocast too: bfloat16 would move vertices by half a millimetre.
         """
         dtype = self.template.dtype
         rest = torch.zeros_like(global_pose)
