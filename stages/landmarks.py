@@ -1,9 +1,14 @@
 """Stage ``landmarks``: 68 points of every planned image."""
 
+import shutil
+
 from mfnet.datasets.landmark_backends import make_backend
 from mfnet.datasets.landmarks import find_landmarks
 from mfnet.files import read_table, write_table
 from stages.common import run_stage, stage_parser
+
+SCRATCH = ".mfnet/landmarks"
+"""What a run has found so far; the next one goes on from it."""
 
 
 def run(params, args) -> None:
@@ -12,10 +17,11 @@ def run(params, args) -> None:
     plan = read_table("data/multipie/plan.parquet")
     backend = make_backend(params.landmarks, params.source.multipie, "data/weights/landmarks.safetensors")
     spread = {"mode": params.compute.fanout, "workers": params.compute.workers}
-    found, rejected = find_landmarks(plan, params.source.multipie, backend, params.landmarks, **spread)
+    found, rejected = find_landmarks(plan, params.source.multipie, backend, params.landmarks, SCRATCH, **spread)
     quality.check_landmarks(found, rejected, params.landmarks, "data/multipie/landmarks.json")
     write_table(found, "data/multipie/landmarks.parquet")
     write_table(rejected, "data/multipie/landmarks_rejected.parquet")
+    shutil.rmtree(SCRATCH)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
 """Landmarks of every image that the plan names, in chunks that a killed run leaves behind for the next one.
 
 Each chunk's result is a file in a scratch folder, named by a hash of all it depends on: its images by path and
-checksum, the backend with its weights, and the code. The scratch folder is removed when the tables are complete.
+checksum, the backend with its weights, and the code. Whoever has written the tables removes the folder.
 """
 
 import functools
 import hashlib
 import os
-import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +41,7 @@ def find_landmarks(
     root: str | Path,
     backend: Backend,
     params: LandmarkParams,
-    scratch: str | Path = ".mfnet/landmarks",
+    scratch: str | Path,
     mode: str = "serial",
     workers: int = 0,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -68,7 +67,6 @@ def find_landmarks(
     if not good.any():
         reasons = ", ".join(f"{n} x {reason}" for reason, n in table["reason"].value_counts().head(3).items())
         raise InputError(f"{root}: no landmarks in any of the {len(table)} planned images ({reasons})")
-    shutil.rmtree(scratch, ignore_errors=True)
     found = table.loc[good, ["path", "landmarks", "score"]].reset_index(drop=True)
     found["backend"] = pd.Series(backend.name, index=found.index, dtype="str")
     return found, table.loc[~good, ["path", "reason"]].astype("str").reset_index(drop=True)

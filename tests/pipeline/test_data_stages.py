@@ -21,6 +21,12 @@ def run(stage) -> None:
     common.run_stage(stage.run, common.stage_parser("test"), ["--params", "params.yaml"])
 
 
+def set_param(section: str, key: str, value) -> None:
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params[section][key] = value
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+
+
 def outputs() -> dict[str, bytes]:
     files = [path for folder in ("multipie", "triplets") for path in Path("data", folder).rglob("*") if path.is_file()]
     return {path.as_posix(): path.read_bytes() for path in sorted(files)}
@@ -69,15 +75,26 @@ def test_from_archive_to_shards(workspace):
 
 
 def test_a_failing_suite_leaves_nothing_new(workspace, capsys):
-    settings = yaml.safe_load(Path("params.yaml").read_text())
-    settings["triplets"]["max_rejected"] = 0.05
-    Path("params.yaml").write_text(yaml.safe_dump(settings))
+    set_param("triplets", "max_rejected", 0.05)
     for stage in STAGES[:3]:
         run(stage)
     before = outputs()
     with pytest.raises(SystemExit, match=r"triplets\.max_rejected allows 5\.00%") as caught:
         run(triplets)
     assert "\n" not in str(caught.value) and outputs() == before
+
+
+def test_landmarks_of_a_failing_suite_are_not_lost(workspace):
+    set_param("landmarks", "max_rejected", 0.0)
+    run(ingest)
+    run(plan)
+    with pytest.raises(SystemExit, match=r"landmarks\.max_rejected allows 0\.00%"):
+        run(landmarks)
+    for path in Path("archive").rglob("*.npy"):
+        path.unlink()  # looking again would find nothing
+    set_param("landmarks", "max_rejected", 0.2)
+    run(landmarks)
+    assert len(pd.read_parquet("data/multipie/landmarks.parquet")) == 17
 
 
 @pytest.mark.parametrize("stage", STAGES[1:], ids=lambda stage: stage.__name__)
@@ -88,9 +105,7 @@ def test_missing_input_is_one_line(workspace, stage):
 
 
 def test_empty_archive_is_one_line(workspace):
-    settings = yaml.safe_load(Path("params.yaml").read_text())
-    settings["source"] |= {"multipie": "empty", "watch": "empty"}
-    Path("params.yaml").write_text(yaml.safe_dump(settings))
+    set_param("source", "multipie", "empty")
     Path("empty").mkdir()
     with pytest.raises(SystemExit, match=r"source\.multipie: empty: .*it is empty") as caught:
         run(ingest)
