@@ -159,7 +159,7 @@ def data_section(folder: Path) -> Section:
     section.heading("Turned away")
     rejected = []
     for stage, name in (("ingest", "rejected"), ("landmarks", "landmarks_rejected"), ("triplets", "triplets_rejected")):
-        reasons = pd.read_parquet(multipie / f"{name}.parquet").reason.value_counts().sort_index()
+        reasons = pd.read_parquet(multipie / f"{name}.parquet").reason.str.split(":").str[0].value_counts().sort_index()
         rejected += [{"stage": stage, "reason": reason, "count": count} for reason, count in reasons.items()]
     section.table(pd.DataFrame(rejected, columns=["stage", "reason", "count"]), "rejected")
     return section
