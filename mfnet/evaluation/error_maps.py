@@ -87,23 +87,3 @@ def _draw(errors: Errors, title: str, row: dict):
     figure.colorbar(drawn, ax=list(axes), label="distance to ground truth, mm", extend="max", shrink=0.8)
     figure.suptitle(f"{title}   CD {row['CD']:.3f} mm, CR {row['CR']:.3f}, MNE {row['MNE']:.3f}", fontsize=10)
     return figure
-
-
-def contact_sheet(pictures: list[tuple[str, np.ndarray]], columns: int = 6):
-    """A matplotlib figure with the `front_view` of many items and one colour bar: (caption, distances in mm) each."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    rows = max(1, -(-len(pictures) // columns))
-    figure = Figure(figsize=(1.7 * columns + 0.8, 1.9 * rows), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axis in axes:
-        axis.axis("off")
-    drawn = None
-    for axis, (caption, values) in zip(axes, pictures, strict=False):
-        drawn = axis.imshow(values, cmap=COLOURS, vmin=RANGE[0], vmax=RANGE[1], interpolation="nearest")
-        axis.set_title(caption, fontsize=7)
-    if drawn is not None:
-        figure.colorbar(drawn, ax=list(axes), label="mm", extend="max", shrink=0.8)
-    return figure

@@ -3,7 +3,7 @@ import pytest
 import trimesh
 from PIL import Image
 
-from mfnet.evaluation.error_maps import colours, contact_sheet, distance_map, front_view, write_error_map
+from mfnet.evaluation.error_maps import colours, distance_map, front_view, write_error_map
 from mfnet.evaluation.metrics import Comparison, compare
 
 
@@ -45,11 +45,3 @@ def test_views_show_the_distances(compared):
     radius = np.sqrt(np.isfinite(front).sum() / np.pi) * 3  # 3 mm a pixel
     assert radius == pytest.approx(82, rel=0.03)
     assert np.nanmedian(front) == pytest.approx(2, abs=0.2)
-
-
-def test_a_contact_sheet_holds_any_number_of_items(compared):
-    view = front_view(compared[1], 60)
-    for count in (1, 7):
-        figure = contact_sheet([(f"item {number}", view) for number in range(count)])
-        titles = [axis.get_title() for axis in figure.axes if axis.get_title()]
-        assert titles == [f"item {number}" for number in range(count)]
