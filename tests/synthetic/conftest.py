@@ -1,0 +1,55 @@
+"""The procedural head, its atlas, and one small capture, for the tests of the synthetic room."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from mfnet.flame import Flame, write_head
+from mfnet.flame.procedural import head_arrays
+from mfnet.params import CaptureParams, ComputeParams
+from mfnet.synthetic.atlas import HeadAtlas, head_atlas
+from mfnet.synthetic.capture import HeadFiles, capture
+from mfnet.synthetic.subjects import texture_pool
+
+SMALL = CaptureParams(
+    enabled=True, seed=1, subjects=1, recordings=[(1, 2)], illuminations=[0, 1], wild_per_bin=1, lab_subjects=1
+)
+SERIAL = ComputeParams(fanout="serial", workers=1)
+
+
+@pytest.fixture(scope="session")
+def arrays():
+    return head_arrays(0)
+
+
+@pytest.fixture(scope="session")
+def flame(arrays) -> Flame:
+    return Flame(arrays, 100, 50)
+
+
+@pytest.fixture(scope="session")
+def atlas(flame) -> HeadAtlas:
+    return head_atlas(flame, 128)
+
+
+@pytest.fixture(scope="session")
+def textures(flame) -> torch.Tensor:
+    return texture_pool(flame, 3, 128, seed=5)
+
+
+@pytest.fixture(scope="session")
+def head_files(arrays, tmp_path_factory) -> HeadFiles:
+    path = tmp_path_factory.mktemp("head") / "head.npz"
+    write_head(arrays, path)
+    return HeadFiles((str(path),), 100, 50)
+
+
+@pytest.fixture(scope="session")
+def captured(head_files, tmp_path_factory) -> Path:
+    """A capture of one subject, four wild items and one lab subject."""
+    threads = torch.get_num_threads()
+    folder = tmp_path_factory.mktemp("raw")
+    capture(head_files, SMALL, SERIAL, folder)
+    torch.set_num_threads(threads)
+    return folder
