@@ -53,7 +53,7 @@ def test_sum_grows_with_the_area_as_its_gradient_says():
         sums.append(total.detach())
     slope = (sums[-1] - sums[0]) / 0.02
     assert torch.stack(gradients).mean() == pytest.approx(float(slope), rel=0.12)
-    assert slope == pytest.approx(2 * float(sums[4]) / 0.81, rel=0.03)  # area goes with the square
+    assert slope == pytest.approx(2 * float(sums[4]) / 0.81, rel=0.06)  # area goes with the square
 
 
 @pytest.mark.parametrize("seed", range(3))
