@@ -64,6 +64,14 @@ def scene():
 
 
 @pytest.fixture(scope="session")
+def head():
+    """The arrays of the procedural head."""
+    from mfnet.flame.procedural import head_arrays
+
+    return head_arrays(0)
+
+
+@pytest.fixture(scope="session")
 def benchmark_root(tmp_path_factory):
     """A small benchmark: wild items 000, 001, 305 and lab 00_0_00, 00_1_09, all of one ellipsoid."""
     root = tmp_path_factory.mktemp("benchmark")

@@ -9,7 +9,6 @@ from torch import nn
 
 from mfnet.evaluation.aflw import nme_by_yaw, normalised_mean_error, picture_grid, score_images
 from mfnet.flame import Flame
-from mfnet.flame.procedural import head_arrays
 from mfnet.geometry import crop_box, crop_matrix, ndc_to_pixels, project_orthographic, transform_points
 from mfnet.nets.mfnet import Prediction
 
@@ -17,8 +16,8 @@ SIZE, SCALE = 64, 1.4
 
 
 @pytest.fixture(scope="module")
-def flame():
-    return Flame(head_arrays(0), 4, 3)
+def flame(head):
+    return Flame(head, 4, 3)
 
 
 class Fixed(nn.Module):

@@ -15,7 +15,6 @@ from mfnet.evaluation.mean_head import fit_mean_head
 from mfnet.evaluation.meshes import ItemError
 from mfnet.evaluation.protocol import Models, companions, pictured_items, run_protocol, slot_of
 from mfnet.flame import Flame
-from mfnet.flame.procedural import head_arrays
 from mfnet.geometry import euler_to_matrix, matrix_to_axis_angle, project_orthographic
 from mfnet.nets.mfnet import Prediction
 
@@ -23,9 +22,9 @@ SIZE, CROP_SCALE = 64, 1.3
 
 
 @pytest.fixture(scope="module")
-def flame():
+def flame(head):
 
-    return Flame(head_arrays(0), 10, 5)
+    return Flame(head, 10, 5)
 
 
 def mean_vertices(flame, pose=None) -> SimpleNamespace:
@@ -171,14 +170,18 @@ def test_views_are_named_and_the_items_own_pose_is_used(flame, tmp_path):
     triple = Echo(flame, lambda slot: poses[slot], 3)
     single = Echo(flame, lambda slot: torch.zeros(3), 1)
     models = Models(flame, single, triple)
-    table, results, _ = run_protocol("lab", items, tmp_path, models, studio.detect, SIZE, CROP_SCALE)
-    assert set(table["method"]) == set(protocol.METHODS["lab"]) and len(table) == 5 * 11
-    rows = table.set_index(["method", "name"])
-    assert rows.loc[("mfnet_3", "00_0_01"), "views"] == "frontal=00_0_00 left=00_0_08 right=00_0_01"
-    assert rows.loc[("mfnet_3", "00_0_09"), "views"] == "frontal=00_0_00 left=00_0_10 right=00_0_09"
-    assert rows.loc[("mfnet_3", "00_0_05"), "views"] == "frontal=00_0_05 left=00_0_08 right=00_0_01"
-    assert rows.loc[("mfnet_3_same_image", "00_0_01"), "views"] == "00_0_01"
-    assert rows.loc[("mfnet_1_averaged", "00_0_01"), "n_views"] == 3 == rows.loc[("mfnet_3", "00_0_00"), "n_views"]
+    views = protocol.prepare_views(items, tmp_path, studio.detect, SIZE, CROP_SCALE)
+    results = protocol.predict("lab", items, views, models)
+    assert [method for method, name in results if name == "00_0_00"] == list(protocol.METHODS["lab"])
+    assert len(results) == 5 * 11
+    named = {key: face.views for key, face in results.items()}
+    assert named["mfnet_3", "00_0_01"] == "frontal=00_0_00 left=00_0_08 right=00_0_01"
+    assert named["mfnet_3", "00_0_09"] == "frontal=00_0_00 left=00_0_10 right=00_0_09"
+    assert named["mfnet_3", "00_0_05"] == "frontal=00_0_05 left=00_0_08 right=00_0_01"
+    assert named["mfnet_1_averaged", "00_0_05"] == named["mfnet_3", "00_0_05"]
+    assert named["mfnet_3_same_image", "00_0_01"] == named["mfnet_1", "00_0_01"] == "00_0_01"
+    assert results["mfnet_1_averaged", "00_0_01"].n_views == 3 == results["mfnet_3", "00_0_00"].n_views
+    assert results["mfnet_3_same_image", "00_0_01"].n_views == 1
     for method, view, slot in (
         ("mfnet_3", 0, 0),
         ("mfnet_3", 6, 1),
