@@ -3,8 +3,8 @@
     python -m benchmarks.render [--threads 2] [--size 224] [--batch 24] [--channels 8] [--rounds 10]
 
 The scene: a closed bumpy surface of about 10,000 triangles that covers half of each image. Times are CPU milliseconds
-an image, the least over the rounds. torch's `grid_sample` of an image of the same size is the yardstick; Warp, Open3D,
-moderngl and PyTorch3D are measured where they are installed. The result is printed as JSON with the machine and the
+an image, the least over the rounds. torch's `grid_sample` of an image of the same size is the yardstick; Warp, Open3D
+and PyTorch3D are measured where they are installed. The result is printed as JSON with the machine and the
 date.
 """
 
@@ -77,7 +77,15 @@ def peers(clip: torch.Tensor, faces: torch.Tensor, size: int) -> dict:
     """The peers that are installed: each finds the nearest face and its barycentrics at every pixel, without
     attributes."""
     makers = {"open3d": _open3d, "warp": _warp, "pytorch3d": _pytorch3d}
-    return {f"{name} forward": make(clip, faces, size) for name, make in makers.items() if find_spec(name)}
+    found = {}
+    for name, make in makers.items():
+        if not find_spec(name):
+            continue
+        try:
+            found[f"{name} forward"] = make(clip, faces, size)
+        except ImportError as error:
+            print(f"# {name} is installed but does not load: {error}", flush=True)
+    return found
 
 
 def _rays(size: int) -> np.ndarray:
