@@ -17,7 +17,7 @@ from mfnet.synthetic.truth import COLUMNS
 from tests.synthetic.conftest import SERIAL, SMALL
 
 CAMERAS = [*YAW, *CEILING]
-WALL, BROKEN = (image_path("001", 1, 2, camera, 0) for camera in ("12_0", "01_0"))
+WALL, BROKEN = (image_path("001", 1, 2, camera, 0) for camera in ("08_0", "01_0"))
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +36,8 @@ def pixels(flame, row, size: int) -> np.ndarray:
     """Where the true head's vertices fall in the image [V, 2], pixels."""
     vertices = decoded(flame, row)
     if row["camera"] is not None:
-        ndc = project_orthographic(vertices[None], torch.tensor(row["camera"], dtype=torch.float32)[None])[
-            0, :, :2
-        ].numpy()
+        camera = torch.tensor(row["camera"], dtype=torch.float32)
+        ndc = project_orthographic(vertices[None], camera[None])[0, :, :2].numpy()
         return (ndc * [1, -1] + 1) * size / 2
     image = (vertices.double().numpy() @ OPENCV + row["translation"]) @ row["intrinsics"].reshape(3, 3).T
     return image[:, :2] / image[:, 2:]
@@ -160,16 +159,11 @@ def test_a_disabled_capture_leaves_empty_folders(head_files, tmp_path):
 
 @pytest.mark.slow
 def test_bytes_do_not_depend_on_the_number_of_workers(head_files, captured, tmp_path):
-    params = SMALL.model_copy(update={"lab_subjects": 2})
-    for name, compute in (("one", SERIAL), ("two", ComputeParams(fanout="local", workers=2))):
-        capture(head_files, params, compute, tmp_path / name)
+    capture(head_files, SMALL, ComputeParams(fanout="local", workers=2), tmp_path)
     one, two = (
-        {p.relative_to(tmp_path / name): p.read_bytes() for p in (tmp_path / name).rglob("*") if p.is_file()}
-        for name in ("one", "two")
+        {p.relative_to(root): p.read_bytes() for p in root.rglob("*") if p.is_file()} for root in (captured, tmp_path)
     )
-    assert one == two
-    again = {p.relative_to(captured): p.read_bytes() for p in (captured / "multipie").rglob("*") if p.is_file()}
-    assert all(one[path] == content for path, content in again.items())
+    assert one == two and len(one) > 70
 
 
 @pytest.mark.slow
