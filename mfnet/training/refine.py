@@ -1,0 +1,226 @@
+"""Refinement at test time: from the network's answer on, the head is fitted to the photographs' landmarks and to the
+flow between them by Gauss-Newton, with priors; the curvature at the end gives the uncertainty of every vertex.
+
+The fit is the most probable head: residuals are divided by what their errors measure, priors are unit normal in sigma
+units, and the network's own answer counts as one more, rough measurement.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mfnet.geometry import project_orthographic
+from mfnet.losses.eye_lip import EYE_PAIRS, LIP_PAIRS
+from mfnet.losses.flow import Estimate, flow_to_ndc, trusted_flow
+from mfnet.losses.heads import CONTOUR, Heads, ViewParameters, decode
+from mfnet.losses.multiview import PAIRS, covisible_mask, draw_pair
+from mfnet.nets.mfnet import Prediction
+
+MAX_FLOW = 0.2
+"""Longer flow (ndc) is a failure of the estimator."""
+
+
+@dataclass(frozen=True)
+class RefineSettings:
+    """What is believed, and how long to look. Standard deviations; images are ndc of the crop."""
+
+    landmark: float = 0.02
+    """Of a detected landmark, ndc (1.3 px of 128)."""
+    contour: float = 0.04
+    """Of a detected jaw-line landmark, ndc: it slides along the outline."""
+    opening: float = 0.014
+    """Of the distance between two lids or lips, ndc."""
+    flow: float = 0.04
+    """Of one flow vector, ndc. Neighbours err alike, so this is larger than one vector's own error."""
+    coefficient: float = 1.0
+    """Of shape and expression coefficients about the mean head, sigma units."""
+    network: float = 0.7
+    """Of the network's coefficients, sigma units."""
+    pose: float = 0.1
+    """Of the network's rotations and jaw, radians."""
+    camera: float = 0.1
+    """Of the network's camera, relative in scale, and in units of 0.1 m in shift."""
+    iterations: int = 6
+    """Gauss-Newton steps; the flow is measured anew before each of the last `flow_iterations`."""
+    flow_iterations: int = 4
+    """Steps that see flow; the first ones bring the views together by landmarks, within the flow's reach."""
+    spacing: int = 4
+    """Every n-th pixel in both directions gives a flow vector."""
+    robust: float = 2.0
+    """Residuals beyond this many standard deviations count linearly (Huber)."""
+
+
+class Refined(NamedTuple):
+    """The refined answer for one person."""
+
+    prediction: Prediction
+    """Of batch 1, as the network's; albedo and light are the network's own."""
+    vertex_sigma: Tensor
+    """[N] metres: standard deviation of each vertex of the head at rest (unturned), by the Laplace approximation."""
+
+
+class Correspondences(NamedTuple):
+    """Surface points and where the photographs show them, M in all."""
+
+    view: Tensor  # [M] index of the view
+    corners: Tensor  # [M, 3] vertices
+    weights: Tensor  # [M, 3] barycentric
+    target: Tensor  # [M, 2] ndc
+
+
+@torch.no_grad()
+def refine(
+    flame,
+    prediction: Prediction,
+    images: Tensor,
+    landmarks: Tensor,
+    estimate: Estimate | None,
+    settings: RefineSettings | None = None,
+) -> Refined:
+    """Refine a network's answer for one person seen in V views.
+
+    prediction: of batch 1; images [V, 3, H, W] in [0, 1]; landmarks [V, 68, 2] ndc of the crops; estimate: flow in
+    pixels between two images (as `FlowEstimator.flow`), or None for landmarks alone. With one view there is no flow
+    to use.
+    """
+    settings = settings or RefineSettings()
+    problem = _Problem(flame, prediction, landmarks, settings)
+    unknowns, damping = problem.start, 1e-3
+    for iteration in range(settings.iterations):
+        flow = None
+        if estimate is not None and len(images) > 1 and iteration >= settings.iterations - settings.flow_iterations:
+            flow = correspondences(flame, problem.parameters(unknowns), images, landmarks, estimate, settings.spacing)
+        unknowns, damping = _step(problem, unknowns, flow, damping)
+    _, jacobian = problem.linearised(unknowns, flow)
+    return Refined(problem.prediction(unknowns), problem.vertex_sigma(unknowns, jacobian.mT @ jacobian))
+
+
+class _Problem:
+    """Residuals of one person's fit as a function of a vector of n unknowns: shape, expression, jaw, poses, cameras.
+
+    Functions take K vectors at once, [K, n]; derivatives are differences, which are exact enough here (the head is
+    linear in its codes and nearly so in small turns) and need one decoding per unknown.
+    """
+
+    def __init__(self, flame, prediction: Prediction, landmarks: Tensor, settings: RefineSettings):
+        self.flame, self.network, self.landmarks, self.settings = flame, prediction, landmarks, settings
+        self.views = len(landmarks)
+        scale = prediction.camera[0, :, :1]
+        self.camera_unit = torch.cat([scale, torch.full_like(scale, 0.1).expand(-1, 2)], 1)  # [V, 3]
+        parts = [prediction.shape[0], prediction.expression[0], prediction.jaw_pose[0]]
+        parts += [prediction.global_pose[0].flatten(), (prediction.camera[0] / self.camera_unit).flatten()]
+        self.sizes = [len(part) for part in parts]
+        self.start = torch.cat(parts)
+        self.network_sigma = self._per_unknown(settings.network, settings.pose, settings.camera)
+        self.difference = self._per_unknown(0.02, 0.002, 0.002)
+        self.visible = decode(flame, self.parameters(self.start)).visible[0]
+
+    def _per_unknown(self, code: float, rotation: float, camera: float) -> Tensor:
+        values = [code, code, rotation, rotation, camera]
+        parts = [torch.full((count,), value) for count, value in zip(self.sizes, values, strict=True)]
+        return torch.cat(parts).to(self.start)
+
+    def split(self, unknowns: Tensor) -> tuple[Tensor, ...]:
+        """shape [K, ns], expression [K, ne], jaw [K, 3], pose [K, V, 3], camera [K, V, 3] of unknowns [K, n]."""
+        shape, expression, jaw, pose, camera = unknowns.split(self.sizes, -1)
+        return shape, expression, jaw, pose.unflatten(1, (-1, 3)), camera.unflatten(1, (-1, 3)) * self.camera_unit
+
+    def prediction(self, unknowns: Tensor) -> Prediction:
+        """As the network gives it, of unknowns [n]."""
+        return Prediction(*self.split(unknowns[None]), self.network.albedo, self.network.light)
+
+    def parameters(self, unknowns: Tensor) -> ViewParameters:
+        """As the losses take them, of unknowns [n]."""
+        return ViewParameters.of(self.prediction(unknowns), 1)
+
+    def residuals(self, unknowns: Tensor, flow: Correspondences | None) -> Tensor:
+        """All residuals [K, R] in standard deviations; Huber's square root for those that measure images."""
+        settings = self.settings
+        shape, expression, jaw, pose, camera = self.split(unknowns)
+        shared = [code.repeat_interleave(self.views, 0) for code in (shape, expression, jaw)]
+        output = self.flame(*shared[:2], pose.flatten(0, 1), jaw_pose=shared[2])
+        found = project_orthographic(output.landmarks, camera.flatten(0, 1))[..., :2].unflatten(0, (-1, self.views))
+        error = (found - self.landmarks) * self.visible[..., None]  # [K, V, 68, 2]
+        upper, lower = torch.tensor(EYE_PAIRS + LIP_PAIRS, device=error.device).T
+        measured = [
+            error[:, :, :CONTOUR].flatten(1) / settings.contour,
+            error[:, :, CONTOUR:].flatten(1) / settings.landmark,
+            (error[:, :, upper] - error[:, :, lower]).flatten(1) / settings.opening,
+        ]
+        if flow is not None:
+            vertices = output.vertices.unflatten(0, (-1, self.views))
+            points = (vertices[:, flow.view[:, None], flow.corners] * flow.weights[..., None]).sum(2)  # [K, M, 3]
+            seen = camera[:, flow.view, :1] * (points[..., :2] + camera[:, flow.view, 1:])
+            measured.append((seen - flow.target).flatten(1) / settings.flow)
+        measured = _huber_root(torch.cat(measured, 1), settings.robust)
+        codes = torch.cat([shape, expression], 1) / settings.coefficient
+        return torch.cat([measured, codes, (unknowns - self.start) / self.network_sigma], 1)
+
+    def linearised(self, unknowns: Tensor, flow: Correspondences | None) -> tuple[Tensor, Tensor]:
+        """Residuals [R] at unknowns [n], and their Jacobian [R, n]."""
+        nearby = torch.cat([unknowns[None], unknowns + self.difference.diag()])
+        values = torch.cat([self.residuals(part, flow) for part in nearby.split(CHUNK)])
+        return values[0], ((values[1:] - values[0]) / self.difference[:, None]).T
+
+    def vertex_sigma(self, unknowns: Tensor, information: Tensor) -> Tensor:
+        """Standard deviation [N] of the unturned head's vertices: root mean square over x, y and z, metres."""
+        codes = sum(self.sizes[:3])
+        covariance = torch.linalg.inv(information.double())[:codes, :codes]
+        root = torch.linalg.cholesky(covariance).to(unknowns)  # columns: independent one-sigma changes of the codes
+        moved = unknowns[:codes] + torch.cat([torch.zeros_like(root[:, :1]), root], 1).T  # [1 + codes, codes]
+        shape, expression, jaw = moved.split(self.sizes[:3], -1)
+        vertices = self.flame(shape, expression, torch.zeros_like(jaw), jaw_pose=jaw).vertices
+        return (vertices[1:] - vertices[0]).square().sum(0).mean(-1).sqrt()
+
+
+CHUNK = 16
+"""Vectors of unknowns evaluated at once: memory against speed."""
+
+
+def _huber_root(residuals: Tensor, limit: float) -> Tensor:
+    """r with rho(r) = its square: r itself up to `limit`, growing as a square root beyond, so that the cost is
+    linear."""
+    size = residuals.abs()
+    beyond = (2 * limit * size - limit**2).clamp_min(limit**2).sqrt() * residuals.sign()
+    return torch.where(size <= limit, residuals, beyond)
+
+
+def _step(problem: _Problem, unknowns: Tensor, flow: Correspondences | None, damping: float) -> tuple[Tensor, float]:
+    """One Levenberg-Marquardt step: the damping grows until the cost falls; where it never does, nothing moves."""
+    residuals, jacobian = problem.linearised(unknowns, flow)
+    information, gradient = jacobian.mT @ jacobian, jacobian.mT @ residuals
+    for _ in range(6):
+        damped = information + damping * information.diagonal().diag()
+        moved = unknowns - torch.linalg.solve(damped, gradient)
+        if problem.residuals(moved[None], flow).square().sum() < residuals.square().sum():
+            return moved, damping / 4
+        damping *= 10
+    return unknowns, damping
+
+
+def correspondences(
+    flame, parameters: ViewParameters, images: Tensor, landmarks: Tensor, estimate: Estimate, spacing: int
+) -> Correspondences:
+    """Where flow says that surface points lie, for every pair of views that share the face (PAIRS)."""
+    heads = decode(flame, parameters)
+    found = [_pair(flame, heads, images, landmarks, a, b, estimate, spacing) for a, b in PAIRS[len(images)]]
+    return Correspondences(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+
+
+def _pair(flame, heads: Heads, images, landmarks, a: int, b: int, estimate: Estimate, spacing: int) -> Correspondences:
+    one, first, second = torch.zeros(1, dtype=torch.long), torch.tensor([a]), torch.tensor([b])
+    cross = draw_pair(flame, heads, images[None], one, first, second)
+    visible = heads.visible[:, a], heads.visible[:, b]
+    mask = covisible_mask(flame, cross, landmarks[None, b], *visible, "geometric")
+    photo = images[None, b]
+    flow = estimate(torch.where(cross.seen[:, None], cross.image, photo), photo)
+    mask = (mask * trusted_flow(flow, MAX_FLOW))[0]
+    grid = torch.zeros_like(mask)
+    grid[spacing // 2 :: spacing, spacing // 2 :: spacing] = 1
+    row, column = (mask * grid).nonzero().T
+    corners = flame.faces[cross.raster.face_id[0, row, column].long() - 1]
+    weights = cross.raster.barycentrics[0, row, column]
+    points = (heads.projected[0, b][corners][..., :2] * weights[..., None]).sum(1)
+    return Correspondences(torch.full_like(row, b), corners, weights, points + flow_to_ndc(flow)[0, row, column])
