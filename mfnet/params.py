@@ -214,7 +214,11 @@ class LossParams(Section):
     photometric: NonNegative
     """Beyond the paper: masked L1 between the SH-shaded render and the photograph."""
     albedo_space: str | None
-    """Textures of the photometric term: path of FLAME_texture.npz or FLAME_albedo_from_BFM.npz; null: smooth patterns."""
+    """Textures of the photometric term: path of FLAME_texture.npz or FLAME_albedo_from_BFM.npz; null: smooth
+    patterns."""
+    albedo_space: str | None
+    """Textures of the photometric term: path of FLAME_texture.npz or FLAME_albedo_from_BFM.npz; null: smooth
+    patterns."""
     shape_consistency: NonNegative
     """Beyond the paper: RingNet's shape consistency between single-view shapes."""
     flow_estimator: Literal["raft_large", "raft_small", "dis"]
@@ -288,6 +292,8 @@ class BenchmarkParams(Section):
     """Resamples behind the 95 % intervals."""
     seed: Seed
     """Seed of the bootstrap."""
+    pictures: Annotated[int, Field(ge=0)]
+    """Items a protocol whose heads and error maps are kept for the report."""
     subject_disjoint: bool
     """True: fail if a benchmark subject was trained on (known only for the synthetic set)."""
 

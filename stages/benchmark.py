@@ -29,7 +29,7 @@ def run(params, args) -> None:
         single = load_mfnet(f"data/ablation/{SINGLE}-{params.ablation.seeds[0]}/model.safetensors", flame)
     models = Models(flame, single, load_mfnet("data/train/model.safetensors", flame))
     backend = make_backend(params.landmarks, root / "data", "data/weights/landmarks.safetensors")
-    names = pictured_items(items, params.report.pictures)
+    names = pictured_items(items, params.benchmark.pictures)
     with tracked(f"benchmark@{args.protocol}", "benchmark", args.protocol, params.benchmark.model_dump()) as record:
         table, results, pictures = run_protocol(
             args.protocol,
