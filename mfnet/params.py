@@ -216,9 +216,6 @@ class LossParams(Section):
     albedo_space: str | None
     """Textures of the photometric term: path of FLAME_texture.npz or FLAME_albedo_from_BFM.npz; null: smooth
     patterns."""
-    albedo_space: str | None
-    """Textures of the photometric term: path of FLAME_texture.npz or FLAME_albedo_from_BFM.npz; null: smooth
-    patterns."""
     shape_consistency: NonNegative
     """Beyond the paper: RingNet's shape consistency between single-view shapes."""
     flow_estimator: Literal["raft_large", "raft_small", "dis"]
