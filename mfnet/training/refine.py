@@ -11,7 +11,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mfnet.geometry import project_orthographic
 from mfnet.losses.eye_lip import EYE_PAIRS, LIP_PAIRS
 from mfnet.losses.flow import Estimate, flow_to_ndc, trusted_flow
 from mfnet.losses.heads import CONTOUR, Heads, ViewParameters, decode
@@ -42,6 +41,8 @@ class RefineSettings:
     """Of the network's rotations and jaw, radians."""
     camera: float = 0.1
     """Of the network's camera, relative in scale, and in units of 0.1 m in shift."""
+    closeness: float = 0.8
+    """Of the camera's inverse distance, 1/m, about itself: a portrait is taken from 0.6 m and farther."""
     iterations: int = 6
     """Gauss-Newton steps; the flow is measured anew before each of the last `flow_iterations`."""
     flow_iterations: int = 4
@@ -98,7 +99,8 @@ def refine(
 
 
 class _Problem:
-    """Residuals of one person's fit as a function of a vector of n unknowns: shape, expression, jaw, poses, cameras.
+    """Residuals of one person's fit as a function of a vector of n unknowns: shape, expression, jaw, poses, cameras,
+    and how close each camera is.
 
     Functions take K vectors at once, [K, n]; derivatives are differences, which are exact enough here (the head is
     linear in its codes and nearly so in small turns) and need one decoding per unknown.
@@ -111,25 +113,28 @@ class _Problem:
         self.camera_unit = torch.cat([scale, torch.full_like(scale, 0.1).expand(-1, 2)], 1)  # [V, 3]
         parts = [prediction.shape[0], prediction.expression[0], prediction.jaw_pose[0]]
         parts += [prediction.global_pose[0].flatten(), (prediction.camera[0] / self.camera_unit).flatten()]
+        parts += [torch.full_like(scale[:, 0], settings.closeness)]
         self.sizes = [len(part) for part in parts]
         self.start = torch.cat(parts)
-        self.network_sigma = self._per_unknown(settings.network, settings.pose, settings.camera)
-        self.difference = self._per_unknown(0.02, 0.002, 0.002)
+        self.start_sigma = self._per_unknown(settings.network, settings.pose, settings.camera, settings.closeness)
+        self.difference = self._per_unknown(0.02, 0.002, 0.002, 0.01)
         self.visible = decode(flame, self.parameters(self.start)).visible[0]
 
-    def _per_unknown(self, code: float, rotation: float, camera: float) -> Tensor:
-        values = [code, code, rotation, rotation, camera]
+    def _per_unknown(self, code: float, rotation: float, camera: float, closeness: float) -> Tensor:
+        values = [code, code, rotation, rotation, camera, closeness]
         parts = [torch.full((count,), value) for count, value in zip(self.sizes, values, strict=True)]
         return torch.cat(parts).to(self.start)
 
     def split(self, unknowns: Tensor) -> tuple[Tensor, ...]:
-        """shape [K, ns], expression [K, ne], jaw [K, 3], pose [K, V, 3], camera [K, V, 3] of unknowns [K, n]."""
-        shape, expression, jaw, pose, camera = unknowns.split(self.sizes, -1)
-        return shape, expression, jaw, pose.unflatten(1, (-1, 3)), camera.unflatten(1, (-1, 3)) * self.camera_unit
+        """shape [K, ns], expression [K, ne], jaw [K, 3], pose and camera [K, V, 3], closeness [K, V] of unknowns [K,
+        n]."""
+        shape, expression, jaw, pose, camera, closeness = unknowns.split(self.sizes, -1)
+        camera = camera.unflatten(1, (-1, 3)) * self.camera_unit
+        return shape, expression, jaw, pose.unflatten(1, (-1, 3)), camera, closeness
 
     def prediction(self, unknowns: Tensor) -> Prediction:
         """As the network gives it, of unknowns [n]."""
-        return Prediction(*self.split(unknowns[None]), self.network.albedo, self.network.light)
+        return Prediction(*self.split(unknowns[None])[:-1], self.network.albedo, self.network.light)
 
     def parameters(self, unknowns: Tensor) -> ViewParameters:
         """As the losses take them, of unknowns [n]."""
@@ -138,10 +143,12 @@ class _Problem:
     def residuals(self, unknowns: Tensor, flow: Correspondences | None) -> Tensor:
         """All residuals [K, R] in standard deviations; Huber's square root for those that measure images."""
         settings = self.settings
-        shape, expression, jaw, pose, camera = self.split(unknowns)
+        shape, expression, jaw, pose, camera, closeness = self.split(unknowns)
         shared = [code.repeat_interleave(self.views, 0) for code in (shape, expression, jaw)]
         output = self.flame(*shared[:2], pose.flatten(0, 1), jaw_pose=shared[2])
-        found = project_orthographic(output.landmarks, camera.flatten(0, 1))[..., :2].unflatten(0, (-1, self.views))
+        landmarks, vertices = (part.unflatten(0, (-1, self.views)) for part in (output.landmarks, output.vertices))
+        centre = landmarks[..., 2].mean(-1)  # [K, V]: depth at which the camera's scale holds
+        found = _project(landmarks, camera[:, :, None], closeness[:, :, None], centre[:, :, None])
         error = (found - self.landmarks) * self.visible[..., None]  # [K, V, 68, 2]
         upper, lower = torch.tensor(EYE_PAIRS + LIP_PAIRS, device=error.device).T
         measured = [
@@ -150,13 +157,12 @@ class _Problem:
             (error[:, :, upper] - error[:, :, lower]).flatten(1) / settings.opening,
         ]
         if flow is not None:
-            vertices = output.vertices.unflatten(0, (-1, self.views))
             points = (vertices[:, flow.view[:, None], flow.corners] * flow.weights[..., None]).sum(2)  # [K, M, 3]
-            seen = camera[:, flow.view, :1] * (points[..., :2] + camera[:, flow.view, 1:])
+            seen = _project(points, *(value[:, flow.view] for value in (camera, closeness, centre)))
             measured.append((seen - flow.target).flatten(1) / settings.flow)
         measured = _huber_root(torch.cat(measured, 1), settings.robust)
         codes = torch.cat([shape, expression], 1) / settings.coefficient
-        return torch.cat([measured, codes, (unknowns - self.start) / self.network_sigma], 1)
+        return torch.cat([measured, codes, (unknowns - self.start) / self.start_sigma], 1)
 
     def linearised(self, unknowns: Tensor, flow: Correspondences | None) -> tuple[Tensor, Tensor]:
         """Residuals [R] at unknowns [n], and their Jacobian [R, n]."""
@@ -177,6 +183,16 @@ class _Problem:
 
 CHUNK = 16
 """Vectors of unknowns evaluated at once: memory against speed."""
+
+
+def _project(points: Tensor, camera: Tensor, closeness: Tensor, centre: Tensor) -> Tensor:
+    """Points [..., 3] -> ndc [..., 2] by a scaled orthography (s, tx, ty) that shrinks what is behind `centre`.
+
+    closeness [...]: inverse distance of the camera from `centre` [...], the depth at which s holds; 0 is orthography.
+    Portraits taken from an arm's length are wider at the nose than DECA's camera can say: without this the shape would.
+    """
+    shrink = 1 - closeness * (points[..., 2] - centre)
+    return camera[..., :1] * (points[..., :2] + camera[..., 1:]) / shrink[..., None]
 
 
 def _huber_root(residuals: Tensor, limit: float) -> Tensor:
