@@ -27,6 +27,9 @@ def run(params, args) -> None:
     single = None
     if SINGLE in params.ablation.run:
         single = load_mfnet(f"data/ablation/{SINGLE}-{params.ablation.seeds[0]}/model.safetensors", flame)
+    runs = [f"{variant}-{seed}" for variant in params.ablation.run for seed in params.ablation.seeds]
+    scored = runs if args.protocol == "wild" else []  # the paper's Table 3 is of the wild set
+    variants = {name: load_mfnet(f"data/ablation/{name}/model.safetensors", flame) for name in scored}
     models = Models(flame, single, load_mfnet("data/train/model.safetensors", flame))
     backend = make_backend(params.landmarks, root / "data", "data/weights/landmarks.safetensors")
     names = pictured_items(items, params.benchmark.pictures)
@@ -42,6 +45,7 @@ def run(params, args) -> None:
             params.compute.fanout,
             params.compute.workers,
             names,
+            variants,
         )
         out = Path("data/benchmark") / args.protocol
         chosen = [item for item in items if item.name in names]

@@ -38,6 +38,8 @@ METHODS = {
     "wild": ("mean_head", "mfnet_1", "mfnet_3_same_image"),
     "lab": ("mean_head", "mfnet_1", "mfnet_1_averaged", "mfnet_3", "mfnet_3_same_image"),
 }
+ABLATION = "ablation/"
+"""Prefix of the methods that are ablation runs: scored in wild as in the paper's Table 3, and kept in a table apart."""
 BATCH = 32
 
 
@@ -136,12 +138,18 @@ def _view(image: np.ndarray, detection, size: int, crop_scale: float) -> View | 
 
 
 # --------------------------------------------------------------------------------------------------- predictions
-def predict(protocol: str, items: Sequence[Item], views: dict[str, View | ItemError], models: Models) -> Result:
-    """Every method's prediction for every item, in the order methods, items.
+def predict(
+    protocol: str,
+    items: Sequence[Item],
+    views: dict[str, View | ItemError],
+    models: Models,
+    methods: Sequence[str] | None = None,
+) -> Result:
+    """Every method's prediction for every item, in the order methods (None: all that can be run), items.
 
     Runs on one CPU thread or on the device of the networks: the result does not depend on the machine's cores.
     """
-    methods = models.methods(protocol)
+    methods = models.methods(protocol) if methods is None else methods
     results: Result = {}
     with one_thread(), torch.inference_mode():
         for method in methods:
@@ -151,6 +159,24 @@ def predict(protocol: str, items: Sequence[Item], views: dict[str, View | ItemEr
             found = dict(zip(good, faces, strict=True))
             for name, job in jobs.items():
                 results[method, name] = found.get(name, job)
+    return results
+
+
+def predict_variants(
+    items: Sequence[Item], views: dict[str, View | ItemError], flame: Flame, variants: dict[str, torch.nn.Module]
+) -> Result:
+    """Table 3's way of testing: each variant sees the item's one image, in every slot it has.
+
+    variants: ``<variant>-<seed>`` -> network of one or three views. The methods are called ABLATION + name.
+    """
+    results: Result = {}
+    for name, network in variants.items():
+        if network.params.views == 1:
+            models, method = Models(flame, network, None), "mfnet_1"
+        else:
+            models, method = Models(flame, None, network), "mfnet_3_same_image"
+        found = predict("wild", items, views, models, [method])
+        results |= {(ABLATION + name, item): face for (_, item), face in found.items()}
     return results
 
 
@@ -222,7 +248,8 @@ def _triple(jobs: list[_Job], views: dict[str, View], models: Models):
 
 
 def _same_image(jobs: list[_Job], views: dict[str, View], models: Models):
-    images = _images([job.names * len(SLOTS) for job in jobs], views, models.triple)
+    slots = models.triple.params.views
+    images = _images([job.names * slots for job in jobs], views, models.triple)
     return _head_of(models, models.triple(images), [0] * len(jobs))
 
 
@@ -282,19 +309,23 @@ def run_protocol(
     mode: str = "serial",
     workers: int = 0,
     pictured: Sequence[str] = (),
+    variants: dict[str, torch.nn.Module] | None = None,
 ) -> tuple[pd.DataFrame, Result, dict[tuple[str, str], np.ndarray]]:
     """Predict and score every method on every item.
 
     size: side of the networks' crops, px; crop_scale: their side over the landmarks' larger one; pictured: names of the
-    items whose distances are wanted as pictures. Returns the score table (a row for each method and item, with views,
-    n_views, status, reason), the predictions, and (method, name) -> front view of the distances, mm.
+    items whose distances are wanted as pictures; variants: see `predict_variants`.
+
+    Returns the score table (a row for each method and item, with views, n_views, status, reason), the predictions of
+    the methods, and (method, name) -> front view of the distances, mm.
     """
     views = prepare_views(items, data, detect, size, crop_scale)
     results = predict(protocol, items, views, models)
+    every = results | predict_variants(items, views, models.flame, variants or {})
     faces = models.flame.faces.cpu().numpy()
-    methods = models.methods(protocol)
+    methods = list(dict.fromkeys(method for method, _ in every))
     jobs = [
-        ItemJob(item, Path(data), faces, {m: results[m, item.name] for m in methods}, item.name in pictured)
+        ItemJob(item, Path(data), faces, {m: every[m, item.name] for m in methods}, item.name in pictured)
         for item in items
     ]
     scores = list(fan_out(score_predictions, jobs, mode, workers, f"score {protocol}"))
@@ -302,6 +333,7 @@ def run_protocol(
         (method, item.name): picture
         for item, score in zip(items, scores, strict=True)
         for method, picture in score.pictures.items()
+        if not method.startswith(ABLATION)
     }
     return score_table([row for score in scores for row in score.rows]), results, pictures
 

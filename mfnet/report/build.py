@@ -5,14 +5,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from mfnet.evaluation.protocol import ABLATION
 from mfnet.evaluation.tables import summary_rows
 from mfnet.files import atomic_directory, write_json
 from mfnet.params import Params
 from mfnet.report import contents
 from mfnet.report.page import write_page
-
-ABLATION = "ablation/"
-"""Prefix of the methods in scores.parquet that are ablation runs; they stand in their own table."""
 
 
 def build_report(params: Params, data: str | Path = "data", out: str | Path = "data/report") -> None:

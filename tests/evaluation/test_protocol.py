@@ -91,6 +91,7 @@ class Echo(nn.Module):
     def __init__(self, flame, pose_of_slot, views):
         super().__init__()
         self.flame, self.pose_of_slot, self.views, self.calls = flame, pose_of_slot, views, []
+        self.params = SimpleNamespace(views=views)
 
     def forward(self, images, present=None):
         batch, views = images.shape[:2]
@@ -315,3 +316,15 @@ def test_an_error_is_a_value_that_pickles():
 
     error = pickle.loads(pickle.dumps(ItemError("no_landmarks", "why")))
     assert (error.status, error.reason) == ("no_landmarks", "why")
+
+
+def test_ablation_variants_see_one_image_in_all_their_slots(flame, tmp_path):
+    studio, items = lab_benchmark(flame, tmp_path, views=[0])
+    views = protocol.prepare_views(items[:1], tmp_path, studio.detect, SIZE, CROP_SCALE)
+    triple = Echo(flame, lambda slot: torch.zeros(3), 3)
+    single = Echo(flame, lambda slot: torch.zeros(3), 1)
+    results = protocol.predict_variants(items[:1], views, flame, {"full-0": triple, "views-1-0": single})
+    assert [method for method, _ in results] == ["ablation/full-0", "ablation/views-1-0"]
+    assert all(face.n_views == 1 and face.views == items[0].name for face in results.values())
+    (seen,) = triple.calls
+    assert torch.equal(seen[:, 0], seen[:, 2]) and single.calls[0].shape[1] == 1
