@@ -6,6 +6,7 @@ its times) goes back into an artifact.
 """
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,10 @@ from mfnet.errors import InputError
 STORE = "sqlite:///mlflow.db"
 ARTIFACTS = "mlartifacts"
 DEP, OUT = "dvc.dep.", "dvc.out."
+REFUSED = re.compile(r"[^\w\-. :/]")
+"""Characters that MLflow refuses in a metric's name."""
+BATCH = 1000
+"""Metrics that MLflow takes in one call."""
 
 
 def _mlflow(store: str):
@@ -56,7 +61,9 @@ class Run:
 
         now = get_current_time_millis()
         finite = {name: float(value) for name, value in values.items() if value is not None and np.isfinite(value)}
-        self.client.log_batch(self.id, metrics=[Metric(name, value, now, step) for name, value in finite.items()])
+        metrics = [Metric(REFUSED.sub("_", name), value, now, step) for name, value in finite.items()]
+        for first in range(0, len(metrics), BATCH):
+            self.client.log_batch(self.id, metrics=metrics[first : first + BATCH])
 
     def tags(self, values: dict[str, str]) -> None:
         """Set tags."""

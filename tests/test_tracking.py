@@ -33,11 +33,14 @@ def lock(folder, out: str, dep: str):
 def test_a_run_keeps_params_metrics_and_status(store, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with tracking.run("kept", "full", {"loss": {"flow": 1.0}}, {"a": "b"}, store) as run:
-        run.metrics({"loss/total": 2.0, "loss/flow": math.nan, "CD": None}, step=3)
+        run.metrics({"loss/total": 2.0, "loss/flow": math.nan, "CD": None, "lab/f=300/CD": 1.0}, step=3)
     with pytest.raises(RuntimeError), tracking.run("kept", "broken", {}, {}, store):
         raise RuntimeError
     finished, failed = sorted(tracking._all_runs(store), key=lambda run: run.info.run_name != "full")[:2]
-    assert finished.data.params == {"loss.flow": "1.0"} and finished.data.metrics == {"loss/total": 2.0}
+    assert finished.data.params == {"loss.flow": "1.0"} and finished.data.metrics == {
+        "loss/total": 2.0,
+        "lab/f_300/CD": 1.0,
+    }
     assert (finished.info.status, failed.info.status) == ("FINISHED", "FAILED")
 
 
