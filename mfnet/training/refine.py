@@ -11,11 +11,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from mfnet.geometry import pixels_to_ndc
 from mfnet.losses.eye_lip import EYE_PAIRS, LIP_PAIRS
 from mfnet.losses.flow import Estimate, flow_to_ndc, trusted_flow
-from mfnet.losses.heads import CONTOUR, Heads, ViewParameters, decode
-from mfnet.losses.multiview import PAIRS, covisible_mask, draw_pair
+from mfnet.losses.heads import CONTOUR, ViewParameters, decode
+from mfnet.losses.multiview import PAIRS
 from mfnet.nets.mfnet import Prediction
+from mfnet.render import View, comparable_faces, covisible_by_geometry, orthographic_view, render_cross_view
 
 MAX_FLOW = 0.2
 """Longer flow (ndc) is a failure of the estimator."""
@@ -92,7 +94,7 @@ def refine(
     for iteration in range(settings.iterations):
         flow = None
         if estimate is not None and len(images) > 1 and iteration >= settings.iterations - settings.flow_iterations:
-            flow = correspondences(flame, problem.parameters(unknowns), images, landmarks, estimate, settings.spacing)
+            flow = correspondences(problem, unknowns, images, estimate, settings.spacing)
         unknowns, damping = _step(problem, unknowns, flow, damping)
     _, jacobian = problem.linearised(unknowns, flow)
     return Refined(problem.prediction(unknowns), problem.vertex_sigma(unknowns, jacobian.mT @ jacobian))
@@ -217,26 +219,40 @@ def _step(problem: _Problem, unknowns: Tensor, flow: Correspondences | None, dam
 
 
 def correspondences(
-    flame, parameters: ViewParameters, images: Tensor, landmarks: Tensor, estimate: Estimate, spacing: int
+    problem: _Problem, unknowns: Tensor, images: Tensor, estimate: Estimate, spacing: int
 ) -> Correspondences:
     """Where flow says that surface points lie, for every pair of views that share the face (PAIRS)."""
-    heads = decode(flame, parameters)
-    found = [_pair(flame, heads, images, landmarks, a, b, estimate, spacing) for a, b in PAIRS[len(images)]]
-    return Correspondences(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+    flame = problem.flame
+    shape, expression, jaw, pose, camera, closeness = problem.split(unknowns[None])
+    shared = [code.expand(problem.views, -1) for code in (shape, expression, jaw)]
+    output = flame(*shared[:2], pose[0], jaw_pose=shared[2])
+    centre = output.landmarks[..., 2].mean(-1)
+    views = [_view(flame, output.vertices[v], camera[0, v], closeness[0, v], centre[v]) for v in range(problem.views)]
+    found = [_pair(flame, views[a], views[b], images[a], images[b], estimate, spacing) for a, b in PAIRS[len(views)]]
+    targets = [b for _, b in PAIRS[len(views)]]
+    numbers = torch.cat([torch.full((len(part[0]),), b) for part, b in zip(found, targets, strict=True)])
+    return Correspondences(numbers.to(images.device), *(torch.cat(part) for part in zip(*found, strict=True)))
 
 
-def _pair(flame, heads: Heads, images, landmarks, a: int, b: int, estimate: Estimate, spacing: int) -> Correspondences:
-    one, first, second = torch.zeros(1, dtype=torch.long), torch.tensor([a]), torch.tensor([b])
-    cross = draw_pair(flame, heads, images[None], one, first, second)
-    visible = heads.visible[:, a], heads.visible[:, b]
-    mask = covisible_mask(flame, cross, landmarks[None, b], *visible, "geometric")
-    photo = images[None, b]
+def _view(flame, vertices: Tensor, camera: Tensor, closeness: Tensor, centre: Tensor) -> View:
+    """One head [N, 3] as the camera of `_project` sees it: its scaled orthography, divided by the shrinkage."""
+    view = orthographic_view(vertices[None], flame.faces, camera[None])
+    shrink = 1 - closeness * (vertices[None, :, 2:] - centre)
+    return view._replace(clip=torch.cat([view.clip[..., :2], view.clip[..., 2:3] * shrink, shrink], -1))
+
+
+def _pair(
+    flame, view_a: View, view_b: View, image_a: Tensor, image_b: Tensor, estimate: Estimate, spacing: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Corners [M, 3], barycentric weights [M, 3] and targets [M, 2] (ndc) of points drawn in view b."""
+    height, width = image_b.shape[-2:]
+    cross = render_cross_view(image_a[None], view_a, view_b, flame.faces, height, width)
+    photo = image_b[None]
     flow = estimate(torch.where(cross.seen[:, None], cross.image, photo), photo)
-    mask = (mask * trusted_flow(flow, MAX_FLOW))[0]
-    grid = torch.zeros_like(mask)
+    mask = covisible_by_geometry(cross, comparable_faces(flame.faces, flame.masks)) * trusted_flow(flow, MAX_FLOW)
+    grid = torch.zeros_like(mask[0])
     grid[spacing // 2 :: spacing, spacing // 2 :: spacing] = 1
-    row, column = (mask * grid).nonzero().T
+    row, column = (mask[0] * grid).nonzero().T
     corners = flame.faces[cross.raster.face_id[0, row, column].long() - 1]
-    weights = cross.raster.barycentrics[0, row, column]
-    points = (heads.projected[0, b][corners][..., :2] * weights[..., None]).sum(1)
-    return Correspondences(torch.full_like(row, b), corners, weights, points + flow_to_ndc(flow)[0, row, column])
+    centres = pixels_to_ndc(torch.stack([column, row], -1) + 0.5, width, height)
+    return corners, cross.raster.barycentrics[0, row, column], centres + flow_to_ndc(flow)[0, row, column]
