@@ -38,7 +38,7 @@ YAW_BINS = ((0, 5), (5, 30), (30, 60), (60, 90))
 class EncoderRecipe:
     """The settings of the warm start, beside seed and steps (``params.weights.encoder``)."""
 
-    subjects: int = 4000
+    subjects: int = 5000
     """Random people in the training pool, each photographed once from three sides."""
     size: int = 128
     """Side of the crops, pixels; they are drawn without supersampling, since the flat head shrinks them anyway."""
