@@ -33,7 +33,7 @@ class RefineSettings:
     """Of a detected jaw-line landmark, ndc: it slides along the outline."""
     opening: float = 0.014
     """Of the distance between two lids or lips, ndc."""
-    flow: float = 0.04
+    flow: float = 0.08
     """Of one flow vector, ndc. Neighbours err alike, so this is larger than one vector's own error."""
     coefficient: float = 1.0
     """Of shape and expression coefficients about the mean head, sigma units."""
@@ -45,11 +45,11 @@ class RefineSettings:
     """Of the network's camera, relative in scale, and in units of 0.1 m in shift."""
     closeness: float = 0.8
     """Of the camera's inverse distance, 1/m, about itself: a portrait is taken from 0.6 m and farther."""
-    iterations: int = 6
+    iterations: int = 5
     """Gauss-Newton steps; the flow is measured anew before each of the last `flow_iterations`."""
-    flow_iterations: int = 4
+    flow_iterations: int = 3
     """Steps that see flow; the first ones bring the views together by landmarks, within the flow's reach."""
-    spacing: int = 4
+    spacing: int = 6
     """Every n-th pixel in both directions gives a flow vector."""
     robust: float = 2.0
     """Residuals beyond this many standard deviations count linearly (Huber)."""
