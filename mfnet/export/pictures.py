@@ -54,7 +54,7 @@ def overlay_head(
     (`mfnet.geometry.clip_from_...`).
     """
     colour, cover = _draw(vertices.float(), clip[None].float(), flame, image.shape[:2], None, colours)
-    photo = torch.from_numpy(image).float() / 255
+    photo = torch.tensor(image).float() / 255
     return _to_uint8(photo * (1 - opacity * cover) + opacity * colour)
 
 

@@ -109,7 +109,7 @@ def test_a_damaged_image_is_named(tmp_path, blob, message):
 
 def test_a_file_that_is_no_parquet_is_refused(tmp_path):
     (tmp_path / "bad.parquet").write_bytes(b"half a file")
-    with pytest.raises(InputError, match="bad.parquet: not a readable Parquet file"):
+    with pytest.raises(InputError, match=r"bad\.parquet: not a readable Parquet file"):
         TripletShards([tmp_path / "bad.parquet"])
     with pytest.raises(InputError, match="run the stage `triplets`"):
         TripletShards([])
