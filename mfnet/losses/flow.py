@@ -42,7 +42,7 @@ def flow_loss_target(
     points [B, H, W, 2] are the projections p in ndc of the surface points drawn at each pixel of view b: they carry the
     gradient. The flow runs from the drawn image to the photograph, so that it starts where the surface points are.
     `drawn` is I_{a->b} laid over the photograph, and the mask only says which flow counts: cutting both images out by
-    the mask, as eq. 6 does, gives them a common outline, to which an estimator clings (docs/log/training.md).
+    the mask, as eq. 6 does, gives them a common outline, to which an estimator clings (docs/log.md).
     """
     flow = _without_gradient(estimate, drawn, photo)
     returned = _without_gradient(estimate, photo, drawn) if check else None

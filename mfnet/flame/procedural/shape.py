@@ -1,6 +1,6 @@
 """The 100 identity directions: named anatomical variations and finer smooth ones, with the energy of real faces.
 
-Magnitudes follow a public morphable model of scanned heads (ICT-FaceKit, measured in docs/log/head.md): over random
+Magnitudes follow a public morphable model of scanned heads (ICT-FaceKit, measured in docs/log.md): over random
 N(0, 1) identities a vertex of the face moves by 4.1 mm (3-D standard deviation), the strongest component by 2.8 mm,
 and components fall off like `spectrum`.
 """
