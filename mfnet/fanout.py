@@ -70,9 +70,12 @@ def _distributed(client, fn: Callable[[Item], Result], items: Sequence[Item], ba
     done = as_completed(futures, loop=client.loop)
     del futures  # or every result would stay on its worker to the end
     ready: dict[int, Result] = {}
-    following = 0
+    following, dropped = 0, None
     for future in done:
         index = position[future.key]
+        if future.status == "cancelled":  # collateral of a lost worker: whose fault it was is still to come
+            dropped = index
+            continue
         if future.status != "finished":
             raise _error(future, items[index])
         ready[index] = future.result()
@@ -80,6 +83,8 @@ def _distributed(client, fn: Callable[[Item], Result], items: Sequence[Item], ba
         while following in ready:
             yield ready.pop(following)
             following += 1
+    if dropped is not None:
+        raise RuntimeError(f"the cluster stopped before it ran {_named(items[dropped])}")
 
 
 def _error(future, item) -> BaseException:

@@ -38,7 +38,7 @@ def workspace(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     params = yaml.safe_load((Path(__file__).parents[2] / "params" / "tiny.yaml").read_text())
     params["source"] |= {"multipie": "archive", "watch": "archive"}
-    params["plan"]["triplets"] = 1000
+    params["plan"] |= {"triplets": 1000, "same_illumination": False}
     params["landmarks"] |= {"backend": "annotations", "max_rejected": 0.2}
     params["triplets"]["max_rejected"] = 0.5
     params["compute"] = {"fanout": "serial", "workers": 1}
