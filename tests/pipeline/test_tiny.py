@@ -127,7 +127,7 @@ def test_a_loss_weight_reruns_training_and_nothing_before(rebuilt):
     status = json.loads(run(rebuilt, "dvc", "status", "--json"))
     path.write_text(original)
     assert {name.split("@")[0] for name in status} == {"train", "ablate"}
-    path.write_text(original.replace("  pictures: 1\n", "  pictures: 2\n"))
+    path.write_text(original.replace("title: MFNet", "title: Another"))
     status = json.loads(run(rebuilt, "dvc", "status", "--json"))
     path.write_text(original)
     assert set(status) == {"report"}
