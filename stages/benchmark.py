@@ -12,6 +12,7 @@ def run(params, args) -> None:
     """Write ``data/benchmark/<protocol>/scores.parquet``, ``metrics.json`` and ``meshes.npz``."""
     from mfnet.datasets.landmark_backends import make_backend
     from mfnet.evaluation.artifacts import require_disjoint, write_benchmark
+    from mfnet.evaluation.error_maps import error_picture
     from mfnet.evaluation.protocol import Models, pictured_items, run_protocol
     from mfnet.evaluation.score import benchmark_items
     from mfnet.flame import load_flame
@@ -50,7 +51,9 @@ def run(params, args) -> None:
         out = Path("data/benchmark") / args.protocol
         chosen = [item for item in items if item.name in names]
         metrics = write_benchmark(out, table, results, pictures, chosen, root, flame, params.benchmark)
-        record.metrics({name: value for name, value in metrics.items() if value is not None})
+        record.metrics(metrics)
+        for (method, name), distances in pictures.items():
+            record.picture(error_picture(distances), f"errors/{name}/{method}.png")
 
 
 def main() -> None:

@@ -44,6 +44,12 @@ def colours(distances: np.ndarray) -> np.ndarray:
     return (colormaps[COLOURS](share) * 255 + 0.5).astype(np.uint8)
 
 
+def error_picture(distances: np.ndarray) -> np.ndarray:
+    """A front view of distances [H, W] (mm, NaN beside the face) as uint8 [H, W, 3], white beside the face."""
+    drawn = colours(np.nan_to_num(distances).ravel())[:, :3].reshape(*distances.shape, 3)
+    return np.where(np.isnan(distances)[..., None], np.uint8(255), drawn)
+
+
 def distance_map(errors: Errors) -> np.ndarray:
     """Distances on the pixels of the cylinder map [256, 256], mm; NaN where the prediction has no surface."""
     values = np.full(SIZE * SIZE, np.nan)

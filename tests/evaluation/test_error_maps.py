@@ -3,7 +3,7 @@ import pytest
 import trimesh
 from PIL import Image
 
-from mfnet.evaluation.error_maps import colours, distance_map, front_view, write_error_map
+from mfnet.evaluation.error_maps import colours, distance_map, error_picture, front_view, write_error_map
 from mfnet.evaluation.metrics import Comparison, compare
 
 
@@ -45,3 +45,10 @@ def test_views_show_the_distances(compared):
     radius = np.sqrt(np.isfinite(front).sum() / np.pi) * 3  # 3 mm a pixel
     assert radius == pytest.approx(82, rel=0.03)
     assert np.nanmedian(front) == pytest.approx(2, abs=0.2)
+
+
+def test_a_picture_is_white_beside_the_face_and_its_ends_are_the_ranges():
+    values = np.array([[np.nan, 0.0], [5.0, 9.0]])
+    picture = error_picture(values)
+    assert picture.dtype == np.uint8 and (picture[0, 0] == 255).all()
+    assert (picture[1, 0] == picture[1, 1]).all() and (picture[0, 1] != picture[1, 0]).any()
