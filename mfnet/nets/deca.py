@@ -14,6 +14,7 @@ from mfnet.errors import InputError
 from mfnet.nets.mfnet import Prediction
 from mfnet.nets.start import StartNetwork
 from mfnet.params import ModelParams
+from mfnet.render.shading import DECA_FIRST_BAND
 
 CODE = {"shape": 100, "tex": 50, "exp": 50, "pose": 6, "cam": 3, "light": 27}
 """DECA's 236 numbers in their order; pose is global rotation then jaw, light is 9 x 3."""
@@ -78,6 +79,7 @@ def copy_deca(start: StartNetwork, state: dict[str, torch.Tensor], path: str | P
     person, view = code_rows(start.counts)
     for name, regressor in [("view", start.view_regressor), *start.person_regressors.items()]:
         fill_regressor(regressor, state, view if name == "view" else person)
+    start.view_regressor.units.scale[-CODE["light"] :][:3] = 1 / DECA_FIRST_BAND
 
 
 def code_rows(counts: dict[str, int]) -> tuple[list[int], list[int]]:
@@ -95,7 +97,7 @@ def code_rows(counts: dict[str, int]) -> tuple[list[int], list[int]]:
 
 
 def fill_regressor(regressor, state: dict[str, torch.Tensor], rows: list[int]) -> None:
-    """DECA's two layers into one regressor; its outputs then are DECA's rows, in DECA's units."""
+    """DECA's two layers into one regressor; its outputs then are DECA's rows."""
     weight, bias = state["layers.2.weight"][rows], state["layers.2.bias"][rows]
     views = regressor.first.in_features // state["layers.0.weight"].shape[1]  # concatenated views
     pools = regressor.last.in_features // weight.shape[1]  # mean and maximum of a set
@@ -118,6 +120,6 @@ def deca_code(prediction: Prediction) -> torch.Tensor:
         prediction.global_pose[:, 0],
         prediction.jaw_pose,
         prediction.camera[:, 0],
-        prediction.light[:, 0].flatten(1),
+        torch.cat([prediction.light[:, 0, :1] * DECA_FIRST_BAND, prediction.light[:, 0, 1:]], dim=1).flatten(1),
     ]
     return torch.cat(parts, dim=1)

@@ -29,12 +29,27 @@ def small_last_layer(inputs: int, outputs: int) -> nn.Linear:
     return layer
 
 
-class Regressor(nn.Module):
-    """Linear, ReLU, linear, units: features [..., F] -> outputs [..., D] (the shape of DECA's regressor)."""
+class CentredLinear(nn.Linear):
+    """A linear layer of what is left after a constant [F], no parameter, is subtracted from its input [..., F]."""
 
-    def __init__(self, features: int, hidden: int, mean: torch.Tensor, scale: torch.Tensor):
+    def __init__(self, centre: torch.Tensor, outputs: int):
+        super().__init__(len(centre), outputs)
+        self.register_buffer("centre", centre.clone())
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Features [..., F] -> [..., outputs]."""
+        return super().forward(features - self.centre)
+
+
+class Regressor(nn.Module):
+    """Linear, ReLU, linear, units: features [..., F] -> outputs [..., D] (the shape of DECA's regressor).
+
+    `centre` [F] are the features of the mean face.
+    """
+
+    def __init__(self, centre: torch.Tensor, hidden: int, mean: torch.Tensor, scale: torch.Tensor):
         super().__init__()
-        self.first = nn.Linear(features, hidden)
+        self.first = CentredLinear(centre, hidden)
         self.last = small_last_layer(hidden, len(mean))
         self.units = OutputUnits(mean, scale)
 
@@ -44,11 +59,14 @@ class Regressor(nn.Module):
 
 
 class ConcatFusion(Regressor):
-    """The paper's: the views' features, concatenated in slot order, into fully connected layers. Needs every view."""
+    """The paper's: the views' features, concatenated in slot order, into fully connected layers. Needs every view.
 
-    def __init__(self, features: int, views: int, hidden: int, mean: torch.Tensor, scale: torch.Tensor):
-        super().__init__(features * views, hidden, mean, scale)
-        self.views = views
+    `centre` [V,F] has a row for each slot.
+    """
+
+    def __init__(self, centre: torch.Tensor, hidden: int, mean: torch.Tensor, scale: torch.Tensor):
+        super().__init__(centre.flatten(), hidden, mean, scale)
+        self.views = len(centre)
 
     def forward(self, features: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
         """Features [B,V,F], present [B,V] bool -> outputs [B,D].
@@ -65,12 +83,13 @@ class ConcatFusion(Regressor):
 class SetFusion(nn.Module):
     """Permutation-invariant over 1..N views: mean and maximum of the present views' hidden features.
 
-    Both pools of N equal views are the view's own hidden features, so equal views give what one view gives.
+    Both pools of N equal views are the view's own hidden features, so equal views give what one view gives. `centre`
+    [F] is one for all views.
     """
 
-    def __init__(self, features: int, hidden: int, mean: torch.Tensor, scale: torch.Tensor):
+    def __init__(self, centre: torch.Tensor, hidden: int, mean: torch.Tensor, scale: torch.Tensor):
         super().__init__()
-        self.first = nn.Linear(features, hidden)
+        self.first = CentredLinear(centre, hidden)
         self.last = small_last_layer(2 * hidden, len(mean))
         self.units = OutputUnits(mean, scale)
 
@@ -83,10 +102,11 @@ class SetFusion(nn.Module):
         return self.units(self.last(torch.cat([mean, hidden.amax(dim=1)], dim=-1)))
 
 
-def make_fusion(
-    fusion: str, features: int, views: int, hidden: int, mean: torch.Tensor, scale: torch.Tensor
-) -> nn.Module:
-    """The fusion that ``model.fusion`` names; `mean` and `scale` [D] are the units of its outputs."""
+def make_fusion(fusion: str, centre: torch.Tensor, hidden: int, mean: torch.Tensor, scale: torch.Tensor) -> nn.Module:
+    """The fusion that ``model.fusion`` names.
+
+    centre [V,F]: features of the mean face in each slot, frontal first; mean, scale [D]: the units of the outputs.
+    """
     if fusion == "concat":
-        return ConcatFusion(features, views, hidden, mean, scale)
-    return SetFusion(features, hidden, mean, scale)
+        return ConcatFusion(centre, hidden, mean, scale)
+    return SetFusion(centre[0], hidden, mean, scale)

@@ -1,5 +1,6 @@
 """MFNet: photographs of one person in, one FLAME head and each view's pose, camera, albedo code and light out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from mfnet.params import ModelParams
 
 HIDDEN = {"pool": 1024, "flat": 256}
 """Width of the regressors' hidden layer; 1024 is DECA's."""
+SLOT_YAWS = (0.0, -45.0, 45.0)
+"""Yaw, degrees, of a typical frontal, left and right view: there the mean face is the zero of the features."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,11 @@ class Prediction:
     def map(self, function) -> "Prediction":
         """A new Prediction with `function` applied to every tensor (``detach``, ``to`` a device, indexing)."""
         return replace(self, **{field.name: function(getattr(self, field.name)) for field in fields(self)})
+
+
+def join(predictions: Sequence[Prediction]) -> Prediction:
+    """Predictions for B1, B2, ... people in equally many views as one for all of them."""
+    return Prediction(*(torch.cat([getattr(each, field.name) for each in predictions]) for field in fields(Prediction)))
 
 
 class MFNet(nn.Module):
@@ -50,8 +58,8 @@ class MFNet(nn.Module):
         self.head = head_metadata(flame)
         self.counts = {"shape": flame.n_shape, "expression": flame.n_expression, "albedo": params.n_albedo}
         self.encoder = Encoder(params.backbone, params.width, params.head)
-        self.view_regressor = make_view_regressor(params, flame, self.encoder.features)
-        self.person_regressor = make_person_regressor(params, flame, self.encoder.features)
+        self.view_regressor = make_view_regressor(params, flame, self.encoder)
+        self.person_regressor = make_person_regressor(params, flame, self.encoder)
 
     def forward(self, images: torch.Tensor, present: torch.Tensor | None = None) -> Prediction:
         """Images [B,V,3,H,W] in [0, 1], present [B,V] bool (None: all) -> Prediction.
@@ -82,15 +90,16 @@ def assemble(person: torch.Tensor, view: torch.Tensor, counts: dict[str, int]) -
     return Prediction(shape, expression, jaw, pose, camera, albedo, light.unflatten(-1, (9, 3)))
 
 
-def make_person_regressor(params: ModelParams, flame, features: int) -> nn.Module:
+def make_person_regressor(params: ModelParams, flame, encoder: Encoder) -> nn.Module:
     """The fused regressor: shape, expression, jaw pose. Units: sigma; 0.1 rad of jaw."""
     scale = torch.cat([torch.ones(flame.n_shape + flame.n_expression), torch.full((3,), 0.1)])
-    return make_fusion(params.fusion, features, params.views, HIDDEN[params.head], torch.zeros_like(scale), scale)
+    centre = resting_features(encoder, flame, SLOT_YAWS[: params.views])
+    return make_fusion(params.fusion, centre, HIDDEN[params.head], torch.zeros_like(scale), scale)
 
 
-def make_view_regressor(params: ModelParams, flame, features: int) -> Regressor:
+def make_view_regressor(params: ModelParams, flame, encoder: Encoder) -> Regressor:
     """The per-view regressor: global pose, camera, albedo code, light. Starts at a frontal head that fills a crop."""
-    camera = neutral_camera(flame)
+    camera = crop_camera(neutral_landmarks(flame, (0.0,)))[0]
     mean = torch.cat([torch.zeros(3), camera, torch.zeros(params.n_albedo), white_light().flatten()])
     scale = torch.cat(
         [
@@ -100,24 +109,31 @@ def make_view_regressor(params: ModelParams, flame, features: int) -> Regressor:
             torch.full((27,), 0.3),
         ]
     )
-    return Regressor(features, HIDDEN[params.head], mean, scale)
+    return Regressor(resting_features(encoder, flame, (0.0,))[0], HIDDEN[params.head], mean, scale)
 
 
-def neutral_camera(flame, crop_scale: float = 1.25) -> torch.Tensor:
-    """(s, tx, ty) [3] that centres the neutral head's 68 landmarks in a crop of `crop_scale` times their box."""
-    device = flame.faces.device
-    zero = torch.zeros(1, 3, device=device)
-    with torch.no_grad():
-        landmarks = flame(
-            torch.zeros(1, flame.n_shape, device=device),
-            torch.zeros(1, flame.n_expression, device=device),
-            zero,
-            zero,
-            zero,
-            torch.zeros(1, 6, device=device),
-        ).landmarks[0, :, :2]
-    low, high = landmarks.amin(dim=0), landmarks.amax(dim=0)
-    return torch.cat([2 / (crop_scale * (high - low).max())[None], -(low + high) / 2]).cpu()
+def resting_features(encoder: Encoder, flame, yaws: Sequence[float]) -> torch.Tensor:
+    """The zero of an encoder's features [V,F] in views at `yaws` (degrees): the mean head's landmarks in its crop."""
+    landmarks = neutral_landmarks(flame, yaws)
+    camera = crop_camera(landmarks)
+    return encoder.resting_features(camera[:, None, :1] * (landmarks + camera[:, None, 1:]))
+
+
+@torch.no_grad()
+def neutral_landmarks(flame, yaws: Sequence[float]) -> torch.Tensor:
+    """The mean head's 68 landmarks [V,68,2] (x, y in metres) at each of `yaws`, degrees; on the CPU."""
+    device, count = flame.faces.device, len(yaws)
+    pose = torch.zeros(count, 3, device=device)
+    pose[:, 1] = torch.deg2rad(torch.tensor(yaws))
+    zeros = (torch.zeros(count, number, device=device) for number in (flame.n_shape, flame.n_expression))
+    return flame(*zeros, pose).landmarks[..., :2].cpu()
+
+
+def crop_camera(landmarks: torch.Tensor, crop_scale: float = 1.25) -> torch.Tensor:
+    """(s, tx, ty) [V,3] that centres landmarks [V,68,2] in a crop of `crop_scale` times their box."""
+    low, high = landmarks.amin(dim=1), landmarks.amax(dim=1)
+    side = crop_scale * (high - low).amax(dim=1, keepdim=True)
+    return torch.cat([2 / side, -(low + high) / 2], dim=1)
 
 
 def white_light() -> torch.Tensor:

@@ -39,9 +39,9 @@ class StartNetwork(nn.Module):
         self.head = head_metadata(flame)
         self.counts = {"shape": flame.n_shape, "expression": flame.n_expression, "albedo": params.n_albedo}
         self.encoder = Encoder(params.backbone, params.width, params.head)
-        self.view_regressor = make_view_regressor(params, flame, self.encoder.features)
+        self.view_regressor = make_view_regressor(params, flame, self.encoder)
         self.person_regressors = nn.ModuleDict(
-            {name: make_person_regressor(each, flame, self.encoder.features) for name, each in variants(params).items()}
+            {name: make_person_regressor(each, flame, self.encoder) for name, each in variants(params).items()}
         )
 
     def forward(self, images: torch.Tensor) -> dict[str, Prediction]:
@@ -49,8 +49,16 @@ class StartNetwork(nn.Module):
 
         ``concat1`` treats the B x 3 images as people seen once: its Prediction has a batch of 3 B, one view each.
         """
+        return self.predict(self.encode(images))
+
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        """Images [B,3,3,H,W] -> features [B,3,F]."""
         present = torch.ones(images.shape[:2], dtype=torch.bool, device=images.device)
-        features = encode_views(self.encoder, images, present)  # [B,3,F]
+        return encode_views(self.encoder, images, present)
+
+    def predict(self, features: torch.Tensor) -> dict[str, Prediction]:
+        """Features [B,3,F] -> one Prediction per variant, as `forward`."""
+        present = torch.ones(features.shape[:2], dtype=torch.bool, device=features.device)
         view = self.view_regressor(features)
         predictions = {}
         for name, regressor in self.person_regressors.items():
@@ -58,7 +66,7 @@ class StartNetwork(nn.Module):
                 person = regressor(features.flatten(0, 1)[:, None], present.flatten()[:, None])
                 predictions[name] = assemble(person, view.flatten(0, 1)[:, None], self.counts)
                 continue
-            views = regressor.views if name != "set" else images.shape[1]
+            views = regressor.views if name != "set" else features.shape[1]
             person = regressor(features[:, :views], present[:, :views])
             predictions[name] = assemble(person, view[:, :views], self.counts)
         return predictions

@@ -17,7 +17,8 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from mfnet.datasets.triplets import SLOTS, TripletShards
+from mfnet.datasets.plan import SLOTS
+from mfnet.datasets.triplets import TripletShards
 from mfnet.errors import InputError
 from mfnet.files import write_json, write_table
 from mfnet.losses.flow import Estimate

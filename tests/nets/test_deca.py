@@ -73,7 +73,8 @@ def test_equal_views_give_decas_answer(plain, checkpoint, image, box_head, deca_
         torch.testing.assert_close(prediction.global_pose[:, view], code["pose"][:, :3], rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(prediction.camera[:, view], code["cam"], rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(prediction.albedo[:, view], code["tex"], rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(prediction.light[:, view].flatten(1), code["light"], rtol=1e-4, atol=1e-5)
+        light = code["light"].unflatten(1, (9, 3)) / torch.tensor([torch.pi, *[1.0] * 8])[:, None]
+        torch.testing.assert_close(prediction.light[:, view], light, rtol=1e-4, atol=1e-5)
 
 
 def test_refuses_what_is_not_deca(checkpoint, box_head, small, deca_params, tmp_path):

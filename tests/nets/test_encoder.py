@@ -4,7 +4,7 @@ import pytest
 import torch
 import torchvision
 
-from mfnet.nets.encoder import Encoder, Trunk
+from mfnet.nets.encoder import Encoder, Locator, Trunk
 
 
 @pytest.mark.parametrize("backbone", ["resnet18", "resnet50"])
@@ -20,12 +20,12 @@ def test_full_width_is_torchvisions_network(backbone):
 
 def test_width_scales_every_layer():
     full, half = Trunk("resnet18", 1.0), Trunk("resnet18", 0.5)
-    assert half.channels == 256
+    assert half.channels == [32, 64, 128, 256]
     for (name, a), (_, b) in zip(full.named_parameters(), half.named_parameters(), strict=True):
         assert a.shape[0] == 2 * b.shape[0], name
 
 
-@pytest.mark.parametrize(("head", "features"), [("pool", 128), ("flat", 64 * 9)])
+@pytest.mark.parametrize(("head", "features"), [("pool", 128), ("flat", 64 * 9 + 136)])
 @pytest.mark.parametrize("side", [96, 128, 160])
 def test_features_for_any_image_size(head, features, side):
     encoder = Encoder("resnet18", 0.25, head).eval()
@@ -38,5 +38,30 @@ def test_flat_head_keeps_where_things_are():
     torch.manual_seed(0)
     encoder = Encoder("resnet18", 0.25, "flat").eval()
     images = torch.rand(1, 3, 96, 96)
-    maps = encoder(images).unflatten(1, (64, 3, 3))
+    maps = encoder(images)[:, :-136].unflatten(1, (64, 3, 3))
     assert maps.std(dim=(2, 3)).mean() > 0.05 * maps.std()
+
+
+def test_located_landmarks_are_the_means_of_the_heat_maps():
+    """Heat maps that are sharp at one cell give that cell's centre: x right, y up."""
+    locator = Locator([4, 4], width=8)
+    with torch.no_grad():
+        for parameter in locator.parameters():
+            parameter.zero_()
+    layers = [torch.zeros(1, 4, 24, 24), torch.zeros(1, 4, 12, 12)]
+    torch.testing.assert_close(locator(layers), torch.zeros(1, 68, 2))  # flat maps: the middle
+    with torch.no_grad():
+        locator.lateral[0].weight[0, 0] = 1.0
+        locator.smooth[0].weight[0, 0, 1, 1] = 1.0
+        locator.smooth[1].weight.fill_(1.0)
+        locator.maps.weight[:, 0] = 50.0
+    layers[0][0, 0, 5, 20] = 10.0
+    expected = torch.tensor([2 * 20.5 / 24 - 1, 1 - 2 * 5.5 / 24]).expand(1, 68, 2)
+    torch.testing.assert_close(locator.eval()(layers), expected, rtol=0, atol=1e-3)
+
+
+def test_located_landmarks_are_part_of_the_features():
+    torch.manual_seed(0)
+    encoder = Encoder("resnet18", 0.25, "flat").eval()
+    images = torch.rand(2, 3, 96, 96)
+    torch.testing.assert_close(encoder.located(encoder(images)), encoder.locator(encoder.trunk(images)))

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mfnet.errors import InputError
-from mfnet.nets.mfnet import MFNet, load_mfnet, neutral_camera, save_mfnet
+from mfnet.nets.mfnet import MFNet, crop_camera, load_mfnet, neutral_landmarks, save_mfnet
 
 
 def images(batch, views, seed=0):
@@ -32,10 +32,27 @@ def test_untrained_network_shows_a_frontal_head_that_fills_the_crop(box_head, sm
     assert prediction.global_pose.abs().max() < 0.05
     assert prediction.shape.abs().max() < 0.1
     landmarks = box_head(prediction.shape).landmarks[0, :, :2]
-    camera = neutral_camera(box_head)
+    camera = crop_camera(neutral_landmarks(box_head, (0.0,)))[0]
     ndc = camera[0] * (landmarks + camera[1:])
     torch.testing.assert_close(ndc.abs().max(), torch.tensor(1 / 1.25))
     torch.testing.assert_close(prediction.camera[0, 0], camera, rtol=0.02, atol=0.001)
+
+
+def test_features_rest_where_the_mean_head_is_in_each_slot(box_head, small):
+    """Frontal, left (yaw < 0), right: the head model's own landmarks, centred in a crop that leaves a margin."""
+    torch.manual_seed(0)
+    model = MFNet(small(head="flat", fusion="concat"), box_head)
+    located = model.encoder.located(model.person_regressor.first.centre.unflatten(0, (3, -1)))
+    torch.testing.assert_close(located.abs().amax(dim=(1, 2)), torch.full((3,), 1 / 1.25))
+    zeros, pose = torch.zeros(3, 100), torch.tensor([[0, 0, 0], [0, -torch.pi / 4, 0], [0, torch.pi / 4, 0]])
+    turned = box_head(zeros, zeros[:, :50], pose).landmarks[..., :2]
+
+    def form(points):
+        centred = points - points.mean(dim=1, keepdim=True)
+        return centred / centred.norm(dim=(1, 2), keepdim=True)
+
+    torch.testing.assert_close(form(located), form(turned), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(located[:1], model.encoder.located(model.view_regressor.first.centre[None]))
 
 
 def test_every_output_has_a_gradient_to_the_images(box_head, small):

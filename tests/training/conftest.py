@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from mfnet.datasets.triplets import SLOTS
+from mfnet.datasets.plan import SLOTS
 from mfnet.nets.start import StartNetwork, save_start
 from mfnet.nets.tensors import write_tensors
 from mfnet.params import Params, load_params

@@ -12,6 +12,7 @@ from mfnet.geometry import project_orthographic
 from mfnet.nets.flow import DisFlow
 from mfnet.nets.landmarks import CELLS, POINTS, SIDE
 from mfnet.nets.mfnet import Prediction
+from mfnet.nets.start import StartNetwork
 from mfnet.params import ModelParams
 from mfnet.training import pretrain_encoder, pretrain_flow, pretrain_landmarks
 from mfnet.training.pretrain_encoder import EncoderRecipe, FaceLosses, aligned, by_yaw, project, seen_once, split_points
@@ -51,6 +52,20 @@ def test_encoder_recipe_learns_and_repeats(flame):
     once, again = (pretrain_encoder.pretrain_encoder(SMALL, flame, 0, 3, ENCODER)[0].state_dict() for _ in range(2))
     assert all(torch.equal(once[name], again[name]) for name in once)
     assert not start.training
+
+
+def test_regressors_are_trained_anew_while_the_encoder_rests(flame, pool):
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    network, losses = StartNetwork(SMALL, flame), FaceLosses(flame)
+    before = {name: value.clone() for name, value in network.encoder.state_dict().items()}
+    found = {}
+    for steps in (1, 60):
+        fresh = pretrain_encoder.refit(network, flame, 0, steps, ENCODER).eval()
+        assert all(torch.equal(value, before[name]) for name, value in fresh.encoder.state_dict().items())
+        with torch.no_grad():
+            found[steps] = losses(fresh(pool.images.float() / 255), pool, dict(ENCODER.variants))
+    assert found[60] < 0.9 * found[1]
 
 
 def test_truth_has_no_loss_but_perspective(flame, pool):
