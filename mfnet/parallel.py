@@ -11,6 +11,7 @@ The cache lies in `__pycache__` beside the package or, where that is read-only, 
 directory; `NUMBA_CACHE_DIR` names another.
 """
 
+import contextlib
 import os
 import threading
 import warnings
@@ -46,6 +47,17 @@ def kernel(function=None, *, reassociate: bool = False):
     except RuntimeError as error:  # numba found no folder that it may write to
         warnings.warn(f"{function.__name__} compiles in every process: {error}; set NUMBA_CACHE_DIR", stacklevel=2)
         return numba.njit(function, **options)
+
+
+@contextlib.contextmanager
+def one_thread():
+    """One torch thread inside: sums must not depend on how many cores a machine has."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class _Workers:

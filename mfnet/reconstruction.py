@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -48,15 +49,22 @@ def textured(flame, parameters: ViewParameters, photos: Tensor, texture_size: in
     return Reconstruction(vertices, cameras, neutral, fill_holes(texture, known)[0], known[0])
 
 
-def crop_photos(paths: list[Path], backend, size: int, crop_scale: float) -> Tensor:
-    """Photographs as the network wants them: found, cropped to their landmarks, [V, 3, size, size] in [0, 1].
+class Photos(NamedTuple):
+    """One person's photographs, cropped."""
+
+    images: Tensor  # [V, 3, S, S] in [0, 1]
+    landmarks: Tensor  # [V, 68, 2] ndc of the crops
+
+
+def crop_photos(paths: list[Path], backend, size: int, crop_scale: float) -> Photos:
+    """Photographs as the network wants them: found, cropped to their landmarks, `size` px wide.
 
     backend: a landmark backend (`mfnet.datasets.landmark_backends`). Raises InputError for a file that is no image or
     shows no face.
     """
     from PIL import Image, UnidentifiedImageError
 
-    from mfnet.geometry import crop_box, crop_image
+    from mfnet.geometry import crop_box, crop_image, crop_matrix, pixels_to_ndc, transform_points
 
     images = []
     for path in paths:
@@ -66,9 +74,12 @@ def crop_photos(paths: list[Path], backend, size: int, crop_scale: float) -> Ten
             raise InputError(f"{path}: no such file") from None
         except (OSError, UnidentifiedImageError) as error:
             raise InputError(f"{path}: not a readable image: {error}") from None
-    crops = []
+    crops, landmarks = [], []
     for path, image, found in zip(paths, images, backend.detect([path.name for path in paths], images), strict=True):
         if found.landmarks is None:
             raise InputError(f"{path}: {found.reason or 'no face found'}; use a photograph with one clear face")
-        crops.append(crop_image(image, crop_box(found.landmarks, crop_scale), size))
-    return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 255
+        box = crop_box(found.landmarks, crop_scale)
+        crops.append(crop_image(image, box, size))
+        landmarks.append(transform_points(found.landmarks.astype(np.float64), crop_matrix(box, size)))
+    pixels = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float() / 255
+    return Photos(pixels, pixels_to_ndc(torch.from_numpy(np.stack(landmarks)).float(), size, size))

@@ -14,24 +14,28 @@ def run(params, args) -> None:
     from mfnet.evaluation.artifacts import require_disjoint, write_benchmark
     from mfnet.evaluation.error_maps import error_picture
     from mfnet.evaluation.protocol import Models, pictured_items, run_protocol
+    from mfnet.evaluation.refined import Refiner
     from mfnet.evaluation.score import benchmark_items
-    from mfnet.flame import load_flame
+    from mfnet.flame import load_project_head
     from mfnet.nets.mfnet import load_mfnet
     from stages.provenance import tracked
 
-    root, head = Path(params.source.facescape), Path("data/head")
+    root = Path(params.source.facescape)
     items = benchmark_items(args.protocol, root, root)
     if params.benchmark.subject_disjoint:
         require_disjoint(root, "data/multipie/plan.parquet")
-    files = (head / "head.npz", head / "landmarks.npz", head / "template.obj")
-    flame = load_flame(*files, params.head.n_shape, params.head.n_expression)
+    flame = load_project_head("data/head", params.head)
     single = None
     if SINGLE in params.ablation.run:
         single = load_mfnet(f"data/ablation/{SINGLE}-{params.ablation.seeds[0]}/model.safetensors", flame)
     runs = [f"{variant}-{seed}" for variant in params.ablation.run for seed in params.ablation.seeds]
     scored = runs if args.protocol == "wild" else []  # the paper's Table 3 is of the wild set
     variants = {name: load_mfnet(f"data/ablation/{name}/model.safetensors", flame) for name in scored}
-    models = Models(flame, single, load_mfnet("data/train/model.safetensors", flame))
+    refiner = None
+    if params.benchmark.refine:
+        flow = Path("data/weights/flow.safetensors")
+        refiner = Refiner(params.loss.flow_estimator, flow, params.compute.fanout, params.compute.workers)
+    models = Models(flame, single, load_mfnet("data/train/model.safetensors", flame), refiner)
     backend = make_backend(params.landmarks, root / "data", "data/weights/landmarks.safetensors")
     names = pictured_items(items, params.benchmark.pictures)
     with tracked(f"benchmark@{args.protocol}", "benchmark", args.protocol, params.benchmark.model_dump()) as record:

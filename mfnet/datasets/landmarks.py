@@ -7,7 +7,6 @@ checksum, the backend with its weights, and the code. Whoever has written the ta
 import functools
 import hashlib
 import os
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,7 +87,9 @@ class _Chunk:
         name = hashlib.sha256(f"{self.job.key} {images}".encode()).hexdigest()[:32]
         file = Path(self.job.scratch, f"{name}.parquet")
         if not file.exists():
-            with _one_thread():
+            from mfnet.parallel import one_thread  # torch, which listing files does not need
+
+            with one_thread():
                 write_table(detect_images([path for path, _ in images], self.job.root, self.job.backend), file)
         return str(file)
 
@@ -128,19 +129,6 @@ def _checked(detection: Detection, image: np.ndarray) -> Detection:
     if not (0 <= centre[0] <= width and 0 <= centre[1] <= height) or np.ptp(landmarks, axis=0).max() < 1:
         return Detection(None, score, "no face: landmarks outside the image or in one point")
     return Detection((np.round(landmarks * GRID) / GRID).astype(np.float32), score)
-
-
-@contextmanager
-def _one_thread():
-    """One torch thread, in this process and in a worker alike: sums must not depend on how the work is spread."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 @functools.cache

@@ -20,9 +20,9 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
+from mfnet.datasets.plan import SLOTS
 from mfnet.errors import InputError
 
-SLOTS = ("frontal", "left", "right")
 COLUMNS = ["triplet", "subject", *(f"{name}_{slot}" for name in ("image", "landmarks", "yaw") for slot in SLOTS)]
 SHUFFLE_GROUPS = 8
 AHEAD = 3

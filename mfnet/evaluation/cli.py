@@ -154,7 +154,7 @@ def _aflw(args) -> None:
     from mfnet.errors import InputError
     from mfnet.evaluation.aflw import nme_by_yaw, picture_grid, score_images
     from mfnet.files import atomic_path, write_table
-    from mfnet.flame import load_flame
+    from mfnet.flame import load_project_head
     from mfnet.nets.mfnet import load_mfnet
     from mfnet.params import load_params
 
@@ -163,7 +163,7 @@ def _aflw(args) -> None:
     if root is None:
         raise InputError(f"{args.params}: source.aflw2000 is null; name the folder there or by --root")
     files = image_files(root)[: args.limit]
-    flame = load_flame(data / "head/head.npz", n_shape=params.head.n_shape, n_expression=params.head.n_expression)
+    flame = load_project_head(data / "head", params.head)
     model = load_mfnet(args.model or data / "train/model.safetensors", flame)
     size, scale = params.triplets.image_size, params.triplets.crop_scale
     table, results = score_images(files, model, flame, size, scale, args.pictures if args.grid else 0)

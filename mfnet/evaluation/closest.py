@@ -6,9 +6,9 @@ a fifth of the official code's CPU time. The tests hold the two against each oth
 """
 
 import numpy as np
-from numba import njit
 
 from mfnet.evaluation.cylinder import SIZE, GridSurface
+from mfnet.parallel import kernel
 
 LEVELS = 9  # 256, 128, ..., 1 nodes a side
 OFFSETS = np.cumsum([0] + [(SIZE >> level) ** 2 for level in range(LEVELS)])
@@ -24,7 +24,7 @@ def surface_distances(points: np.ndarray, pixels: np.ndarray, surface: GridSurfa
     return np.sqrt(_nearest(points, pixels, surface.vertices, surface.quads, boxes))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _boxes(vertices, quads):
     """Bounds [nodes, 6] (low, high) of every quadtree node, leaves first; empty nodes are inside out."""
     boxes = np.empty((OFFSETS[-1], 6))
@@ -50,7 +50,7 @@ def _boxes(vertices, quads):
     return boxes
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _nearest(points, pixels, vertices, quads, boxes):
     """Squared distances [P]: first to where the search is likely to end, then, climbing from the point's own pixel, to
     every node that could hold less.
@@ -78,7 +78,7 @@ def _nearest(points, pixels, vertices, quads, boxes):
     return squared
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _descend(x, y, z, vertices, boxes, stack, best, leaf):
     """The lesser of `best` and the squared distance to what lies under the node on the stack, and its leaf."""
     height = 1
@@ -98,7 +98,7 @@ def _descend(x, y, z, vertices, boxes, stack, best, leaf):
     return best, leaf
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _to_box(x, y, z, boxes, node):
     dx = max(boxes[node, 0] - x, x - boxes[node, 3], 0.0)
     dy = max(boxes[node, 1] - y, y - boxes[node, 4], 0.0)
@@ -106,14 +106,14 @@ def _to_box(x, y, z, boxes, node):
     return dx * dx + dy * dy + dz * dz
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _to_quad(x, y, z, vertices, pixel):
     upper = _to_triangle(x, y, z, vertices, pixel, pixel + 1, pixel + SIZE)
     lower = _to_triangle(x, y, z, vertices, pixel + SIZE + 1, pixel + SIZE, pixel + 1)
     return min(upper, lower)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _to_segment(px, py, pz, dx, dy, dz):
     """Squared distance from p to the segment from the origin to d."""
     length = dx * dx + dy * dy + dz * dz
@@ -124,7 +124,7 @@ def _to_segment(px, py, pz, dx, dy, dz):
     return x * x + y * y + z * z
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _to_triangle(x, y, z, vertices, a, b, c):
     """Squared distance: to the plane where the foot of the perpendicular lies inside, else to the nearest edge."""
     ax, ay, az = vertices[a, 0], vertices[a, 1], vertices[a, 2]

@@ -9,9 +9,9 @@ the face, 64 its -x side, and columns 0 and 255 coincide. 0 means that nothing w
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
 from mfnet.evaluation.meshes import ItemError
+from mfnet.parallel import kernel
 
 SIZE = 256
 HALF_HEIGHT = 150.0
@@ -86,7 +86,7 @@ def grid_surface(distance: np.ndarray) -> GridSurface:
     return GridSurface(np.stack([x, y, z], axis=2).reshape(-1, 3), quads)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _farthest_hits(points, faces, heights, directions):
     """Cut every triangle with every row's plane; the cut is a segment, and the segment covers a few columns.
 
@@ -108,7 +108,7 @@ def _farthest_hits(points, faces, heights, directions):
     return distance, hit
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _cut(points, triangle, height, ends):
     """Write the x, z of the two points where the plane y = height crosses the triangle's edges; False without two."""
     found = 0
@@ -125,7 +125,7 @@ def _cut(points, triangle, height, ends):
     return found == 2
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _mark(ends, directions, face, distance, hit):
     """Enter a segment in x, z into one row of the map wherever it lies beyond what is there."""
     size = directions.shape[0]

@@ -5,9 +5,9 @@ others); row 0 is the top of the image; 0 means nothing was hit.
 """
 
 import numpy as np
-from numba import njit
 
 from mfnet.datasets.facescape import IMAGE_SIZE
+from mfnet.parallel import kernel
 
 ORTHOGRAPHIC_RANGE = (0.05, 10_000.0)
 PERSPECTIVE_RANGE = (0.1, 100_000.0)
@@ -42,7 +42,7 @@ def depth_offset(truth: np.ndarray, prediction: np.ndarray) -> tuple[float, np.n
     return float(np.median(truth[overlap] - prediction[overlap])), overlap
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _parallel_rays(points, faces, size, near, far):
     """points [V, 3]: pixel x (right), pixel y (down), depth."""
     nearest = np.full((size, size), np.inf)
@@ -68,12 +68,12 @@ def _parallel_rays(points, faces, size, near, far):
     return np.where(np.isinf(nearest), 0.0, nearest)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _cross(p, q):
     return p[1] * q[2] - p[2] * q[1], p[2] * q[0] - p[0] * q[2], p[0] * q[1] - p[1] * q[0]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _window(corners, focal, centre, size, near):
     """First and last column and row that a triangle can cover; the whole image where it reaches behind the camera."""
     if min(corners[0, 2], corners[1, 2], corners[2, 2]) < near:
@@ -88,7 +88,7 @@ def _window(corners, focal, centre, size, near):
     return int(left), int(right), int(top), int(bottom)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _central_rays(points, faces, focal, centre, size, near, far):
     """points [V, 3] in OpenCV axes. A ray d is inside a face where d . (p x q) has one sign for its three edges."""
     nearest = np.full((size, size), np.inf)

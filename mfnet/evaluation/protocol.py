@@ -7,12 +7,12 @@ Methods (``n`` views):
   mfnet_3 sees; pose and camera of the item's own view.
 - ``mfnet_3`` (3, lab): the item's view in its slot, and the two views that complete the slots (`companions`).
 - ``mfnet_3_same_image`` (1): the three-view model with the item's image in every slot, the paper's way.
+- ``mfnet_3_refined`` (3, lab): mfnet_3's answer fitted further to the landmarks and the flow of the same three views.
 
 The wild set has one image an item, so the methods of several views are not defined there.
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,22 +21,25 @@ import pandas as pd
 import torch
 
 from mfnet.datasets.facescape import LAB_VIEWS, Item, LabItem, image_path, lab_index, lab_name, read_image
+from mfnet.datasets.plan import SLOTS
 from mfnet.errors import InputError
 from mfnet.evaluation.loaders import from_crop
 from mfnet.evaluation.mean_head import fit_mean_head
 from mfnet.evaluation.meshes import ItemError, Mesh
 from mfnet.evaluation.predictions import Face, ItemJob, score_predictions
+from mfnet.evaluation.refined import Refiner
 from mfnet.evaluation.score import score_table
 from mfnet.fanout import fan_out
 from mfnet.flame import Flame
 from mfnet.geometry import crop_box, crop_image, crop_matrix, pixels_to_ndc, project_orthographic, transform_points
+from mfnet.nets.mfnet import join
+from mfnet.parallel import one_thread
 
-SLOTS = ("frontal", "left", "right")
 SIDE_YAW = 30.0
 """Degrees of the two views that complete a frontal one."""
 METHODS = {
     "wild": ("mean_head", "mfnet_1", "mfnet_3_same_image"),
-    "lab": ("mean_head", "mfnet_1", "mfnet_1_averaged", "mfnet_3", "mfnet_3_same_image"),
+    "lab": ("mean_head", "mfnet_1", "mfnet_1_averaged", "mfnet_3", "mfnet_3_same_image", "mfnet_3_refined"),
 }
 ABLATION = "ablation/"
 """Prefix of the methods that are ablation runs: scored in wild as in the paper's Table 3, and kept in a table apart."""
@@ -68,10 +71,13 @@ class Models:
     """MFNet of one view."""
     triple: torch.nn.Module | None
     """MFNet of three views."""
+    refiner: Refiner | None = None
+    """How its answers are refined."""
 
     def methods(self, protocol: str) -> tuple[str, ...]:
         """The methods that can be run on ``wild`` or ``lab``."""
         known = {"mean_head": True, "mfnet_1": self.single, "mfnet_1_averaged": self.single}
+        known["mfnet_3_refined"] = self.refiner if self.triple is not None else None
         return tuple(name for name in METHODS[protocol] if known.get(name, self.triple) is not None)
 
 
@@ -194,7 +200,7 @@ class _Job:
 
 
 def _job(method: str, item: Item, views: dict[str, View | ItemError]) -> _Job | ItemError:
-    if method in ("mfnet_3", "mfnet_1_averaged"):
+    if method in ("mfnet_3", "mfnet_3_refined", "mfnet_1_averaged"):
         names = companions(item)
         job = _Job(tuple(names[slot] for slot in SLOTS), SLOTS.index(slot_of(item.view)))
     else:
@@ -208,8 +214,9 @@ def _job(method: str, item: Item, views: dict[str, View | ItemError]) -> _Job | 
 
 def _run(method: str, jobs: list[_Job], views: dict[str, View], models: Models) -> list[Face]:
     faces = []
-    for start in range(0, len(jobs), BATCH):
-        part = jobs[start : start + BATCH]
+    size = max(1, len(jobs)) if method == "mfnet_3_refined" else BATCH  # fits are spread over processes, all at once
+    for start in range(0, len(jobs), size):
+        part = jobs[start : start + size]
         vertices, camera = _RUNNERS[method](part, views, models)
         points = project_orthographic(vertices, camera).double().cpu().numpy()
         for job, ndc in zip(part, points, strict=True):
@@ -247,6 +254,17 @@ def _triple(jobs: list[_Job], views: dict[str, View], models: Models):
     return _head_of(models, models.triple(images), [job.own for job in jobs])
 
 
+def _refined(jobs: list[_Job], views: dict[str, View], models: Models):
+    """The same three photographs serve several items (a side view and its mirror image): one fit for each set."""
+    sets = list(dict.fromkeys(job.names for job in jobs))
+    images = _images(sets, views, models.triple)
+    landmarks = np.stack([np.stack([views[name].landmarks for name in names]) for names in sets])
+    answers = join([models.triple(part) for part in images.split(BATCH)])
+    refined = models.refiner(models.flame, answers, images, torch.from_numpy(landmarks).to(images))
+    each = refined.map(lambda values: values[[sets.index(job.names) for job in jobs]])
+    return _head_of(models, each, [job.own for job in jobs])
+
+
 def _same_image(jobs: list[_Job], views: dict[str, View], models: Models):
     slots = models.triple.params.views
     images = _images([job.names * slots for job in jobs], views, models.triple)
@@ -259,6 +277,7 @@ _RUNNERS = {
     "mfnet_1_averaged": _averaged,
     "mfnet_3": _triple,
     "mfnet_3_same_image": _same_image,
+    "mfnet_3_refined": _refined,
 }
 
 
@@ -284,17 +303,6 @@ def _decode(models: Models, person: dict, pose: torch.Tensor, camera: torch.Tens
     finite = torch.stack([values.isfinite().all(dim=1) for values in inputs.values()]).all(dim=0)
     vertices = models.flame(**{name: values.nan_to_num(0, 0, 0) for name, values in inputs.items()}).vertices
     return torch.where(finite[:, None, None], vertices, torch.nan), camera[rows]
-
-
-@contextmanager
-def one_thread():
-    """One torch thread inside: sums must not depend on how many cores a machine has."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 # ------------------------------------------------------------------------------------------------------- scoring

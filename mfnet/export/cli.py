@@ -17,26 +17,41 @@ def add_commands(subparsers) -> None:
     parser.add_argument(
         "--data", type=Path, default=Path("data"), help="artifacts of `dvc repro` (default: %(default)s)"
     )
+    parser.add_argument(
+        "--refine", action="store_true", help="fit the answer further to landmarks and flow, some seconds of CPU"
+    )
     parser.add_argument("--params", default="params.yaml", help="params file (default: %(default)s)")
     parser.set_defaults(run=_reconstruct)
 
 
 def _reconstruct(args) -> None:
+    import torch
+
     from mfnet.datasets.landmark_backends import make_backend
     from mfnet.export.meshes import export_head
-    from mfnet.flame import load_flame
+    from mfnet.flame import load_project_head
+    from mfnet.losses.heads import ViewParameters
+    from mfnet.nets.flow import load_flow
     from mfnet.nets.mfnet import load_mfnet
     from mfnet.params import load_params
-    from mfnet.reconstruction import crop_photos, reconstruct
+    from mfnet.reconstruction import crop_photos, textured
+    from mfnet.training.refine import refine
 
     params = load_params(args.params)
-    counts = {"n_shape": params.head.n_shape, "n_expression": params.head.n_expression}
-    flame = load_flame(args.data / "head" / "head.npz", **counts)
+    flame = load_project_head(args.data / "head", params.head)
     model = load_mfnet(args.data / "train" / "model.safetensors", flame)
     paths = [args.frontal, args.left, args.right]
     backend = make_backend(params.landmarks, ".", args.data / "weights" / "landmarks.safetensors")
     photos = crop_photos(paths, backend, params.triplets.image_size, params.triplets.crop_scale)
-    person = reconstruct(model, flame, photos)
+    with torch.no_grad():
+        answer = model(photos.images[None])
+    if args.refine:
+        flow = load_flow(params.loss.flow_estimator, args.data / "weights" / "flow.safetensors").flow
+        refined = refine(flame, answer, photos.images, photos.landmarks, flow)
+        sigma = 1000 * refined.vertex_sigma[flame.masks["face"]].mean()
+        answer = refined.prediction
+        print(f"refined: standard deviation of the face {sigma:.2f} mm")
+    person = textured(flame, ViewParameters.of(answer, 1), photos.images)
     texture = (person.texture * 255).round().byte().permute(1, 2, 0).numpy()
     export_head(args.out, person.neutral, flame, texture)
     seen = float((person.known > 0).float().mean())

@@ -170,11 +170,17 @@ def test_views_are_named_and_the_items_own_pose_is_used(flame, tmp_path):
     poses = [studio.poses[f"lab_img/00_0_{view:02d}.png"][0] for view in (0, 8, 1)]  # frontal, left, right
     triple = Echo(flame, lambda slot: poses[slot], 3)
     single = Echo(flame, lambda slot: torch.zeros(3), 1)
-    models = Models(flame, single, triple)
+    fitted = []
+
+    def refiner(head, answers, images, landmarks):
+        fitted.append((images, landmarks))
+        return answers
+
+    models = Models(flame, single, triple, refiner)
     views = protocol.prepare_views(items, tmp_path, studio.detect, SIZE, CROP_SCALE)
     results = protocol.predict("lab", items, views, models)
     assert [method for method, name in results if name == "00_0_00"] == list(protocol.METHODS["lab"])
-    assert len(results) == 5 * 11
+    assert len(results) == 6 * 11
     named = {key: face.views for key, face in results.items()}
     assert named["mfnet_3", "00_0_01"] == "frontal=00_0_00 left=00_0_08 right=00_0_01"
     assert named["mfnet_3", "00_0_09"] == "frontal=00_0_00 left=00_0_10 right=00_0_09"
@@ -192,8 +198,16 @@ def test_views_are_named_and_the_items_own_pose_is_used(flame, tmp_path):
     ):
         found = turn_of(flame, results[method, f"00_0_{view:02d}"].vertices)
         np.testing.assert_allclose(found, poses[slot].numpy(), atol=1e-3)
-    same = triple.calls[-1]
-    assert torch.equal(same[:, 0], same[:, 1]) and torch.equal(same[:, 0], same[:, 2])
+    ((images, landmarks),) = fitted  # once for each set of photographs: five mirrored pairs and those without yaw
+    sets = {results["mfnet_3_refined", item.name].views for item in items}
+    assert len(images) == len(sets) == len({face.views for (m, _), face in results.items() if m == "mfnet_3"}) < 11
+    assert landmarks.shape == (len(images), 3, 68, 2)
+    for item in items:
+        refined, plain = (results[method, item.name] for method in ("mfnet_3_refined", "mfnet_3"))
+        assert refined.views == plain.views
+        np.testing.assert_allclose(refined.vertices, plain.vertices, atol=1e-6)
+    same = next(call for call in reversed(triple.calls) if torch.equal(call[:, 0], call[:, 1]))
+    assert torch.equal(same[:, 0], same[:, 2])
 
 
 def test_companions_complete_the_slots_for_every_view():
