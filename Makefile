@@ -20,8 +20,8 @@ repro: setup  ## rebuild everything that changed, then print the benchmark table
 	dvc repro
 	mfnet table
 
-test: setup  ## the test suite
-	pytest
+test: setup  ## the test suite, on two cores
+	OMP_NUM_THREADS=1 pytest --numprocesses 2 --dist loadfile
 
 lint: setup  ## style
 	ruff check .

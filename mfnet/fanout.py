@@ -6,6 +6,7 @@ whole batch). `fn` may therefore run more than once on one item: let it write be
 
 import contextlib
 import tempfile
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
@@ -65,7 +66,9 @@ def _serial(fn: Callable[[Item], Result], items: Sequence[Item], description: st
 def _distributed(client, fn: Callable[[Item], Result], items: Sequence[Item], bar: tqdm) -> Iterator[Result]:
     from distributed import as_completed
 
-    futures = client.map(fn, items, retries=RETRIES, pure=False)
+    with warnings.catch_warnings():  # items carry their data, and each goes to one worker once
+        warnings.filterwarnings("ignore", message="Sending large graph")
+        futures = client.map(fn, items, retries=RETRIES, pure=False)
     position = {future.key: index for index, future in enumerate(futures)}
     done = as_completed(futures, loop=client.loop)
     del futures  # or every result would stay on its worker to the end

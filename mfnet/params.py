@@ -293,6 +293,8 @@ class BenchmarkParams(Section):
     """Items a protocol whose heads and error maps are kept for the report."""
     subject_disjoint: bool
     """True: fail if a benchmark subject was trained on (known only for the synthetic set)."""
+    refine: bool
+    """True: also score mfnet_3 refined at test time in lab; some seconds of CPU for every three photographs."""
 
 
 class ReportParams(Section):

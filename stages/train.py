@@ -1,12 +1,19 @@
 """Stages ``train`` and ``ablate``: MFNet on the triplet shards, as the params say or as one of their variants."""
 
+import os
 from pathlib import Path
 
 from stages.common import run_stage, stage_parser
 
+PICTURED = 2
+"""Held-out subjects whose pictures go with a run."""
+
 
 def run(params, args) -> None:
-    from mfnet.flame import load_flame
+    from mfnet.datasets.triplets import TripletShards
+    from mfnet.flame import load_project_head
+    from mfnet.nets.mfnet import load_mfnet
+    from mfnet.report.pictures import first_of_each_subject, person_sheet
     from mfnet.training.loop import Inputs, train
     from stages.provenance import tracked
 
@@ -16,9 +23,7 @@ def run(params, args) -> None:
         address, out = f"ablate@{name}", Path("data/ablation") / name
         params = params.variant(args.variant)
         params = params.model_copy(update={"train": params.train.model_copy(update={"seed": args.seed})})
-    head = Path("data/head")
-    files = (head / "head.npz", head / "landmarks.npz", head / "template.obj")
-    flame = load_flame(*files, params.head.n_shape, params.head.n_expression)
+    flame = load_project_head("data/head", params.head)
     shards, weights = Path("data/triplets"), Path("data/weights")
     inputs = Inputs(
         sorted(shards.glob("train-*.parquet")),
@@ -29,6 +34,11 @@ def run(params, args) -> None:
     recorded = {section: getattr(params, section).model_dump() for section in ("model", "loss", "train")}
     with tracked(address, "training", name, recorded) as record:
         train(params, flame, inputs, out, on_epoch=lambda step, metrics: record.metrics(metrics, step))
+        if int(os.environ.get("RANK", 0)) == 0:  # under torchrun the first process alone has written the model
+            model = load_mfnet(out / "model.safetensors", flame.cpu())
+            people = first_of_each_subject(TripletShards(inputs.validation), PICTURED)
+            for item, subject in enumerate(people.subject.tolist()):
+                record.picture(person_sheet(model, flame, people, item), f"people/subject_{subject:03d}.png")
 
 
 def main() -> None:

@@ -6,18 +6,16 @@ from pathlib import Path
 import torch
 
 from mfnet.files import write_json
-from mfnet.flame import load_flame
+from mfnet.flame import load_project_head
 from mfnet.training.bundle import bundle
 from mfnet.training.weights import NETWORKS, make_weights
 from stages.common import run_stage, stage_parser
-
-HEAD = [Path("data/head") / name for name in ("head.npz", "landmarks.npz", "template.obj")]
 
 
 def run(params, args) -> None:
     """Write ``data/weights/<network>.safetensors`` and ``.json``."""
     torch.set_num_threads(params.train.threads)
-    flame = load_flame(*HEAD, n_shape=params.head.n_shape, n_expression=params.head.n_expression)
+    flame = load_project_head("data/head", params.head)
     out = Path("data/weights") / f"{args.network}.safetensors"
     figures = make_weights(args.network, params, flame, out)
     write_json(figures, out.with_suffix(".json"))

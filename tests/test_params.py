@@ -40,6 +40,12 @@ def test_paper_has_the_papers_settings():
     assert (params.plan.triplets, params.model.backbone, params.model.fusion) == (36_000, "resnet50", "concat")
 
 
+def test_nightly_is_the_default_with_more_evidence():
+    nightly, default = load_params(ROOT / "params" / "nightly.yaml"), load_params(ROOT / "params.yaml")
+    assert len(nightly.ablation.seeds) >= 3 and set(nightly.ablation.run) > set(default.ablation.run)
+    assert nightly.model_copy(update={"ablation": default.ablation, "report": default.report}) == default
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [

@@ -9,6 +9,7 @@ _HOMES = {
     "Flame": "mfnet.flame.model",
     "FlameOutput": "mfnet.flame.model",
     "load_flame": "mfnet.flame.model",
+    "load_project_head": "mfnet.flame.model",
     "HeadArrays": "mfnet.flame.head",
     "read_head": "mfnet.flame.readers",
     "write_head": "mfnet.flame.readers",

@@ -14,6 +14,7 @@ from mfnet.flame.head import N_JOINTS, HeadArrays
 from mfnet.flame.readers import read_head
 from mfnet.flame.skinning import BLOCK, skin
 from mfnet.geometry.rotations import axis_angle_to_matrix
+from mfnet.params import HeadParams
 
 
 class FlameOutput(NamedTuple):
@@ -46,6 +47,11 @@ def load_flame(
         if not 0 <= wanted <= stored:
             raise InputError(f"{model}: {name} is {wanted}, but the model has {stored} such coefficients")
     return Flame(head, n_shape, n_expression)
+
+
+def load_project_head(folder: str | Path, params: HeadParams) -> "Flame":
+    """The head model that stage ``head`` put into `folder`, with as many coefficients as the params ask for."""
+    return load_flame(Path(folder) / "head.npz", n_shape=params.n_shape, n_expression=params.n_expression)
 
 
 class Flame(nn.Module):

@@ -1,6 +1,5 @@
 """Gathers the sections, the table for machines and the plot data into the report's folder."""
 
-import json
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +9,7 @@ from mfnet.evaluation.tables import summary_rows
 from mfnet.files import atomic_directory, write_json
 from mfnet.params import Params
 from mfnet.report import contents
+from mfnet.report.ablation import ablation_differences, ablation_runs
 from mfnet.report.page import write_page
 
 
@@ -25,11 +25,17 @@ def build_report(params: Params, data: str | Path = "data", out: str | Path = "d
     main = {name: table[~table.method.str.startswith(ABLATION)] for name, table in scores.items()}
     options = (params.benchmark.bootstrap, params.benchmark.seed)
     rows = pd.DataFrame([row for table in main.values() for row in summary_rows(table, *options)])
-    runs = ablation_runs(params, data, scores.get("wild"))
+    runs, differences = ablation_runs(params, data, scores.get("wild")), None
+    if "wild" in scores:
+        differences = ablation_differences(params, scores["wild"])
     sections = [contents.benchmark_section(rows, main[name], name) for name in params.benchmark.protocols]
     sections += [contents.pictures_section(params, data)]
     sections += [contents.error_section(data / "benchmark" / name / "meshes.npz", name) for name in main]
-    sections += [contents.ablation_section(runs), contents.published_section(), contents.training_section(data)]
+    sections += [
+        contents.ablation_section(runs, differences),
+        contents.published_section(),
+        contents.training_section(data),
+    ]
     sections += [contents.weights_section(data), contents.data_section(data)]
     with atomic_directory(out) as folder:
         write_page(sections, params.report.title, subtitle(params, data), folder)
@@ -39,29 +45,14 @@ def build_report(params: Params, data: str | Path = "data", out: str | Path = "d
 
 def subtitle(params: Params, data: Path) -> str:
     """One line that says what was run: head, network, loss."""
-    from mfnet.flame import load_flame
+    from mfnet.flame import load_project_head
 
-    head = f"head {params.head.model} ({load_flame(data / 'head' / 'head.npz').content_hash[:12]})"
+    head = f"head {params.head.model} ({load_project_head(data / 'head', params.head).content_hash[:12]})"
     model, loss = params.model, params.loss
     return (
         f"MFNet with {model.backbone} x {model.width:g} and {model.fusion} fusion on {head}; flow by "
         f"{loss.flow_estimator}, gradient {loss.flow_gradient}; every figure is of subjects never trained on."
     )
-
-
-def ablation_runs(params: Params, data: Path, wild: pd.DataFrame | None) -> pd.DataFrame:
-    """One row per variant and seed: the validation figures training ended with, and CD, MNE, CR in wild."""
-    rows = []
-    for variant in params.ablation.run:
-        for seed in params.ablation.seeds:
-            name = f"{variant}-{seed}"
-            metrics = json.loads((data / "ablation" / name / "metrics.json").read_text())
-            row = {"variant": variant, "seed": seed} | {key: metrics[key] for key in sorted(metrics) if "/" in key}
-            if wild is not None:
-                own = wild[wild.method == ABLATION + name]
-                row |= {metric: own[metric].mean() for metric in ("CD", "MNE", "CR")}
-            rows.append(row)
-    return pd.DataFrame(rows)
 
 
 def write_plots(rows: pd.DataFrame, runs: pd.DataFrame, data: Path, folder: Path) -> None:

@@ -18,6 +18,7 @@ MEANING = {
     "mfnet_1_averaged": "its shape and expression averaged over the three views that mfnet_3 sees",
     "mfnet_3": "MFNet on three views",
     "mfnet_3_same_image": "MFNet with one image in all three slots, the paper's way of testing on single views",
+    "mfnet_3_refined": "mfnet_3's answer fitted further, at test time, to landmarks and flow of its three views",
 }
 
 PROTOCOLS = {
@@ -54,7 +55,7 @@ def benchmark_section(rows: pd.DataFrame, scores: pd.DataFrame, protocol: str) -
 def pictures_section(params: Params, folder: Path) -> Section:
     """Held-out subjects: photographs, overlays, clay and textured heads from new views."""
     from mfnet.datasets.triplets import TripletShards
-    from mfnet.flame import load_flame
+    from mfnet.flame import load_project_head
     from mfnet.nets.mfnet import load_mfnet
     from mfnet.report.pictures import encode_png, first_of_each_subject, person_sheet
 
@@ -64,8 +65,7 @@ def pictures_section(params: Params, folder: Path) -> Section:
         "then the predicted head over each. Below: the head from three views that no photograph shows, as clay, then "
         "with the texture fused from the photographs (holes filled)."
     )
-    counts = {"n_shape": params.head.n_shape, "n_expression": params.head.n_expression}
-    flame = load_flame(folder / "head" / "head.npz", **counts)
+    flame = load_project_head(folder / "head", params.head)
     model = load_mfnet(folder / "train" / "model.safetensors", flame)
     shards = TripletShards(sorted((folder / "triplets").glob("val-*.parquet")))
     batch = first_of_each_subject(shards, params.report.pictures)
@@ -89,14 +89,21 @@ def error_section(path: Path, protocol: str) -> Section:
     return section
 
 
-def ablation_section(runs: pd.DataFrame) -> Section:
-    """One row per variant and seed: what training ended with, and CD in wild."""
+def ablation_section(runs: pd.DataFrame, differences: pd.DataFrame | None) -> Section:
+    """One row per variant and seed: what training ended with, and CD in wild; then each variant against full."""
     section = Section("Ablation")
     section.note(
         "Table 3 of the paper: the same training with one term removed. The paper gives one run of each; a difference "
         "smaller than the spread between seeds says nothing. `diverged` runs are flagged, never dropped."
     )
-    section.table(runs, "ablation", ["marked" if flag else "" for flag in runs.get("diverged", [False] * len(runs))])
+    section.table(runs, "ablation", ["marked" if flag else "" for flag in runs["diverged"]])
+    if differences is not None and len(differences):
+        section.note(
+            "Each variant against the full loss in wild, one image in every slot. `difference` is in mm of CD, paired "
+            "by seed and item (below 0: better than full), `low` and `high` its 95 % bootstrap interval over items; "
+            "`spread` and `spread_difference` are standard deviations over seeds."
+        )
+        section.table(differences, "ablation_differences")
     measured = runs.dropna(subset=["CD"]) if "CD" in runs else runs.iloc[:0]
     if len(measured):
         section.picture(plot_ablation(measured), "ablation", "CD in wild per ablation variant")

@@ -28,10 +28,14 @@ def first_of_each_subject(shards: TripletShards, count: int) -> TripletBatch:
 
 
 def person_sheet(model, flame, batch: TripletBatch, item: int) -> np.ndarray:
-    """One person, uint8 [H, W, 3]: photographs with landmarks and overlays; below, clay and textured new views."""
-    person = reconstruct(model, flame, batch.pixels()[item])
-    photos = [_enlarged(image.permute(1, 2, 0).numpy()) for image in batch.images[item]]
-    points = ndc_to_pixels(batch.landmarks[item], TILE, TILE).numpy()
+    """One person, uint8 [H, W, 3]: photographs with landmarks and overlays; below, clay and textured new views.
+
+    Only as many photographs as the model takes, the frontal one first.
+    """
+    views = model.params.views
+    person = reconstruct(model, flame, batch.pixels()[item, :views])
+    photos = [_enlarged(image.permute(1, 2, 0).numpy()) for image in batch.images[item, :views]]
+    points = ndc_to_pixels(batch.landmarks[item, :views], TILE, TILE).numpy()
     marked = [overlay_points(photo, own) for photo, own in zip(photos, points, strict=True)]
     overlays = [_overlay(photo, person, view, flame) for view, photo in enumerate(photos)]
     clay = [render_head(person.neutral, flame, TILE, yaw) for yaw in NEW_VIEWS]

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 import torch
 
-from mfnet.datasets.triplets import SLOTS, TripletShards
+from mfnet.datasets.plan import SLOTS
+from mfnet.datasets.triplets import TripletShards
 from mfnet.errors import InputError
 
 SIZE = 16

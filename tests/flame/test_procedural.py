@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from mfnet.errors import InputError
 from mfnet.flame import Flame, load_flame
-from mfnet.flame.procedural import MULTIPIE, head_arrays, multipie_expression
+from mfnet.flame.procedural import head_arrays
 from mfnet.flame.procedural.expression import NAMES
 from mfnet.flame.procedural.topology import EYEBALL, make_mesh
 
@@ -159,32 +158,6 @@ def test_expressions_of_one_sigma_are_mild_and_stay_on_the_face(head, flame):
     assert spread[head.masks["scalp"]].max() < 0.5
     largest = 1e3 * np.sqrt((directions**2).sum(1)).max(0)
     assert (largest[: len(NAMES)] > 0.2).all()  # no named action is empty
-
-
-@pytest.mark.parametrize("name", MULTIPIE)
-def test_multipie_expressions_do_what_they_are_called(flame, name):
-    neutral = decode(flame).landmarks[0].numpy() * 1e3
-    expression, jaw = multipie_expression(name)
-    moved = decode(flame, expression=expression, jaw=jaw).landmarks[0].numpy() * 1e3
-    mouth = moved[62, 1] - moved[66, 1]
-    eyes = np.mean([moved[i, 1] - moved[j, 1] for i, j in ((37, 41), (38, 40), (43, 47), (44, 46))])
-    eyes -= np.mean([neutral[i, 1] - neutral[j, 1] for i, j in ((37, 41), (38, 40), (43, 47), (44, 46))])
-    brows = (moved - neutral)[17:27, 1].mean()
-    wider = np.ptp(moved[[48, 54], 0]) - np.ptp(neutral[[48, 54], 0])
-    expected = {
-        "neutral": np.array_equal(moved, neutral),
-        "smile": wider > 6 and (moved - neutral)[[48, 54], 1].min() > 2 and mouth < 12,
-        "surprise": mouth > 20 and brows > 3 and eyes > 1,
-        "squint": eyes < -3 and mouth < 1.5 and brows < 0,
-        "disgust": (moved - neutral)[51, 1] > 2 and brows < 0 and eyes < 0,
-        "scream": mouth > 30 and eyes < -3,
-    }
-    assert expected[name], f"mouth {mouth:.1f}, eyes {eyes:.1f}, brows {brows:.1f}, wider {wider:.1f} mm"
-
-
-def test_an_unknown_expression_is_named():
-    with pytest.raises(InputError, match=r"'grin'.*neutral, smile"):
-        multipie_expression("grin")
 
 
 def test_pose_correctives_are_small_and_vanish_at_rest(head, flame):

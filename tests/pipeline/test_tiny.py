@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import trimesh
@@ -110,6 +112,10 @@ def test_three_photographs_become_a_textured_head(rebuilt, tmp_path):
     run(rebuilt, "mfnet", "reconstruct", *photos, "--out", str(tmp_path / "head.glb"))
     (mesh,) = trimesh.load(tmp_path / "head.glb").geometry.values()
     assert len(mesh.faces) > 5000 and mesh.visual.material.baseColorTexture.size == (512, 512)
+    said = run(rebuilt, "mfnet", "reconstruct", *photos, "--refine", "--out", str(tmp_path / "refined.glb"))
+    assert 0.1 < float(re.search(r"standard deviation of the face ([\d.]+) mm", said)[1]) < 5
+    (refined,) = trimesh.load(tmp_path / "refined.glb").geometry.values()
+    assert refined.vertices.shape == mesh.vertices.shape and not np.allclose(refined.vertices, mesh.vertices, atol=1e-4)
     said = run(rebuilt, "mfnet", "reconstruct", "none.png", *photos[1:], fails=True)
     assert said.strip() == "mfnet: error: none.png: no such file"
 

@@ -1,6 +1,5 @@
 """The procedural head: a human head in FLAME's file format made from closed-form functions and a seed."""
 
-from mfnet.flame.procedural.expressions import MULTIPIE, multipie_expression
 from mfnet.flame.procedural.head import build_head, head_arrays
 
-__all__ = ["MULTIPIE", "build_head", "head_arrays", "multipie_expression"]
+__all__ = ["build_head", "head_arrays"]
