@@ -51,7 +51,7 @@ def test_a_run_writes_model_metrics_and_history(params, flame, inputs, tmp_path)
     assert history["step"].tolist() == list(range(6)) and history["epoch"].tolist() == [0, 0, 0, 1, 1, 1]
     weights = params.loss.model_dump()
     weighted = sum(weights[term] * history[term] for term in PAPER_TERMS)
-    np.testing.assert_allclose(history["total"], weighted, rtol=1e-5)
+    np.testing.assert_allclose(history["total"], weighted + history["supervised"], rtol=1e-5)
     shares = history[[f"share/{term}" for term in PAPER_TERMS]]
     assert shares.iloc[0].sum() == pytest.approx(1) and shares.iloc[1:].isna().all(None)
     assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == metrics
