@@ -23,6 +23,8 @@ ARTIFACTS = "mlartifacts"
 DEP, OUT = "dvc.dep.", "dvc.out."
 REFUSED = re.compile(r"[^\w\-. :/]")
 """Characters that MLflow refuses in a metric's name."""
+KIND = "mlflow.experimentKind"
+"""Tag by which MLflow's UI opens an experiment with runs and charts instead of traces."""
 BATCH = 1000
 """Metrics that MLflow takes in one call."""
 
@@ -90,7 +92,9 @@ def run(experiment: str, name: str, params: dict, tags: dict[str, str], store: s
     found = client.get_experiment_by_name(experiment)
     if found is None:
         location = Path(ARTIFACTS).absolute().as_uri()
-        experiment_id = client.create_experiment(experiment, artifact_location=f"{location}/{experiment}")
+        experiment_id = client.create_experiment(
+            experiment, artifact_location=f"{location}/{experiment}", tags={KIND: "custom_model_development"}
+        )
     else:
         experiment_id = found.experiment_id
     opened = Run(client.create_run(experiment_id, run_name=name, tags=tags).info.run_id, client)
