@@ -14,6 +14,7 @@ from prefect import flow, get_run_logger, task  # isort: skip
 from prefect.artifacts import create_table_artifact  # isort: skip
 
 from pipelines.dvc_stages import run_stage, stage_order, workspace_lock
+from pipelines.server import scheduling_server
 
 ROOT = Path(__file__).parents[1]
 
@@ -72,7 +73,9 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     parameters = {"only": args.only, "force": args.force}
     if args.cron:
-        rebuild.serve(name="rebuild", cron=args.cron, limit=1, parameters=parameters)
+        with scheduling_server() as address:
+            print(f"Prefect server: {address}")
+            rebuild.serve(name="rebuild", cron=args.cron, limit=1, parameters=parameters)
     else:
         rebuild(**parameters)
 
