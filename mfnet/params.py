@@ -228,6 +228,14 @@ class LossParams(Section):
     """Flow beyond this many ndc units is ignored as a failure of the estimator."""
     mask: Literal["landmarks", "geometric"]
     """Covisible mask: landmark bounds (eq. 5) or z-test."""
+    camera_distance: Positive | None
+    """Beyond the paper: metres from the cameras to the face, whose perspective every term then knows; null: unknown,
+    scaled orthography."""
+
+    @property
+    def closeness(self) -> float:
+        """1 / camera_distance, 1/m; 0 where it is unknown."""
+        return 0.0 if self.camera_distance is None else 1 / self.camera_distance
 
     @model_validator(mode="after")
     def _gradient(self):

@@ -38,7 +38,8 @@ def run(params, args) -> None:
             model = load_mfnet(out / "model.safetensors", flame.cpu())
             people = first_of_each_subject(TripletShards(inputs.validation), PICTURED)
             for item, subject in enumerate(people.subject.tolist()):
-                record.picture(person_sheet(model, flame, people, item), f"people/subject_{subject:03d}.png")
+                sheet = person_sheet(model, flame, people, item, params.loss.closeness)
+                record.picture(sheet, f"people/subject_{subject:03d}.png")
 
 
 def main() -> None:

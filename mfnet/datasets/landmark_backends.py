@@ -14,9 +14,8 @@ import numpy as np
 
 from mfnet.datasets.multipie import ANNOTATIONS
 from mfnet.errors import InputError
+from mfnet.flame.embedding import N_LANDMARKS
 from mfnet.params import LandmarkParams
-
-POINTS = 68
 
 
 class Detection(NamedTuple):
@@ -180,7 +179,7 @@ class AnnotationBackend:
                 landmarks = np.asarray(read(file), np.float64)
             except (OSError, ValueError, KeyError, EOFError) as error:
                 return Detection(None, 0.0, f"unreadable annotation: {file.name}: {str(error).splitlines()[0]}")
-            if landmarks.shape != (POINTS, 2):
+            if landmarks.shape != (N_LANDMARKS, 2):
                 return Detection(None, 0.0, f"bad annotation: {file.name}: shape {landmarks.shape}, not (68, 2)")
             return Detection(landmarks, 1.0)
         return Detection(None, 0.0, "no annotation file")

@@ -14,11 +14,12 @@ import numpy as np
 import pandas as pd
 
 from mfnet.datasets import landmark_backends, multipie
-from mfnet.datasets.landmark_backends import POINTS, Backend, Detection
+from mfnet.datasets.landmark_backends import Backend, Detection
 from mfnet.datasets.plan import SLOTS
 from mfnet.errors import InputError
 from mfnet.fanout import fan_out
 from mfnet.files import write_table
+from mfnet.flame.embedding import N_LANDMARKS
 from mfnet.params import LandmarkParams
 
 GRID = 64
@@ -122,7 +123,7 @@ def _checked(detection: Detection, image: np.ndarray) -> Detection:
     if detection.reason is not None:
         return detection
     landmarks, score = detection.landmarks, round(detection.score, 4)
-    if landmarks.shape != (POINTS, 2) or not np.isfinite(landmarks).all():
+    if landmarks.shape != (N_LANDMARKS, 2) or not np.isfinite(landmarks).all():
         return Detection(None, 0.0, "landmarks are not finite")
     centre = (landmarks.min(0) + landmarks.max(0)) / 2
     height, width = image.shape[:2]

@@ -30,7 +30,8 @@ def write_benchmark(
 
     metrics.json: ``<protocol>/<bin>/<method>/<figure>`` -> number, null where there is none.
     meshes.npz: ``faces`` [F, 3]; for each of the `pictured` items ``image/NAME`` [256, 256, 3] uint8, and by method
-    ``vertices/METHOD/NAME`` [V, 3] float32 in the image cube ([-1, 1]^2, x right, y up, z towards the camera) and
+    ``vertices/METHOD/NAME`` [V, 3] float32 in the image cube ([-1, 1]^2, x right, y up, z towards the camera) or, where
+    there is a ``focal/METHOD/NAME`` (px of the 256 px image), before an OpenCV camera, and
     ``distance/METHOD/NAME`` [180, 180] float32, mm to the ground truth seen from the front, NaN beside the face.
     """
     out = Path(out)
@@ -50,6 +51,8 @@ def write_benchmark(
     for (method, name), face in results.items():
         if name in names and isinstance(face, Face):
             arrays[f"vertices/{method}/{name}"] = face.vertices.astype(np.float32)
+            if face.focal is not None:
+                arrays[f"focal/{method}/{name}"] = np.float64(face.focal)
     arrays |= {f"distance/{method}/{name}": picture for (method, name), picture in pictures.items()}
     with atomic_path(out / "meshes.npz") as beside:
         np.savez_compressed(beside, **arrays)

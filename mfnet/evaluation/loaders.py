@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from mfnet.datasets.facescape import IMAGE_SIZE
 from mfnet.evaluation.meshes import ItemError, Mesh, read_mesh
@@ -24,6 +25,8 @@ FLIP = np.array([1.0, -1.0, -1.0])
 """Between axes with y up, z towards the camera and OpenCV's."""
 WILD_DEPTH = 2.0
 LAB_HEIGHT = 3.0
+FARTHEST = 100.0
+"""Metres: a camera beyond is as good as orthographic."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,27 @@ def from_crop(mesh: Mesh, crop_to_image: np.ndarray, crop_size: int) -> Predicti
     pixels = pixels @ crop_to_image[:2, :2].T + crop_to_image[:2, 2]
     depth = mesh.vertices[:, 2:] * np.linalg.norm(crop_to_image[0, :2]) * scale
     return Prediction(mesh.moved(np.hstack([(pixels / HALF - 1) * FLIP[:2], depth])), None)
+
+
+def from_lens(
+    mesh: Mesh, camera: np.ndarray, closeness: float, centre: float, crop_to_image: np.ndarray, crop_size: int
+) -> Prediction:
+    """A posed head (metres, camera along -z) that perspective shrinks, to OpenCV's axes before the camera it implies.
+
+    camera [3] = (s, tx, ty), ndc of the crop: ndc = s (xy + t) / shrink, shrink = 1 - closeness (z - centre); closeness
+    1/m, clipped at FARTHEST; crop_to_image as in `from_crop`. At the depth `centre` a metre is a s pixels long (a: px
+    of the image per ndc), which with the distance 1 / closeness gives the focal length. The crop's axis is turned to
+    where its centre lies in the image: what a crop beside the centre shows is seen from aside.
+    """
+    pixels_per_ndc = crop_size / 2 * np.linalg.norm(crop_to_image[0, :2])
+    distance = 1 / max(closeness, 1 / FARTHEST)
+    focal = pixels_per_ndc * camera[0] * distance
+    depth = distance - (mesh.vertices[:, 2:] - centre)
+    seen = np.hstack([(mesh.vertices[:, :2] + camera[1:]) * FLIP[:2], depth])
+    middle = crop_to_image[:2, :2] @ np.full(2, crop_size / 2) + crop_to_image[:2, 2]  # of the crop, px of the image
+    axis = np.append((middle - HALF) / focal, 1.0)
+    turn, _ = Rotation.align_vectors(axis[None], [[0.0, 0.0, 1.0]])
+    return Prediction(mesh.moved(turn.apply(seen)), focal)
 
 
 # ------------------------------------------------------------------------------------------------------- methods

@@ -16,13 +16,16 @@ PICTURE_PIXELS = 180
 
 @dataclass(frozen=True)
 class Face:
-    """A predicted head in the item's image cube ([-1, 1]^2, x right, y up, z towards the camera)."""
+    """A predicted head as `mfnet.evaluation.loaders.Prediction` has it."""
 
     vertices: np.ndarray
-    """[V, 3] float64."""
+    """[V, 3] float64: in the item's image cube ([-1, 1]^2, x right, y up, z towards the camera) or, with a focal
+    length, before an OpenCV camera."""
     views: str
     """Names of the photographs that were used."""
     n_views: int
+    focal: float | None = None
+    """Pixels of the 256 px image; None: orthographic."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ def _score_one(job: ItemJob, method: str, prediction: Face | ItemError):
         if not np.isfinite(prediction.vertices).all():
             raise ItemError("nan_vertices", "the network's head is not finite")
         truth = read_truth(mesh_path(job.data, job.item))
-        mesh = to_camera(Prediction(Mesh(prediction.vertices, job.faces), None), focal)
+        mesh = to_camera(Prediction(Mesh(prediction.vertices, job.faces), prediction.focal), focal)
     except ItemError as error:
         return failed_row(job.item, method, error), None
     return score_meshes(job.item, truth, mesh, method)

@@ -15,6 +15,7 @@ The wild set has one image an item, so the methods of several views are not defi
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -23,7 +24,8 @@ import torch
 from mfnet.datasets.facescape import LAB_VIEWS, Item, LabItem, image_path, lab_index, lab_name, read_image
 from mfnet.datasets.plan import SLOTS
 from mfnet.errors import InputError
-from mfnet.evaluation.loaders import from_crop
+from mfnet.evaluation.loaders import Prediction as Placed
+from mfnet.evaluation.loaders import from_crop, from_lens
 from mfnet.evaluation.mean_head import fit_mean_head
 from mfnet.evaluation.meshes import ItemError, Mesh
 from mfnet.evaluation.predictions import Face, ItemJob, score_predictions
@@ -31,8 +33,8 @@ from mfnet.evaluation.refined import Refiner
 from mfnet.evaluation.score import score_table
 from mfnet.fanout import fan_out
 from mfnet.flame import Flame
-from mfnet.geometry import crop_box, crop_image, crop_matrix, pixels_to_ndc, project_orthographic, transform_points
-from mfnet.nets.mfnet import join
+from mfnet.geometry import FaceCrop, crop_face, project_orthographic
+from mfnet.nets.mfnet import Prediction, join
 from mfnet.parallel import one_thread
 
 SIDE_YAW = 30.0
@@ -46,20 +48,10 @@ ABLATION = "ablation/"
 BATCH = 32
 
 
-@dataclass(frozen=True)
-class View:
-    """One photograph, found and cropped."""
-
-    crop: np.ndarray
-    """[S, S, 3] uint8 RGB."""
-    to_crop: np.ndarray
-    """[3, 3] image px to crop px."""
-    landmarks: np.ndarray
-    """[68, 2] ndc of the crop."""
-
-
 Result = dict[tuple[str, str], Face | ItemError]
 """(method, item name) -> the prediction, or why there is none."""
+Views = dict[str, FaceCrop | ItemError]
+"""Item name -> its photograph, found and cropped, or why there is none."""
 
 
 @dataclass(frozen=True)
@@ -108,15 +100,13 @@ def _view_at(yaw: float, pitch: float) -> int:
     return int(np.argmin([np.hypot(yaw - y, pitch - p) for y, p in LAB_VIEWS]))
 
 
-def prepare_views(
-    items: Sequence[Item], data: str | Path, detect: Callable, size: int, crop_scale: float
-) -> dict[str, View | ItemError]:
-    """Read, find and crop the image of every item: name -> View, or why there is none.
+def prepare_views(items: Sequence[Item], data: str | Path, detect: Callable, size: int, crop_scale: float) -> Views:
+    """Read, find and crop the image of every item.
 
     detect: `mfnet.datasets.landmark_backends.Backend.detect`, (relative paths, images) -> Detections. The paths are
     relative to the benchmark's data folder.
     """
-    views: dict[str, View | ItemError] = {}
+    views: Views = {}
     paths, images = {}, {}
     for item in items:
         try:
@@ -131,23 +121,20 @@ def prepare_views(
     return views
 
 
-def _view(image: np.ndarray, detection, size: int, crop_scale: float) -> View | ItemError:
+def _view(image: np.ndarray, detection, size: int, crop_scale: float) -> FaceCrop | ItemError:
     if detection.landmarks is None or not np.isfinite(detection.landmarks).all():
         return ItemError("no_landmarks", detection.reason or "the detected landmarks are not finite")
     try:
-        box = crop_box(detection.landmarks, crop_scale)
+        return crop_face(image, detection.landmarks, crop_scale, size)
     except InputError as error:
         return ItemError("no_landmarks", str(error))
-    matrix = crop_matrix(box, size)
-    points = torch.from_numpy(transform_points(np.asarray(detection.landmarks, np.float64), matrix))
-    return View(crop_image(image, box, size), matrix, pixels_to_ndc(points, size, size).numpy())
 
 
 # --------------------------------------------------------------------------------------------------- predictions
 def predict(
     protocol: str,
     items: Sequence[Item],
-    views: dict[str, View | ItemError],
+    views: Views,
     models: Models,
     methods: Sequence[str] | None = None,
 ) -> Result:
@@ -168,9 +155,7 @@ def predict(
     return results
 
 
-def predict_variants(
-    items: Sequence[Item], views: dict[str, View | ItemError], flame: Flame, variants: dict[str, torch.nn.Module]
-) -> Result:
+def predict_variants(items: Sequence[Item], views: Views, flame: Flame, variants: dict[str, torch.nn.Module]) -> Result:
     """Table 3's way of testing: each variant sees the item's one image, in every slot it has.
 
     variants: ``<variant>-<seed>`` -> network of one or three views. The methods are called ABLATION + name.
@@ -199,7 +184,7 @@ class _Job:
         return " ".join(f"{slot}={name}" for slot, name in zip(SLOTS, self.names, strict=True))
 
 
-def _job(method: str, item: Item, views: dict[str, View | ItemError]) -> _Job | ItemError:
+def _job(method: str, item: Item, views: Views) -> _Job | ItemError:
     if method in ("mfnet_3", "mfnet_3_refined", "mfnet_1_averaged"):
         names = companions(item)
         job = _Job(tuple(names[slot] for slot in SLOTS), SLOTS.index(slot_of(item.view)))
@@ -212,63 +197,90 @@ def _job(method: str, item: Item, views: dict[str, View | ItemError]) -> _Job | 
     return job
 
 
-def _run(method: str, jobs: list[_Job], views: dict[str, View], models: Models) -> list[Face]:
-    faces = []
-    size = max(1, len(jobs)) if method == "mfnet_3_refined" else BATCH  # fits are spread over processes, all at once
-    for start in range(0, len(jobs), size):
-        part = jobs[start : start + size]
-        vertices, camera = _RUNNERS[method](part, views, models)
-        points = project_orthographic(vertices, camera).double().cpu().numpy()
-        for job, ndc in zip(part, points, strict=True):
-            view = views[job.names[job.own]]
-            mesh = from_crop(Mesh(ndc, np.empty((0, 3), np.int64)), np.linalg.inv(view.to_crop), len(view.crop)).mesh
-            faces.append(Face(mesh.vertices, job.views(), len(set(job.names))))
-    return faces
+class _Posed(NamedTuple):
+    """Heads in the views of their items."""
+
+    vertices: torch.Tensor  # [B, V, 3] metres, camera along -z
+    camera: torch.Tensor  # [B, 3] scaled orthography
+    closeness: torch.Tensor | None = None  # [B] 1 / distance of the camera from `centre`, 1/m; None: orthography
+    centre: torch.Tensor | None = None  # [B] metres towards the camera: the depth at which the camera's scale holds
 
 
-def _mean_head(jobs: list[_Job], views: dict[str, View], models: Models):
+def _run(method: str, jobs: list[_Job], views: dict[str, FaceCrop], models: Models) -> list[Face]:
+    if not jobs:
+        return []
+    posed = _RUNNERS[method](jobs, views, models)
+    predictions = _through_a_lens(posed, jobs, views) if posed.closeness is not None else _flat(posed, jobs, views)
+    return [
+        Face(found.mesh.vertices, job.views(), len(set(job.names)), found.focal)
+        for job, found in zip(jobs, predictions, strict=True)
+    ]
+
+
+def _flat(posed: _Posed, jobs: list[_Job], views: dict[str, FaceCrop]) -> list[Placed]:
+    """The heads in the image cube, as the official loaders of orthographic methods place them."""
+    points = project_orthographic(posed.vertices, posed.camera).double().cpu().numpy()
+    return [
+        from_crop(_points(ndc), *_to_image(views[job.names[job.own]])) for job, ndc in zip(jobs, points, strict=True)
+    ]
+
+
+def _through_a_lens(posed: _Posed, jobs: list[_Job], views: dict[str, FaceCrop]) -> list[Placed]:
+    """The heads in front of the cameras that were fitted, each with its own focal length."""
+    parts = (part.double().cpu().numpy() for part in posed)
+    return [
+        from_lens(_points(vertices), camera, closeness, centre, *_to_image(views[job.names[job.own]]))
+        for job, vertices, camera, closeness, centre in zip(jobs, *parts, strict=True)
+    ]
+
+
+def _points(vertices: np.ndarray) -> Mesh:
+    return Mesh(vertices, np.empty((0, 3), np.int64))
+
+
+def _to_image(view: FaceCrop) -> tuple[np.ndarray, int]:
+    return np.linalg.inv(view.matrix), len(view.image)
+
+
+def _mean_head(jobs: list[_Job], views: dict[str, FaceCrop], models: Models) -> _Posed:
     fits = [fit_mean_head(models.flame, views[job.names[0]].landmarks) for job in jobs]
     pose, camera = (torch.from_numpy(np.stack(part)).float() for part in zip(*fits, strict=True))
     shape = pose.new_zeros(len(jobs), models.flame.n_shape)
-    return models.flame(shape, pose.new_zeros(len(jobs), models.flame.n_expression), pose).vertices, camera
+    return _Posed(models.flame(shape, pose.new_zeros(len(jobs), models.flame.n_expression), pose).vertices, camera)
 
 
-def _single(jobs: list[_Job], views: dict[str, View], models: Models):
-    return _head_of(
-        models, models.single(_images([[job.names[0]] for job in jobs], views, models.single)), [0] * len(jobs)
-    )
+def _single(jobs: list[_Job], views: dict[str, FaceCrop], models: Models) -> _Posed:
+    return _posed(models, _answers([[job.names[0]] for job in jobs], views, models.single), [0] * len(jobs))
 
 
-def _averaged(jobs: list[_Job], views: dict[str, View], models: Models):
+def _averaged(jobs: list[_Job], views: dict[str, FaceCrop], models: Models) -> _Posed:
     """The single-view model on each of the three images; person-level outputs averaged, pose and camera the item's."""
-    images = _images([job.names for job in jobs], views, models.single)
-    each = models.single(images.flatten(0, 1)[:, None])
+    each = _answers([[name] for job in jobs for name in job.names], views, models.single)
     by_item = each.map(lambda values: values.unflatten(0, (len(jobs), len(SLOTS))))
     person = {name: getattr(by_item, name).mean(dim=1) for name in ("shape", "expression", "jaw_pose")}
-    pose, camera = by_item.global_pose[:, :, 0], by_item.camera[:, :, 0]
-    return _decode(models, person, pose, camera, [job.own for job in jobs])
+    own = {name: getattr(by_item, name)[:, :, 0] for name in ("global_pose", "camera", "albedo", "light")}
+    return _posed(models, Prediction(**person, **own), [job.own for job in jobs])
 
 
-def _triple(jobs: list[_Job], views: dict[str, View], models: Models):
-    images = _images([job.names for job in jobs], views, models.triple)
-    return _head_of(models, models.triple(images), [job.own for job in jobs])
+def _triple(jobs: list[_Job], views: dict[str, FaceCrop], models: Models) -> _Posed:
+    return _posed(models, _answers([job.names for job in jobs], views, models.triple), [job.own for job in jobs])
 
 
-def _refined(jobs: list[_Job], views: dict[str, View], models: Models):
+def _refined(jobs: list[_Job], views: dict[str, FaceCrop], models: Models) -> _Posed:
     """The same three photographs serve several items (a side view and its mirror image): one fit for each set."""
-    sets = list(dict.fromkeys(job.names for job in jobs))
-    images = _images(sets, views, models.triple)
+    sets = {names: row for row, names in enumerate(dict.fromkeys(job.names for job in jobs))}
     landmarks = np.stack([np.stack([views[name].landmarks for name in names]) for names in sets])
-    answers = join([models.triple(part) for part in images.split(BATCH)])
-    refined = models.refiner(models.flame, answers, images, torch.from_numpy(landmarks).to(images))
-    each = refined.map(lambda values: values[[sets.index(job.names) for job in jobs]])
-    return _head_of(models, each, [job.own for job in jobs])
+    images = _images(list(sets), views, models.triple)
+    answers = _answers(list(sets), views, models.triple)
+    refined, closeness = models.refiner(models.flame, answers, images, torch.from_numpy(landmarks).to(images))
+    rows, own = [sets[job.names] for job in jobs], [job.own for job in jobs]
+    posed = _posed(models, refined.map(lambda values: values[rows]), own)
+    return posed._replace(closeness=closeness[rows, own])
 
 
-def _same_image(jobs: list[_Job], views: dict[str, View], models: Models):
-    slots = models.triple.params.views
-    images = _images([job.names * slots for job in jobs], views, models.triple)
-    return _head_of(models, models.triple(images), [0] * len(jobs))
+def _same_image(jobs: list[_Job], views: dict[str, FaceCrop], models: Models) -> _Posed:
+    names = [job.names * models.triple.params.views for job in jobs]
+    return _posed(models, _answers(names, views, models.triple), [0] * len(jobs))
 
 
 _RUNNERS = {
@@ -281,28 +293,31 @@ _RUNNERS = {
 }
 
 
-def _images(names: Sequence[Sequence[str]], views: dict[str, View], network: torch.nn.Module) -> torch.Tensor:
+def _answers(names: Sequence[Sequence[str]], views: dict[str, FaceCrop], network: torch.nn.Module) -> Prediction:
+    """What the network says of every row of photographs."""
+    parts = [names[start : start + BATCH] for start in range(0, len(names), BATCH)]
+    return join([network(_images(part, views, network)) for part in parts])
+
+
+def _images(names: Sequence[Sequence[str]], views: dict[str, FaceCrop], network: torch.nn.Module) -> torch.Tensor:
     """Crops [B, V, 3, S, S] in 0..1 on the network's device."""
-    crops = np.stack([np.stack([views[name].crop for name in row]) for row in names])
+    crops = np.stack([np.stack([views[name].image for name in row]) for row in names])
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
     return torch.from_numpy(crops).to(device).movedim(-1, 2).float() / 255
 
 
-def _head_of(models: Models, prediction, own: list[int]):
-    person = {name: getattr(prediction, name) for name in ("shape", "expression", "jaw_pose")}
-    return _decode(models, person, prediction.global_pose, prediction.camera, own)
-
-
-def _decode(models: Models, person: dict, pose: torch.Tensor, camera: torch.Tensor, own: list[int]):
-    """Vertices [B, V, 3] of the persons in the pose of their own views, and those views' cameras [B, 3].
+def _posed(models: Models, prediction: Prediction, own: list[int]) -> _Posed:
+    """The people in the pose of their own views, before those views' cameras.
 
     What a network says that is not finite gives vertices that are not: the head model refuses to be posed by NaN.
     """
     rows = torch.arange(len(own)), torch.tensor(own)
-    inputs = person | {"global_pose": pose[rows]}
+    inputs = {name: getattr(prediction, name) for name in ("shape", "expression", "jaw_pose")}
+    inputs["global_pose"] = prediction.global_pose[rows]
     finite = torch.stack([values.isfinite().all(dim=1) for values in inputs.values()]).all(dim=0)
-    vertices = models.flame(**{name: values.nan_to_num(0, 0, 0) for name, values in inputs.items()}).vertices
-    return torch.where(finite[:, None, None], vertices, torch.nan), camera[rows]
+    output = models.flame(**{name: values.nan_to_num(0, 0, 0) for name, values in inputs.items()})
+    vertices = torch.where(finite[:, None, None], output.vertices, torch.nan)
+    return _Posed(vertices, prediction.camera[rows], None, output.landmarks[..., 2].mean(-1))
 
 
 # ------------------------------------------------------------------------------------------------------- scoring

@@ -31,8 +31,10 @@ class Refiner:
     workers: int = 0
     """Local processes; 0 is one per core."""
 
-    def __call__(self, flame: Flame, prediction: Prediction, images: Tensor, landmarks: Tensor) -> Prediction:
-        """Refine the answers for B people on their photographs.
+    def __call__(
+        self, flame: Flame, prediction: Prediction, images: Tensor, landmarks: Tensor
+    ) -> tuple[Prediction, Tensor]:
+        """Refine the answers for B people on their photographs -> answers, closeness [B, V] of the cameras (1/m).
 
         images [B, V, 3, H, W] in [0, 1]; landmarks [B, V, 68, 2] ndc of the crops. A person whose answer is not finite
         keeps it. Every fit runs on one thread: the result does not depend on how the work is spread.
@@ -42,7 +44,8 @@ class Refiner:
             for rows in torch.arange(len(images)).split(PEOPLE)
         ]
         parts = fan_out(refine_parcel, parcels, self.mode, self.workers, "refine")
-        return join([answer for part in parts for answer in part])
+        answers, closeness = zip(*(answer for part in parts for answer in part), strict=True)
+        return join(answers), torch.stack(closeness)
 
 
 @dataclass(frozen=True)
@@ -56,16 +59,16 @@ class Parcel:
     landmarks: Tensor = field(repr=False)
 
 
-def refine_parcel(parcel: Parcel) -> list[Prediction]:
-    """The refined answers, of batch 1 each."""
+def refine_parcel(parcel: Parcel) -> list[tuple[Prediction, Tensor]]:
+    """The refined answers, of batch 1 each, and how close their cameras are [V]."""
     cv2.setNumThreads(1)  # DIS flow cuts the image into one stripe per thread, and its result depends on the stripes
     estimator = load_flow(parcel.refiner.estimator, parcel.refiner.weights)
     with one_thread():
         return [_refined(parcel, row, estimator) for row in range(len(parcel.images))]
 
 
-def _refined(parcel: Parcel, row: int, estimator) -> Prediction:
+def _refined(parcel: Parcel, row: int, estimator) -> tuple[Prediction, Tensor]:
     answer = parcel.prediction.map(lambda value: value[row : row + 1])
     if not all(getattr(answer, each.name).isfinite().all() for each in fields(answer)):
-        return answer
-    return refine(parcel.flame, answer, parcel.images[row], parcel.landmarks[row], estimator.flow).prediction
+        return answer, torch.zeros(answer.camera.shape[1])
+    return refine(parcel.flame, answer, parcel.images[row], parcel.landmarks[row], estimator.flow)[:2]

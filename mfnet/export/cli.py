@@ -45,13 +45,14 @@ def _reconstruct(args) -> None:
     photos = crop_photos(paths, backend, params.triplets.image_size, params.triplets.crop_scale)
     with torch.no_grad():
         answer = model(photos.images[None])
+    closeness = 0.0
     if args.refine:
         flow = load_flow(params.loss.flow_estimator, args.data / "weights" / "flow.safetensors").flow
         refined = refine(flame, answer, photos.images, photos.landmarks, flow)
         sigma = 1000 * refined.vertex_sigma[flame.masks["face"]].mean()
-        answer = refined.prediction
+        answer, closeness = refined.prediction, refined.closeness[None]
         print(f"refined: standard deviation of the face {sigma:.2f} mm")
-    person = textured(flame, ViewParameters.of(answer, 1), photos.images)
+    person = textured(flame, ViewParameters.of(answer, 1), photos.images, closeness)
     texture = (person.texture * 255).round().byte().permute(1, 2, 0).numpy()
     export_head(args.out, person.neutral, flame, texture)
     seen = float((person.known > 0).float().mean())

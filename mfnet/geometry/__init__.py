@@ -4,11 +4,12 @@ from mfnet.geometry.cameras import (
     clip_from_orthographic,
     clip_from_perspective,
     ndc_to_pixels,
+    perspective_shrink,
     pixels_to_ndc,
     project_orthographic,
     project_perspective,
 )
-from mfnet.geometry.crops import CropBox, crop_box, crop_image, crop_matrix, transform_points
+from mfnet.geometry.crops import CropBox, FaceCrop, crop_box, crop_face, crop_image, crop_matrix, transform_points
 from mfnet.geometry.mesh import face_normals, vertex_normals
 from mfnet.geometry.rotations import (
     axis_angle_to_matrix,
@@ -21,10 +22,12 @@ from mfnet.geometry.rotations import (
 
 __all__ = [
     "CropBox",
+    "FaceCrop",
     "axis_angle_to_matrix",
     "clip_from_orthographic",
     "clip_from_perspective",
     "crop_box",
+    "crop_face",
     "crop_image",
     "crop_matrix",
     "euler_to_matrix",
@@ -32,6 +35,7 @@ __all__ = [
     "matrix_to_axis_angle",
     "matrix_to_euler",
     "ndc_to_pixels",
+    "perspective_shrink",
     "pixels_to_ndc",
     "project_orthographic",
     "project_perspective",

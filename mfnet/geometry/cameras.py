@@ -11,21 +11,37 @@ ORTHOGRAPHIC_DEPTH = 10.0
 """Clip space of the scaled orthography holds |s z| up to this: a head at s = 10 may be a metre deep either way."""
 
 
-def project_orthographic(points: Tensor, camera: Tensor) -> Tensor:
+def project_orthographic(points: Tensor, camera: Tensor, shrink: Tensor | None = None) -> Tensor:
     """Scaled orthography as DECA's: points [B, N, 3] in metres, camera [B, 3] = (s, tx, ty) -> [B, N, 3].
 
     The result is (s (x + tx), s (y + ty), s z): ndc x and y, and a depth that is LARGER the nearer the point is to the
-    camera, which looks along -z.
+    camera, which looks along -z. With `shrink` [B, N] (`perspective_shrink`) x and y are divided by it: a camera at a
+    finite distance.
     """
     scale, shift = camera[:, None, :1], camera[:, None, 1:]
-    return scale * torch.cat([points[..., :2] + shift, points[..., 2:]], -1)
+    image = scale * (points[..., :2] + shift)
+    if shrink is not None:
+        image = image / shrink[..., None]
+    return torch.cat([image, scale * points[..., 2:]], -1)
 
 
-def clip_from_orthographic(points: Tensor, camera: Tensor) -> Tensor:
-    """Points [B, N, 3] in metres seen by cameras [B, 3] = (s, tx, ty) -> clip coordinates [B, N, 4] with w = 1."""
+def perspective_shrink(depth: Tensor, centre: Tensor, closeness: Tensor | float) -> Tensor:
+    """How much smaller than at `centre` things look at `depth` (metres towards the camera): 1 at `centre`, less nearer.
+
+    closeness: 1 / distance of the camera from `centre`, 1/m; 0 is orthography. All broadcast.
+    """
+    return 1 - closeness * (depth - centre)
+
+
+def clip_from_orthographic(points: Tensor, camera: Tensor, shrink: Tensor | None = None) -> Tensor:
+    """Points [B, N, 3] in metres seen by cameras [B, 3] = (s, tx, ty) -> clip coordinates [B, N, 4].
+
+    w is 1 or, with perspective, `shrink` [B, N] (`perspective_shrink`).
+    """
     projected = project_orthographic(points, camera)
     depth = projected[..., 2:] / -ORTHOGRAPHIC_DEPTH
-    return torch.cat([projected[..., :2], depth, torch.ones_like(depth)], -1)
+    w = torch.ones_like(depth) if shrink is None else shrink[..., None]
+    return torch.cat([projected[..., :2], depth * w, w], -1)
 
 
 def project_perspective(points: Tensor, K: Tensor, R: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,9 +5,11 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+import torch
 from torch import Tensor
 
 from mfnet.errors import InputError
+from mfnet.geometry.cameras import pixels_to_ndc
 
 
 class CropBox(NamedTuple):
@@ -16,6 +18,28 @@ class CropBox(NamedTuple):
     centre_x: float
     centre_y: float
     side: float
+
+
+class FaceCrop(NamedTuple):
+    """A photograph as the networks want it."""
+
+    image: np.ndarray
+    """[S, S, 3] uint8 RGB."""
+    matrix: np.ndarray
+    """[3, 3] px of the photograph to px of the crop."""
+    landmarks: np.ndarray
+    """[68, 2] ndc of the crop."""
+
+
+def crop_face(image: np.ndarray, landmarks: np.ndarray, scale: float, size: int) -> FaceCrop:
+    """Crop a photograph [H, W, 3] uint8 to its landmarks [68, 2] (px): `scale` times their box, `size` px wide.
+
+    Raises InputError where the landmarks are not finite or all in one point.
+    """
+    box = crop_box(landmarks, scale)
+    matrix = crop_matrix(box, size)
+    points = torch.from_numpy(transform_points(np.asarray(landmarks, np.float64), matrix))
+    return FaceCrop(crop_image(image, box, size), matrix, pixels_to_ndc(points, size, size).numpy())
 
 
 def crop_box(landmarks: np.ndarray, scale: float) -> CropBox:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from mfnet.geometry import axis_angle_to_matrix, project_orthographic, yaw
+from mfnet.geometry import axis_angle_to_matrix, perspective_shrink, project_orthographic, yaw
 
 CONTOUR = 17
 """iBUG landmarks 0-16 lie on the jaw line, 0 at the subject's right ear, 8 on the chin."""
@@ -56,19 +56,24 @@ class ViewParameters:
 
 @dataclass(frozen=True)
 class Heads:
-    """Heads in their views: vertices [B, V, N, 3] in metres, posed; cameras [B, V, 3]; projected [B, V, N, 3] = ndc
-    x, y and depth (larger is nearer); landmarks [B, V, 68, 2] in ndc; visible [B, V, 68] in {0, 1}, without
-    gradient."""
+    """Heads in their views: vertices [B, V, N, 3] in metres, posed; cameras [B, V, 3]; shrink [B, V, N], what
+    perspective divides by (1: orthography); projected [B, V, N, 3] = ndc x, y and depth (larger is nearer); landmarks
+    [B, V, 68, 2] in ndc; visible [B, V, 68] in {0, 1}, without gradient."""
 
     vertices: Tensor
     cameras: Tensor
+    shrink: Tensor
     projected: Tensor
     landmarks: Tensor
     visible: Tensor
 
 
-def decode(flame, parameters: ViewParameters) -> Heads:
-    """Eq. 1 and the projection of every view: `flame` is the head model, its neck and eyes at rest."""
+def decode(flame, parameters: ViewParameters, closeness: Tensor | float = 0.0) -> Heads:
+    """Eq. 1 and the projection of every view: `flame` is the head model, its neck and eyes at rest.
+
+    closeness: 1 / distance (1/m) of every camera [B, V], or of all, from the landmarks' mean depth, where the cameras'
+    scale holds; 0 is the paper's scaled orthography.
+    """
     items, views = parameters.camera.shape[:2]
 
     def flat(value: Tensor) -> Tensor:
@@ -81,16 +86,20 @@ def decode(flame, parameters: ViewParameters) -> Heads:
         jaw_pose=flat(parameters.jaw_pose),
     )
     camera = flat(parameters.camera)
-    projected = project_orthographic(output.vertices, camera)
-    landmarks = project_orthographic(output.landmarks, camera)[..., :2]
+    centre = output.landmarks[..., 2].mean(-1, keepdim=True)
+    if isinstance(closeness, Tensor):
+        closeness = flat(closeness)[:, None]
+    shrink = perspective_shrink(output.vertices[..., 2], centre, closeness)
+    projected = project_orthographic(output.vertices, camera, shrink)
+    of_landmarks = perspective_shrink(output.landmarks[..., 2], centre, closeness)
+    landmarks = project_orthographic(output.landmarks, camera, of_landmarks)[..., :2]
     visible = landmark_visibility(flame, output.vertices.detach(), flat(parameters.global_pose.detach()))
 
     def per_view(value: Tensor) -> Tensor:
         return value.reshape(items, views, *value.shape[1:])
 
-    return Heads(
-        per_view(output.vertices), parameters.camera, per_view(projected), per_view(landmarks), per_view(visible)
-    )
+    flats = (shrink, projected, landmarks, visible)
+    return Heads(per_view(output.vertices), parameters.camera, *map(per_view, flats))
 
 
 def landmark_visibility(flame, vertices: Tensor, global_pose: Tensor) -> Tensor:

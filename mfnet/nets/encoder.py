@@ -5,11 +5,12 @@ from torch import nn
 from torch.nn import functional
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
+from mfnet.flame.embedding import N_LANDMARKS
+
 BACKBONES = {"resnet18": (BasicBlock, (2, 2, 2, 2)), "resnet50": (Bottleneck, (3, 4, 6, 3))}
 FLAT_SIDE = 96
 """Side in pixels at which the flat head sees every image: its last feature map, 3 x 3, is flattened, so it is fixed."""
 FLAT_CHANNELS = 64
-POINTS = 68
 POINT_GAIN = 5.0
 """Located landmarks (ndc) stand beside the other features times this, so that a pixel counts as much as their noise."""
 
@@ -63,7 +64,7 @@ class Locator(nn.Module):
             nn.BatchNorm2d(width),
             nn.ReLU(inplace=True),
         )
-        self.maps = nn.Conv2d(width, POINTS, kernel_size=1)
+        self.maps = nn.Conv2d(width, N_LANDMARKS, kernel_size=1)
 
     def forward(self, layers: list[torch.Tensor]) -> torch.Tensor:
         """Feature maps of the trunk, fine to coarse -> landmarks [N,68,2] in ndc of the image."""
@@ -103,7 +104,7 @@ class Encoder(nn.Module):
                 nn.ReLU(inplace=True),
             )
             self.locator = Locator(self.trunk.channels)
-            self.features = FLAT_CHANNELS * (FLAT_SIDE // 32) ** 2 + 2 * POINTS
+            self.features = FLAT_CHANNELS * (FLAT_SIDE // 32) ** 2 + 2 * N_LANDMARKS
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Images [N,3,H,W] in [0, 1] -> features [N, features]."""
@@ -122,12 +123,12 @@ class Encoder(nn.Module):
         """
         features = torch.zeros(len(landmarks), self.features)
         if self.head == "flat":
-            features[:, -2 * POINTS :] = POINT_GAIN * landmarks.flatten(1)
+            features[:, -2 * N_LANDMARKS :] = POINT_GAIN * landmarks.flatten(1)
         return features
 
     def located(self, features: torch.Tensor) -> torch.Tensor:
         """Features [...,features] of the flat head -> the landmarks in them [...,68,2], ndc."""
-        return features[..., -2 * POINTS :].float().unflatten(-1, (POINTS, 2)) / POINT_GAIN
+        return features[..., -2 * N_LANDMARKS :].float().unflatten(-1, (N_LANDMARKS, 2)) / POINT_GAIN
 
 
 def resize(images: torch.Tensor, side: int) -> torch.Tensor:

@@ -12,10 +12,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from mfnet.flame.embedding import MIRRORED, N_LANDMARKS
 from mfnet.geometry.crops import CropBox, crop_box, crop_image, crop_matrix, transform_points
 from mfnet.nets.tensors import fill, read_tensors
 
-POINTS = 68
 SIDE = 128
 """Side of the crop that the network sees, pixels."""
 CELLS = 32
@@ -61,7 +61,7 @@ class LandmarkNetwork(nn.Module):
         channels = (width, width + 16, 2 * width, 2 * width)
         self.down = nn.ModuleList(Block(a, b, 2) for a, b in pairwise(channels))
         self.up = nn.ModuleList(Block(b, a) for a, b in pairwise(channels))
-        self.maps = nn.Conv2d(width, POINTS, 1)
+        self.maps = nn.Conv2d(width, N_LANDMARKS, 1)
         self.presence = nn.Linear(channels[-1], 1)
 
     def forward(self, crops: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -81,6 +81,11 @@ def expected_points(logits: torch.Tensor) -> torch.Tensor:
     share = logits.flatten(2).softmax(dim=-1).unflatten(-1, logits.shape[-2:])
     centres = (torch.arange(CELLS, device=logits.device) + 0.5) * (SIDE / CELLS)
     return torch.stack([(share.sum(dim=2) * centres).sum(-1), (share.sum(dim=3) * centres).sum(-1)], dim=-1)
+
+
+def mirrored_points(points: torch.Tensor) -> torch.Tensor:
+    """Points [N,68,2] in px of a crop -> where and what they are in the crop's mirror image."""
+    return points[:, MIRRORED] * points.new_tensor([-1.0, 1.0]) + points.new_tensor([SIDE, 0.0])
 
 
 def point_scores(logits: torch.Tensor, presence: torch.Tensor) -> torch.Tensor:
@@ -121,12 +126,16 @@ class LandmarkDetector:
 
     @torch.no_grad()
     def locate_crops(self, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Crops (uint8 [N,128,128,3]) -> points [N,68,2] in crop px (float64), scores [N,68]."""
+        """Crops (uint8 [N,128,128,3]) -> points [N,68,2] in crop px (float64), scores [N,68].
+
+        Each is the mean over the crop and its mirror image, whose errors are partly others.
+        """
         device = next(self.network.parameters()).device
         batch = torch.from_numpy(crops).to(device).movedim(-1, 1).float() / 255
-        logits, presence = self.network(batch)
-        points = expected_points(logits).double().cpu().numpy()
-        return points, point_scores(logits, presence).cpu().numpy()
+        seen, mirrored = self.network(batch), self.network(batch.flip(-1))
+        points = (expected_points(seen[0]) + mirrored_points(expected_points(mirrored[0]))) / 2
+        scores = (point_scores(*seen) + point_scores(*mirrored)[:, MIRRORED]) / 2
+        return points.double().cpu().numpy(), scores.cpu().numpy()
 
 
 def whole_image(image: np.ndarray) -> CropBox:

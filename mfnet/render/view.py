@@ -28,10 +28,14 @@ class View(NamedTuple):
     """[B, V] cosine between the normal and the direction to the camera, in [-1, 1]; without gradient."""
 
 
-def orthographic_view(vertices: Tensor, faces: Tensor, camera: Tensor) -> View:
-    """Posed vertices [B, V, 3] (metres, camera along -z) under scaled orthography, camera [B, 3] = (s, tx, ty)."""
+def orthographic_view(vertices: Tensor, faces: Tensor, camera: Tensor, shrink: Tensor | None = None) -> View:
+    """Posed vertices [B, V, 3] (metres, camera along -z) under scaled orthography, camera [B, 3] = (s, tx, ty).
+
+    With `shrink` [B, V] (`mfnet.geometry.perspective_shrink`) as a camera at a finite distance sees them.
+    """
     fixed = vertices.detach()
-    return View(clip_from_orthographic(vertices, camera), -fixed[..., 2], vertex_normals(fixed, faces)[..., 2])
+    clip = clip_from_orthographic(vertices, camera, shrink)
+    return View(clip, -fixed[..., 2], vertex_normals(fixed, faces)[..., 2])
 
 
 def perspective_view(

@@ -70,7 +70,7 @@ def pictures_section(params: Params, folder: Path) -> Section:
     shards = TripletShards(sorted((folder / "triplets").glob("val-*.parquet")))
     batch = first_of_each_subject(shards, params.report.pictures)
     for item, subject in enumerate(batch.subject.tolist()):
-        sheet = person_sheet(model, flame, batch, item)
+        sheet = person_sheet(model, flame, batch, item, params.loss.closeness)
         section.picture(encode_png(sheet), f"subject_{subject:03d}", f"subject {subject:03d}")
     return section
 

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from mfnet.flame import Flame
+from mfnet.flame.embedding import MIRRORED
 from mfnet.synthetic.atlas import EYE_CORNERS_MM
 from mfnet.synthetic.subjects import expression_scale
 
@@ -49,8 +50,6 @@ EXPRESSIONS: dict[str, tuple[dict[int, tuple[float, float, float]], float]] = {
     "scream": (SCREAM, 25.0),
 }
 """Expression -> movements of the right half's landmarks (the left half mirrors them), and degrees of jaw opening."""
-_MIRRORED = ("26-17", "27-30", "35-31", "45-42", "47-46", "39-36", "41-40", "54-48", "59-55", "64-60", "67-65")
-"""Landmarks 17..67 as a mirror shows them, as ranges."""
 
 
 def expression_coefficients(flame: Flame, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -62,22 +61,14 @@ def expression_coefficients(flame: Flame, name: str) -> tuple[np.ndarray, np.nda
     movements, opening = EXPRESSIONS[name]
     jaw = np.array([np.radians(opening), 0.0, 0.0], np.float32)
     basis, scale, unit = _landmark_basis(flame)
-    target, mirror = np.zeros((51, 3)), mirrored_landmarks()
+    target = np.zeros((51, 3))
     for point, (out, up, forward) in movements.items():
         target[point - 17] = (-out, up, forward)
-        target[mirror[point - 17] - 17] = (out, up, forward)
+        target[MIRRORED[point] - 17] = (out, up, forward)
     system = basis * (4 * scale) / unit  # in face mm per four standard deviations
     normal = system.T @ system + 4.0 * np.eye(system.shape[1])
     coefficients = np.linalg.solve(normal, system.T @ target.reshape(-1)) * (4 * scale)
     return np.round(coefficients, 4).astype(np.float32), jaw
-
-
-def mirrored_landmarks() -> list[int]:
-    """For each of landmarks 17..67, the one at its place in a mirror."""
-    order = []
-    for first, last in (map(int, bounds.split("-")) for bounds in _MIRRORED):
-        order += range(first, last + 1) if first < last else range(first, last - 1, -1)
-    return order
 
 
 @functools.lru_cache(maxsize=4)

@@ -4,6 +4,7 @@ Nothing is written to disk and no two batches are alike: shapes, expressions, po
 drawn anew, skins come from a pool. The camera is either a scaled orthography or a perspective one as near as 37 cm.
 """
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -34,6 +35,8 @@ class SamplerOptions:
     """Scale of the half-normal opening of the jaw."""
     nearest: float = 0.37
     """Least distance of the camera to the head's centre, metres (300 px focal length at 256 px: 46 degrees)."""
+    farthest: float = math.inf
+    """Greatest distance, metres."""
     orthographic_share: float = 0.3
     """Share of views without perspective; the others draw the inverse distance evenly."""
     crop_scale: float = 1.25
@@ -142,7 +145,8 @@ class Sampler:
     def random_lens(self, rng: np.random.Generator, out: FlameOutput) -> Lens:
         """A random distance, and the crop that noisy landmarks would give."""
         options, batch = self.options, len(out.vertices)
-        closeness = rng.uniform(0, 1 / options.nearest, batch) * (rng.random(batch) >= options.orthographic_share)
+        closeness = rng.uniform(1 / options.farthest, 1 / options.nearest, batch)
+        closeness *= rng.random(batch) >= options.orthographic_share
         centre = out.vertices.mean(1)
         whole = Lens(centre, tensor(closeness), torch.zeros(batch, 2), torch.ones(batch))
         points = whole.ndc(out.landmarks)

@@ -11,7 +11,15 @@ from tqdm import tqdm
 
 from mfnet.flame import Flame
 from mfnet.geometry import ndc_to_pixels
-from mfnet.nets.landmarks import CELLS, CROP_SCALE, SIDE, LandmarkNetwork, expected_points, point_scores
+from mfnet.nets.landmarks import (
+    CELLS,
+    CROP_SCALE,
+    SIDE,
+    LandmarkDetector,
+    LandmarkNetwork,
+    expected_points,
+    mirrored_points,
+)
 from mfnet.synthetic.degrade import random_backgrounds
 from mfnet.synthetic.sampler import Sampler, SamplerOptions
 from mfnet.synthetic.subjects import texture_pool
@@ -34,10 +42,10 @@ class LandmarkRecipe:
     """The settings beside seed and steps (``params.weights.landmarks``)."""
 
     crops: tuple[tuple[float, float, int], ...] = (
-        (1.3, 0.08, 800),
-        (1.5, 0.10, 800),
-        (2.2, 0.15, 400),
-        (3.3, 0.2, 400),
+        (1.3, 0.08, 2000),
+        (1.5, 0.10, 2000),
+        (2.2, 0.15, 700),
+        (3.3, 0.2, 700),
     )
     """(crop scale, greatest shift and rescaling as a share of the side, subjects in three views)."""
     skins: int = 60
@@ -67,12 +75,14 @@ def pretrain_landmarks(
     schedule = LambdaLR(optimiser, warmup_cosine(steps))
     fast, history = half_precision(), []
     for rows in (bar := tqdm(batches(rng, len(images), recipe.batch, steps), desc="weights@landmarks", disable=None)):
-        crops = images[rows].float() / 255
+        crops, places = images[rows].float() / 255, points[rows]
+        if rng.random() < 0.5:
+            crops, places = crops.flip(-1), mirrored_points(places)
         strangers = len(crops) // 16
         crops[:strangers] = without_face(rng, crops[:strangers])
         with torch.autocast("cpu", torch.bfloat16, enabled=fast):
             logits, presence = network(crops.contiguous(memory_format=torch.channels_last))
-        loss = landmark_loss(logits[strangers:], points[rows][strangers:])
+        loss = landmark_loss(logits[strangers:], places[strangers:])
         loss = loss + functional.binary_cross_entropy_with_logits(presence, face_labels(len(crops), strangers))
         optimiser.zero_grad()
         loss.backward()
@@ -137,10 +147,16 @@ def measure_landmarks(network: LandmarkNetwork, flame: Flame, seed: int, subject
     images = pool.images.flatten(0, 1).float() / 255
     truth = ndc_to_pixels(pool.landmarks.flatten(0, 1), SIDE, SIDE)
     empty = without_face(np.random.default_rng(HELD_OUT + seed), images)
-    outputs = [network(part) for part in images.split(50)]
-    distance = (torch.cat([expected_points(logits) for logits, _ in outputs]) - truth).norm(dim=-1).mean(1)
-    faces = torch.cat([point_scores(*output) for output in outputs]).mean(1)
-    strangers = torch.cat([point_scores(*network(part)) for part in empty.split(50)]).mean(1)
+    detector = LandmarkDetector(network)
+
+    def locate(crops: Tensor) -> tuple[Tensor, Tensor]:
+        found = [detector.locate_crops(part.mul(255).round().byte().movedim(1, -1).numpy()) for part in crops.split(50)]
+        points, scores = (np.concatenate(part) for part in zip(*found, strict=True))
+        return torch.from_numpy(points).float(), torch.from_numpy(scores).mean(1)
+
+    points, faces = locate(images)
+    distance = (points - truth).norm(dim=-1).mean(1)
+    strangers = locate(empty)[1]
     return {
         "error_px": float(distance.mean()),
         **by_yaw(distance, pool.yaw.flatten(), "error_px"),

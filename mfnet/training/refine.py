@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mfnet.geometry import pixels_to_ndc
+from mfnet.geometry import perspective_shrink, pixels_to_ndc
 from mfnet.losses.eye_lip import EYE_PAIRS, LIP_PAIRS
 from mfnet.losses.flow import Estimate, flow_to_ndc, trusted_flow
 from mfnet.losses.heads import CONTOUR, ViewParameters, decode
@@ -60,6 +60,8 @@ class Refined(NamedTuple):
 
     prediction: Prediction
     """Of batch 1, as the network's; albedo and light are the network's own."""
+    closeness: Tensor
+    """[V] 1 / distance of each camera from the landmarks' mean depth, 1/m, at least 0."""
     vertex_sigma: Tensor
     """[N] metres: standard deviation of each vertex of the head at rest (unturned), by the Laplace approximation."""
 
@@ -97,7 +99,8 @@ def refine(
             flow = correspondences(problem, unknowns, images, estimate, settings.spacing)
         unknowns, damping = _step(problem, unknowns, flow, damping)
     _, jacobian = problem.linearised(unknowns, flow)
-    return Refined(problem.prediction(unknowns), problem.vertex_sigma(unknowns, jacobian.mT @ jacobian))
+    closeness = problem.split(unknowns[None])[-1][0].clamp_min(0)
+    return Refined(problem.prediction(unknowns), closeness, problem.vertex_sigma(unknowns, jacobian.mT @ jacobian))
 
 
 class _Problem:
@@ -193,7 +196,7 @@ def _project(points: Tensor, camera: Tensor, closeness: Tensor, centre: Tensor) 
     closeness [...]: inverse distance of the camera from `centre` [...], the depth at which s holds; 0 is orthography.
     Portraits taken from an arm's length are wider at the nose than DECA's camera can say: without this the shape would.
     """
-    shrink = 1 - closeness * (points[..., 2] - centre)
+    shrink = perspective_shrink(points[..., 2], centre, closeness)
     return camera[..., :1] * (points[..., :2] + camera[..., 1:]) / shrink[..., None]
 
 
@@ -236,9 +239,8 @@ def correspondences(
 
 def _view(flame, vertices: Tensor, camera: Tensor, closeness: Tensor, centre: Tensor) -> View:
     """One head [N, 3] as the camera of `_project` sees it: its scaled orthography, divided by the shrinkage."""
-    view = orthographic_view(vertices[None], flame.faces, camera[None])
-    shrink = 1 - closeness * (vertices[None, :, 2:] - centre)
-    return view._replace(clip=torch.cat([view.clip[..., :2], view.clip[..., 2:3] * shrink, shrink], -1))
+    shrink = perspective_shrink(vertices[:, 2], centre, closeness)
+    return orthographic_view(vertices[None], flame.faces, camera[None], shrink[None])
 
 
 def _pair(

@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from mfnet.evaluation.loaders import LOADERS, Prediction, from_crop, load_prediction, read_npy, to_camera
+from mfnet.evaluation.loaders import LOADERS, Prediction, from_crop, from_lens, load_prediction, read_npy, to_camera
 from mfnet.evaluation.meshes import ItemError, Mesh
 
 FACES = np.array([[0, 1, 2], [0, 2, 3], [0, 3, 1], [1, 3, 2]])
@@ -157,6 +157,26 @@ write_perspective = {"RingNet": write_ringnet, "MGCNet": write_mgcnet}
 def test_from_crop_is_the_inverse_of_a_crop():
     face = from_crop(Mesh(crop_ndc(128), FACES), np.linalg.inv(TO_CROP), 128)
     np.testing.assert_allclose(face.mesh.vertices, CUBE, atol=1e-12)
+
+
+@pytest.mark.parametrize("closeness", [0.7, 2.5, 0.0])
+@pytest.mark.parametrize("aside", [0.0, 25.0])
+def test_from_lens_shows_every_point_where_the_crop_shows_it(closeness, aside):
+    """Through a pinhole of its own focal length a point falls where ndc = s (xy + t) / shrink and the crop put it.
+
+    Exactly so in the middle of the image; beside it the crop of a picture is not the picture of a turned camera, but
+    nearly. The head keeps its size and shape.
+    """
+    size, camera, centre = 128, np.array([7.0, 0.01, -0.02]), 0.03
+    points = 0.1 * CUBE
+    back = np.array([[1.2, 0.0, 128 - 64 * 1.2 + aside], [0.0, 1.2, 128 - 64 * 1.2 - aside], [0, 0, 1.0]])
+    found = from_lens(Mesh(points, FACES), camera, closeness, centre, back, size)
+    ndc = camera[0] * (points[:, :2] + camera[1:]) / (1 - closeness * (points[:, 2:] - centre))
+    pixels = (ndc * [1, -1] + 1) * size / 2 @ back[:2, :2].T + back[:2, 2]
+    seen = found.mesh.vertices
+    np.testing.assert_allclose(found.focal * seen[:, :2] / seen[:, 2:] + 128, pixels, atol=1.5 if aside else 0.1)
+    sides = [np.linalg.norm(np.diff(each, axis=0), axis=1) for each in (seen, points)]
+    np.testing.assert_allclose(*sides)
 
 
 def test_a_flat_mesh_has_no_height():

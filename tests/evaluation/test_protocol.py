@@ -15,7 +15,7 @@ from mfnet.evaluation.mean_head import fit_mean_head
 from mfnet.evaluation.meshes import ItemError
 from mfnet.evaluation.protocol import Models, companions, pictured_items, run_protocol, slot_of
 from mfnet.flame import Flame
-from mfnet.geometry import euler_to_matrix, matrix_to_axis_angle, project_orthographic
+from mfnet.geometry import FaceCrop, euler_to_matrix, matrix_to_axis_angle, project_orthographic
 from mfnet.nets.mfnet import Prediction
 
 SIZE, CROP_SCALE = 64, 1.3
@@ -174,7 +174,7 @@ def test_views_are_named_and_the_items_own_pose_is_used(flame, tmp_path):
 
     def refiner(head, answers, images, landmarks):
         fitted.append((images, landmarks))
-        return answers
+        return answers, torch.full(images.shape[:2], 1e-9)
 
     models = Models(flame, single, triple, refiner)
     views = protocol.prepare_views(items, tmp_path, studio.detect, SIZE, CROP_SCALE)
@@ -205,7 +205,8 @@ def test_views_are_named_and_the_items_own_pose_is_used(flame, tmp_path):
     for item in items:
         refined, plain = (results[method, item.name] for method in ("mfnet_3_refined", "mfnet_3"))
         assert refined.views == plain.views
-        np.testing.assert_allclose(refined.vertices, plain.vertices, atol=1e-6)
+        flat = refined.vertices[:, :2] * refined.focal / refined.vertices[:, 2:] / 128  # a far camera is orthographic
+        np.testing.assert_allclose(flat * [1, -1], plain.vertices[:, :2], atol=0.01)
     same = next(call for call in reversed(triple.calls) if torch.equal(call[:, 0], call[:, 1]))
     assert torch.equal(same[:, 0], same[:, 2])
 
@@ -221,7 +222,7 @@ def test_companions_complete_the_slots_for_every_view():
         assert yaw["left"] < 0 < yaw["right"] and yaw["left"] == pytest.approx(-yaw["right"]) and yaw["frontal"] == 0
 
 
-def test_averaging_takes_persons_from_three_views_and_the_pose_from_one(flame):
+def test_averaging_takes_persons_from_three_views_and_the_pose_from_one(flame, monkeypatch):
     class Counting(nn.Module):
         def forward(self, images):
             value = images.mean(dim=(1, 2, 3, 4))
@@ -237,20 +238,19 @@ def test_averaging_takes_persons_from_three_views_and_the_pose_from_one(flame):
             )
 
     crops = [np.full((SIZE, SIZE, 3), value, np.uint8) for value in (0, 51, 153)]
-    views = {str(number): protocol.View(crop, np.eye(3), np.zeros((68, 2))) for number, crop in enumerate(crops)}
+    views = {str(number): FaceCrop(crop, np.eye(3), np.zeros((68, 2))) for number, crop in enumerate(crops)}
     job = protocol._Job(("0", "1", "2"), 2)
     captured = {}
 
-    def decode(models, person, pose, camera, own):
-        captured.update(person=person, pose=pose[0, own[0]], camera=camera[0, own[0]])
-        return protocol_decode(models, person, pose, camera, own)
+    def posed(models, prediction, own):
+        captured.update(shape=prediction.shape[0], pose=prediction.global_pose[0, own[0]])
+        captured.update(camera=prediction.camera[0, own[0]])
+        return protocol_posed(models, prediction, own)
 
-    protocol_decode, protocol._decode = protocol._decode, decode
-    try:
-        protocol._averaged([job], views, Models(flame, Counting(), None))
-    finally:
-        protocol._decode = protocol_decode
-    assert captured["person"]["shape"][0, 0].item() == pytest.approx((0 + 0.2 + 0.6) / 3)
+    protocol_posed = protocol._posed
+    monkeypatch.setattr(protocol, "_posed", posed)
+    protocol._averaged([job], views, Models(flame, Counting(), None))
+    assert captured["shape"][0].item() == pytest.approx((0 + 0.2 + 0.6) / 3)
     assert captured["pose"][0].item() == pytest.approx(0.6) and captured["camera"][0].item() == pytest.approx(1.6)
 
 

@@ -35,23 +35,26 @@ def test_workers_give_what_one_process_gives(flow, people, monkeypatch):
     """Person by person, in this process and in others: bit for bit the answer of `refine`."""
     flame, (answers, images, landmarks) = procedural_flame(), people
     monkeypatch.setattr("mfnet.evaluation.refined.PEOPLE", 1)
-    here = Refiner("dis", flow)(flame, answers, images, landmarks)
-    there = Refiner("dis", flow, "local", 2)(flame, answers, images, landmarks)
+    here, close = Refiner("dis", flow)(flame, answers, images, landmarks)
+    there, close_there = Refiner("dis", flow, "local", 2)(flame, answers, images, landmarks)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    alone = refine(flame, answers.map(lambda value: value[1:]), images[1], landmarks[1], DisFlow().flow).prediction
+    alone = refine(flame, answers.map(lambda value: value[1:]), images[1], landmarks[1], DisFlow().flow)
     torch.set_num_threads(threads)
     for name in (field.name for field in fields(Prediction)):
         assert torch.equal(getattr(here, name), getattr(there, name)), name
-        assert torch.equal(getattr(here, name)[1:], getattr(alone, name)), name
+        assert torch.equal(getattr(here, name)[1:], getattr(alone.prediction, name)), name
+    assert torch.equal(close, close_there) and torch.equal(close[1], alone.closeness)
     assert not torch.allclose(here.shape, answers.shape, atol=0.05)
 
 
 def test_an_answer_that_is_not_finite_stays(flow, people):
     answers, images, landmarks = people
     broken = replace(answers.map(lambda value: value[:1]), shape=torch.full_like(answers.shape[:1], torch.nan))
-    (left,) = refine_parcel(Parcel(Refiner("dis", flow), procedural_flame(), broken, images[:1], landmarks[:1]))
-    assert left.shape.isnan().all() and torch.equal(left.camera, broken.camera)
+    ((left, close),) = refine_parcel(
+        Parcel(Refiner("dis", flow), procedural_flame(), broken, images[:1], landmarks[:1])
+    )
+    assert left.shape.isnan().all() and torch.equal(left.camera, broken.camera) and not close.any()
 
 
 def test_joined_predictions_keep_their_order(people):

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from mfnet.flame import Flame, load_flame
+from mfnet.flame.embedding import MIRRORED
 from mfnet.flame.procedural import head_arrays
 from mfnet.flame.procedural.expression import NAMES
 from mfnet.flame.procedural.topology import EYEBALL, make_mesh
@@ -51,6 +52,13 @@ def embedded(head, faces, weights):
 
 def directed_edges(faces):
     return np.concatenate([faces[:, [k, (k + 1) % 3]] for k in range(3)])
+
+
+def test_mirrored_landmarks_mirror(flame):
+    order = np.array(MIRRORED)
+    assert np.array_equal(order[order], np.arange(68))
+    points = decode(flame).landmarks[0].numpy()
+    assert np.abs(points * FLIP - points[order]).max() < 0.002
 
 
 def test_surface_is_closed_oriented_and_of_three_spheres(head, mesh):

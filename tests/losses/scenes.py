@@ -51,11 +51,17 @@ def procedural_flame() -> Flame:
 
 
 @cache
-def rendered_scene() -> Scene:
-    """Four people under even light, without noise and perspective, side views turned by 10 to 50 degrees."""
+def rendered_scene(distance: float | None = None) -> Scene:
+    """Four people under even light, without noise, side views turned by 10 to 50 degrees.
+
+    distance: of the cameras, metres; None: no perspective.
+    """
     flame, even = procedural_flame(), np.zeros((9, 3))
     even[0] = 1.0
-    options = sampling.SamplerOptions(orthographic_share=1.0, degrade=False)
+    if distance is None:
+        options = sampling.SamplerOptions(orthographic_share=1.0, degrade=False)
+    else:
+        options = sampling.SamplerOptions(orthographic_share=0.0, nearest=distance, farthest=distance, degrade=False)
     sampler = sampling.Sampler(flame, texture_pool(flame, 2, 256, seed=0), SIZE, options)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sampling, "random_photo_light", lambda rng: even)

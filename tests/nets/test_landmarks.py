@@ -4,15 +4,16 @@ import numpy as np
 import pytest
 import torch
 
+from mfnet.flame.embedding import MIRRORED, N_LANDMARKS
 from mfnet.geometry.crops import CropBox
 from mfnet.nets.landmarks import (
     CELLS,
-    POINTS,
     SIDE,
     LandmarkDetector,
     LandmarkNetwork,
     expected_points,
     load_landmark_detector,
+    mirrored_points,
     point_scores,
 )
 from mfnet.nets.tensors import write_tensors
@@ -28,12 +29,12 @@ def bumps(points, sharpness=1.0):
 
 
 def test_points_are_the_means_of_the_maps():
-    points = 20 + 88 * torch.rand(POINTS, 2, generator=torch.Generator().manual_seed(0))
+    points = 20 + 88 * torch.rand(N_LANDMARKS, 2, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(expected_points(bumps(points))[0], points, rtol=0, atol=0.02)
 
 
 def test_scores_fall_with_blur_and_with_absence():
-    points = torch.full((POINTS, 2), 62.0)
+    points = torch.full((N_LANDMARKS, 2), 62.0)
     sure, unsure = (point_scores(bumps(points, s), torch.tensor([5.0])).mean() for s in (1.0, 0.01))
     assert sure > 0.7 and unsure < 0.2
     assert point_scores(bumps(points), torch.tensor([-5.0])).max() < 0.01
@@ -44,7 +45,7 @@ def test_shapes_and_gradients():
     torch.manual_seed(0)
     network = LandmarkNetwork(width=16)
     logits, presence = network(torch.rand(2, 3, SIDE, SIDE))
-    assert logits.shape == (2, POINTS, CELLS, CELLS) and presence.shape == (2,)
+    assert logits.shape == (2, N_LANDMARKS, CELLS, CELLS) and presence.shape == (2,)
     (expected_points(logits).mean() + presence.mean()).backward()
     assert all(parameter.grad is not None for parameter in network.parameters())
 
@@ -61,7 +62,7 @@ class BrightSpot(torch.nn.Module):
         places = (torch.arange(SIDE) + 0.5).expand(SIDE, SIDE)
         x = (weight * places.flatten()).sum(1) / weight.sum(1)
         y = (weight * places.T.flatten()).sum(1) / weight.sum(1)
-        angle = torch.linspace(0, 2 * torch.pi, POINTS)
+        angle = torch.linspace(0, 2 * torch.pi, N_LANDMARKS)
         rings = torch.stack([x[:, None] + 10 * angle.cos(), y[:, None] + 10 * angle.sin()], -1)
         return torch.cat([bumps(ring) for ring in rings]), torch.full((len(crops),), 6.0)
 
@@ -76,7 +77,7 @@ def test_detection_follows_the_face_in_image_pixels(boxed):
         images.append(image)
     boxes = [CropBox(x + 20, y - 20, 200.0) for x, y in spots] if boxed else None
     landmarks, scores = LandmarkDetector(BrightSpot(), batch_size=2).detect(images, boxes)
-    assert landmarks.shape == (3, POINTS, 2) and scores.shape == (3, POINTS)
+    assert landmarks.shape == (3, N_LANDMARKS, 2) and scores.shape == (3, N_LANDMARKS)
     np.testing.assert_allclose(landmarks[:, :-1].mean(axis=1), spots, atol=1.5)
 
 
@@ -88,3 +89,13 @@ def test_file_round_trip(tmp_path):
     crops = np.random.default_rng(0).integers(0, 256, (2, SIDE, SIDE, 3), dtype=np.uint8)
     for got, expected in zip(detector.locate_crops(crops), LandmarkDetector(network).locate_crops(crops), strict=True):
         np.testing.assert_array_equal(got, expected)
+
+
+def test_a_mirrored_crop_gives_the_mirrored_answer():
+    torch.manual_seed(0)
+    detector = LandmarkDetector(LandmarkNetwork(16))
+    crops = np.random.default_rng(0).integers(0, 255, (2, SIDE, SIDE, 3), np.uint8)
+    points, scores = detector.locate_crops(crops)
+    mirrored, mirrored_scores = detector.locate_crops(crops[:, :, ::-1].copy())
+    np.testing.assert_allclose(mirrored, mirrored_points(torch.from_numpy(points)).numpy(), atol=1e-4)
+    np.testing.assert_allclose(mirrored_scores, scores[:, MIRRORED], atol=1e-6)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mfnet.synthetic.expressions import EXPRESSIONS, expression_coefficients, mirrored_landmarks
+from mfnet.synthetic.expressions import EXPRESSIONS, expression_coefficients
 
 
 @pytest.fixture(scope="module")
@@ -17,14 +17,6 @@ def shift(flame):
 
     neutral = landmarks("neutral")
     return {name: 1000 * (landmarks(name) - neutral).numpy() for name in EXPRESSIONS}
-
-
-def test_mirrored_landmarks_mirror(flame):
-    order = np.array(mirrored_landmarks())
-    assert np.array_equal(order[order - 17], np.arange(17, 68))
-    zeros = torch.zeros(1, flame.n_shape), torch.zeros(1, flame.n_expression), torch.zeros(1, 3)
-    points = flame(*zeros).landmarks_full[0].numpy()
-    assert np.abs(points[17:] * [-1, 1, 1] - points[order]).max() < 0.002
 
 
 def test_neutral_is_at_rest(flame):

@@ -65,6 +65,17 @@ def test_one_view_is_refined_by_landmarks_and_leaves_more_uncertain(flame, scene
     assert once.vertex_sigma[face].mean() > refined.vertex_sigma[face].mean()
 
 
+def test_the_distance_of_a_near_camera_is_noticed(flame, scene):
+    """Fitted to landmarks alone, from the truth's codes: nearer for a camera at arm's length than for one far away."""
+    found = {}
+    for distance in (0.4, None):
+        seen = rendered_scene(distance)
+        start = person(seen.truth, 0)
+        found[distance] = refine(flame, start, None, seen.batch.landmarks[0], None, QUICK).closeness
+    assert found[0.4].shape == (3,) and (found[None] >= 0).all()
+    assert (found[0.4] > 2 * found[None]).all() and found[0.4].mean() > 1.2
+
+
 def test_correspondences_lie_where_the_points_truly_are(flame, scene):
     """At the truth flow finds the points where they are: targets equal the projections."""
     truth, batch = person(scene.truth, 0), scene.batch
