@@ -121,6 +121,8 @@ def surface_errors(truth: CylinderMap, prediction: CylinderMap, common: np.ndarr
 
 def face_normals(mesh: Mesh, faces: np.ndarray) -> np.ndarray:
     """Unit normals [N, 3] of the faces numbered `faces` [N]; zero for a face without area."""
+    if len(mesh.faces) < len(faces):  # each face once, not once per hit
+        return face_normals(mesh, np.arange(len(mesh.faces)))[faces]
     corners = mesh.vertices[mesh.faces[faces]]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 1])
     lengths = np.linalg.norm(normals, axis=1, keepdims=True)
