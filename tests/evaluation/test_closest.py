@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from mfnet.evaluation.closest import surface_distances
-from mfnet.evaluation.cylinder import grid_surface
+from mfnet.evaluation.cylinder import SIZE, GridSurface, grid_surface
 
 
 def rough_map(seed: int, holes: float) -> np.ndarray:
@@ -43,3 +43,19 @@ def test_points_of_the_surface_have_no_distance():
     surface = grid_surface(rough_map(4, 0.0))
     pixels = np.flatnonzero(surface.used)
     assert surface_distances(surface.vertices[pixels], pixels, surface).max() < 1e-9
+
+
+@pytest.mark.parametrize("flat", ["segment", "point"])
+def test_triangles_without_area_count(flat):
+    """The slivers of column 255 are segments; a quad whose corners coincide is a point."""
+    vertices = np.full((SIZE * SIZE, 3), 500.0)
+    corners = np.array([0, 1, SIZE, SIZE + 1])
+    vertices[corners] = [1.0, 2.0, 3.0]
+    if flat == "segment":
+        vertices[[SIZE, SIZE + 1]] = [1.0, 7.0, 3.0]
+    quads = np.zeros(SIZE * SIZE, bool)
+    quads[0] = True
+    points = np.array([[1.0, 5.0, 3.0], [4.0, 6.0, 3.0], [1.0, 9.0, 3.0]])
+    expected = [0.0, 3.0, 2.0] if flat == "segment" else [3.0, 5.0, 7.0]
+    found = surface_distances(points, np.zeros(3, np.int64), GridSurface(vertices, quads))
+    np.testing.assert_allclose(found, expected, atol=1e-12)
