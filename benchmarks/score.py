@@ -5,7 +5,7 @@
 Without folders an ellipsoid of a head's size and of 9k or 131k triangles stands for the meshes. The official evaluator
 took 0.62 s an item (median) on meshes of 9k triangles, and 1.1 s where the prediction has 131k; it is not run here,
 because it needs Python 3.6, pyrender, pyembree and psbody-mesh. ``--peer`` times the step that dominates, the distances
-between the two surfaces, with libigl in place of ours.
+between the two surfaces, with libigl in place of Lagrange.
 """
 
 import argparse
@@ -79,10 +79,10 @@ def seconds_per_item(protocol: str, data, predef, pred, loader: str, repeats: in
 
 
 def with_libigl():
-    """Distances by libigl in place of ours."""
+    """Distances by libigl in place of Lagrange."""
     import igl
 
-    def distances(points, pixels, surface):
+    def distances(points, surface):
         return np.sqrt(igl.point_mesh_squared_distance(points, surface.vertices, surface.faces)[0])
 
     metrics.surface_distances = distances

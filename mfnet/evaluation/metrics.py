@@ -111,16 +111,18 @@ def surface_errors(truth: CylinderMap, prediction: CylinderMap, common: np.ndarr
     surfaces = [grid_surface(np.where(common, surface.distance, 0.0)) for surface in (truth, prediction)]
     if not all(surface.quads.any() for surface in surfaces):
         raise ItemError("no_surface", "the common pixels of the cylinder maps are too scattered to form a surface")
-    used = [np.flatnonzero(surface.used) for surface in surfaces]
+    points = [surface.vertices[surface.used] for surface in surfaces]
     return Errors(
         surface=surfaces[1],
-        prediction_to_truth=surface_distances(surfaces[1].vertices[used[1]], used[1], surfaces[0]),
-        truth_to_prediction=surface_distances(surfaces[0].vertices[used[0]], used[0], surfaces[1]),
+        prediction_to_truth=surface_distances(points[1], surfaces[0]),
+        truth_to_prediction=surface_distances(points[0], surfaces[1]),
     )
 
 
 def face_normals(mesh: Mesh, faces: np.ndarray) -> np.ndarray:
     """Unit normals [N, 3] of the faces numbered `faces` [N]; zero for a face without area."""
+    if len(mesh.faces) < len(faces):  # each face once, not once per hit
+        return face_normals(mesh, np.arange(len(mesh.faces)))[faces]
     corners = mesh.vertices[mesh.faces[faces]]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 1])
     lengths = np.linalg.norm(normals, axis=1, keepdims=True)
