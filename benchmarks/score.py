@@ -2,7 +2,7 @@
 
     python benchmarks/score.py --data DIR --predef DIR --pred DIR [--protocol wild] [--loader 3DDFA_V2] [--out FILE]
 
-Without folders the front of a head-sized ellipsoid of 9k or 131k triangles stands for the meshes. The official evaluator
+Without folders the front of a head-sized ellipsoid of 9k or 131k triangles stands for the meshes. The official code
 took 0.62 s an item (median) on meshes of 9k triangles, and 1.1 s where the prediction has 131k; it is not run here,
 because it needs Python 3.6, pyrender, pyembree and psbody-mesh. ``--peer`` times the step that dominates, the distances
 between the two surfaces, with libigl in place of Lagrange.
@@ -31,7 +31,7 @@ OFFICIAL = {"9k": 0.62, "131k": 1.1}
 
 
 def ellipsoid(triangles: int) -> Mesh:
-    """The front of a head-sized ellipsoid, canonical mm: as much surface as the stand-in's faces, `triangles` in all."""
+    """The front of a head-sized ellipsoid, canonical mm, with `triangles` triangles: as large as the stand-in's faces."""
     side = int(np.sqrt(triangles / 2))
     polar, around = np.linspace(0.25 * np.pi, 0.8 * np.pi, side + 1), np.linspace(-np.pi / 3, np.pi / 3, side + 1)
     ring, angle = np.meshgrid(polar, around, indexing="ij")

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mfnet.flame import Flame, FlameOutput
-from mfnet.geometry import euler_to_matrix, matrix_to_axis_angle, vertex_normals
+from mfnet.geometry import axis_angle_to_matrix, euler_to_matrix, matrix_to_axis_angle, vertex_normals
 from mfnet.synthetic import lights
 from mfnet.synthetic.degrade import degrade, random_backgrounds
 from mfnet.synthetic.photo import Drawing, develop, draw, visible_points
@@ -47,6 +47,8 @@ class SamplerOptions:
     """Noise of the landmarks that place the crop, share of its side."""
     supersample: int = 2
     """Pixels are averages of supersample x supersample."""
+    one_flash: bool = False
+    """All views of a person see the same light, as when the cameras of a rig fire together; else each its own."""
     degrade: bool = True
     """Photometric jitter, blur, noise and JPEG artefacts."""
 
@@ -116,7 +118,7 @@ class Sampler:
         yaws = torch.from_numpy(np.stack([rng.uniform(*bounds, subjects) for bounds in YAWS[views]], 1))
         heads = self.random_heads(rng, yaws)
         lens = self.random_lens(rng, heads.out)
-        light = tensor(np.stack([random_photo_light(rng) for _ in range(subjects * views)]))
+        light = self.random_lights(rng, heads.global_pose, subjects, views)
         textures = self.random_textures(rng, subjects).repeat_interleave(views, 0)
         images, drawing = self.photograph(rng, heads.out, lens, textures, light)
         points = heads.out.landmarks
@@ -125,6 +127,14 @@ class Sampler:
         images, landmarks, visible, pose, camera, light = (field.unflatten(0, (subjects, views)) for field in fields)
         truth = (heads.shape, heads.expression, heads.jaw_pose)
         return Sample(images, landmarks, visible, *truth, pose, camera, light, yaws.float())
+
+    def random_lights(self, rng: np.random.Generator, pose: Tensor, subjects: int, views: int) -> Tensor:
+        """Lights [subjects x views, 9, 3] in view axes; pose [subjects x views, 3]: the heads' global poses."""
+        if not self.options.one_flash:
+            return tensor(np.stack([random_photo_light(rng) for _ in range(subjects * views)]))
+        turns = axis_angle_to_matrix(pose).numpy()  # head to view
+        flashes = [random_photo_light(rng) for _ in range(subjects)]
+        return tensor(np.stack([lights.rotate_light(flashes[n // views], turn) for n, turn in enumerate(turns)]))
 
     def random_heads(self, rng: np.random.Generator, yaws: Tensor) -> Heads:
         """People with random shape, expression and jaw, each turned to `yaws` [N, V] degrees and a little otherwise."""
