@@ -31,7 +31,7 @@ OFFICIAL = {"9k": 0.62, "131k": 1.1}
 
 
 def ellipsoid(triangles: int) -> Mesh:
-    """The front of a head-sized ellipsoid, canonical mm, with `triangles` triangles: as large as the stand-in's faces."""
+    """The front of a head-sized ellipsoid, canonical mm, as large as the stand-in's faces, of `triangles` triangles."""
     side = int(np.sqrt(triangles / 2))
     polar, around = np.linspace(0.25 * np.pi, 0.8 * np.pi, side + 1), np.linspace(-np.pi / 3, np.pi / 3, side + 1)
     ring, angle = np.meshgrid(polar, around, indexing="ij")

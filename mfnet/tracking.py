@@ -27,6 +27,8 @@ KIND = "mlflow.experimentKind"
 """Tag by which MLflow's UI opens an experiment with runs and charts instead of traces."""
 BATCH = 1000
 """Metrics that MLflow takes in one call."""
+CURVE_POINTS = 500
+"""Rows of a history that become points of a curve; longer ones are thinned out evenly."""
 
 
 def _mlflow(store: str):
@@ -58,12 +60,23 @@ class Run:
 
     def metrics(self, values: dict[str, float | None], step: int = 0) -> None:
         """Log one value per name in a single call; None and NaN are left out, since MLflow cannot compare them."""
+        self._log([(name, value, step) for name, value in values.items()])
+
+    def curves(self, table: pd.DataFrame, folder: str) -> None:
+        """Log every column of a table beside ``step`` as a curve ``folder/column``, at most CURVE_POINTS rows of it."""
+        rows = table.iloc[:: -(-len(table) // CURVE_POINTS) or 1].to_dict("records")
+        self._log([(f"{folder}/{name}", row[name], int(row["step"])) for row in rows for name in row if name != "step"])
+
+    def _log(self, points: list[tuple[str, float | None, int]]) -> None:
         from mlflow.entities import Metric
         from mlflow.utils.time import get_current_time_millis
 
         now = get_current_time_millis()
-        finite = {name: float(value) for name, value in values.items() if value is not None and np.isfinite(value)}
-        metrics = [Metric(REFUSED.sub("_", name), value, now, step) for name, value in finite.items()]
+        metrics = [
+            Metric(REFUSED.sub("_", name), float(value), now, step)
+            for name, value, step in points
+            if value is not None and np.isfinite(value)
+        ]
         for first in range(0, len(metrics), BATCH):
             self.client.log_batch(self.id, metrics=metrics[first : first + BATCH])
 

@@ -10,6 +10,8 @@ PICTURED = 2
 
 
 def run(params, args) -> None:
+    import pandas as pd
+
     from mfnet.datasets.triplets import TripletShards
     from mfnet.flame import load_project_head
     from mfnet.nets.mfnet import load_mfnet
@@ -32,14 +34,17 @@ def run(params, args) -> None:
         weights / "flow.safetensors",
     )
     recorded = {section: getattr(params, section).model_dump() for section in ("model", "loss", "train")}
+    if int(os.environ.get("RANK", 0)) > 0:  # under torchrun the first process alone writes and is tracked
+        train(params, flame, inputs, out)
+        return
     with tracked(address, "training", name, recorded) as record:
         train(params, flame, inputs, out, on_epoch=lambda step, metrics: record.metrics(metrics, step))
-        if int(os.environ.get("RANK", 0)) == 0:  # under torchrun the first process alone has written the model
-            model = load_mfnet(out / "model.safetensors", flame.cpu())
-            people = first_of_each_subject(TripletShards(inputs.validation), PICTURED)
-            for item, subject in enumerate(people.subject.tolist()):
-                sheet = person_sheet(model, flame, people, item, params.loss.closeness)
-                record.picture(sheet, f"people/subject_{subject:03d}.png")
+        record.curves(pd.read_parquet(out / "history.parquet"), "step")
+        model = load_mfnet(out / "model.safetensors", flame.cpu())
+        people = first_of_each_subject(TripletShards(inputs.validation), PICTURED)
+        for item, subject in enumerate(people.subject.tolist()):
+            sheet = person_sheet(model, flame, people, item, params.loss.closeness)
+            record.picture(sheet, f"people/subject_{subject:03d}.png")
 
 
 def main() -> None:

@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
@@ -63,3 +65,17 @@ def test_audit_names_what_is_missing(tmp_path, store):
         tracking.audit(tmp_path / "dvc.lock", store)
     with pytest.raises(InputError, match=r"none\.db"):
         tracking.audit(lock(tmp_path, "o", "d"), f"sqlite:///{tmp_path / 'none.db'}")
+
+
+def test_histories_become_curves(store, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    steps = np.arange(2 * tracking.CURVE_POINTS + 1)
+    table = pd.DataFrame({"step": steps, "total": 1.0 / (1 + steps), "share/flow": np.where(steps % 2, np.nan, 0.5)})
+    with tracking.run("curves", "long", {}, {}, store) as run:
+        run.curves(table, "step")
+        run.curves(table.iloc[:2], "short")
+        run.curves(table.iloc[:0], "empty")
+    points = run.client.get_metric_history(run.id, "step/total")
+    assert len(points) <= tracking.CURVE_POINTS and {point.step for point in points} <= set(steps.tolist())
+    assert all(point.value == pytest.approx(1 / (1 + point.step)) for point in points)
+    assert [point.step for point in run.client.get_metric_history(run.id, "short/share/flow")] == [0]
