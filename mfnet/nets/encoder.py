@@ -6,6 +6,7 @@ from torch.nn import functional
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from mfnet.flame.embedding import N_LANDMARKS
+from mfnet.nets.heat_maps import heat_map_means
 
 BACKBONES = {"resnet18": (BasicBlock, (2, 2, 2, 2)), "resnet50": (Bottleneck, (3, 4, 6, 3))}
 FLAT_SIDE = 96
@@ -71,10 +72,8 @@ class Locator(nn.Module):
         x = self.lateral[-1](layers[-1])
         for lateral, layer in zip(reversed(self.lateral[:-1]), reversed(layers[:-1]), strict=True):
             x = lateral(layer) + functional.interpolate(x, size=layer.shape[-2:], mode="nearest")
-        logits = self.maps(self.smooth(x)).float()
-        share = logits.flatten(2).softmax(dim=-1).unflatten(-1, logits.shape[-2:])  # [N,68,h,w]
-        down, across = (2 * (torch.arange(side).to(share) + 0.5) / side - 1 for side in share.shape[2:])
-        return torch.stack([(share.sum(dim=2) * across).sum(-1), -(share.sum(dim=3) * down).sum(-1)], dim=-1)
+        points = heat_map_means(self.maps(self.smooth(x)).float())
+        return (2 * points - 1) * points.new_tensor([1.0, -1.0])
 
 
 class Encoder(nn.Module):

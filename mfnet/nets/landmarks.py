@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from mfnet.flame.embedding import MIRRORED, N_LANDMARKS
 from mfnet.geometry.crops import CropBox, crop_box, crop_image, crop_matrix, transform_points
+from mfnet.nets.heat_maps import heat_map_means
 from mfnet.nets.tensors import fill, read_tensors
 
 SIDE = 128
@@ -78,9 +79,7 @@ class LandmarkNetwork(nn.Module):
 
 def expected_points(logits: torch.Tensor) -> torch.Tensor:
     """Heat-map logits [N,68,32,32] -> points [N,68,2] in crop pixels: the mean of each map's distribution."""
-    share = logits.flatten(2).softmax(dim=-1).unflatten(-1, logits.shape[-2:])
-    centres = (torch.arange(CELLS, device=logits.device) + 0.5) * (SIDE / CELLS)
-    return torch.stack([(share.sum(dim=2) * centres).sum(-1), (share.sum(dim=3) * centres).sum(-1)], dim=-1)
+    return SIDE * heat_map_means(logits)
 
 
 def mirrored_points(points: torch.Tensor) -> torch.Tensor:

@@ -5,14 +5,12 @@ as the three-view model. What mattered, most first: crops, no global pooling, lo
 the mean face subtracted, regressors trained once more on the finished trunk, an error in millimetres after alignment.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.optim.lr_scheduler import LambdaLR
 from tqdm import tqdm
 
 from mfnet.flame import Flame
@@ -23,6 +21,7 @@ from mfnet.nets.start import StartNetwork
 from mfnet.params import ModelParams
 from mfnet.synthetic.sampler import Sample, Sampler, SamplerOptions
 from mfnet.synthetic.subjects import texture_pool
+from mfnet.training.schedule import Descent
 
 CHUNK = 50
 """Subjects per call of the sampler."""
@@ -258,8 +257,7 @@ def batches(rng: np.random.Generator, size: int, batch: int, steps: int) -> Tens
 
 def fit(network: StartNetwork, losses: FaceLosses, pool: Sample, order: Tensor, recipe: EncoderRecipe) -> list[float]:
     """The optimisation itself; returns the loss of every step."""
-    optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
-    schedule = LambdaLR(optimiser, warmup_cosine(len(order)))
+    descent = Descent(network.parameters(), recipe.lr, recipe.weight_decay, recipe.clip, len(order))
     fast, history = half_precision(), []
     network.train()
     for rows in (bar := tqdm(order, desc="weights@encoder", disable=None)):
@@ -271,12 +269,7 @@ def fit(network: StartNetwork, losses: FaceLosses, pool: Sample, order: Tensor, 
         if network.params.head == "flat":
             located = network.encoder.located(features)
             loss = loss + (located - batch.landmarks).abs().mean() / losses.scales.located
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
-        optimiser.step()
-        schedule.step()
-        history.append(loss.item())
+        history.append(descent.step(loss))
         bar.set_postfix(loss=f"{history[-1]:.2f}")
     return history
 
@@ -299,24 +292,13 @@ def refit(network: StartNetwork, flame: Flame, seed: int, steps: int, recipe: En
             chunks.append(sample._replace(images=fresh.encode(images.float() / 255).float()))
     features = Sample(*(torch.cat(field) for field in zip(*chunks, strict=True)))  # its images are features
     regressors = [*fresh.view_regressor.parameters(), *fresh.person_regressors.parameters()]
-    optimiser = torch.optim.AdamW(regressors, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
-    schedule, losses = LambdaLR(optimiser, warmup_cosine(steps)), FaceLosses(flame)
+    descent, losses = Descent(regressors, recipe.lr, recipe.weight_decay, recipe.clip, steps), FaceLosses(flame)
     order = batches(np.random.default_rng((seed, 1 << 30)), len(features.images), 2 * recipe.batch, steps)
     for rows in (bar := tqdm(order, desc="regressors", disable=None)):
         batch = Sample(*(field[rows] for field in features))
-        loss = losses(fresh.predict(batch.images), batch, dict(recipe.variants))
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(regressors, recipe.clip)
-        optimiser.step()
-        schedule.step()
-        bar.set_postfix(loss=f"{loss.item():.2f}")
+        loss = descent.step(losses(fresh.predict(batch.images), batch, dict(recipe.variants)))
+        bar.set_postfix(loss=f"{loss:.2f}")
     return fresh
-
-
-def warmup_cosine(steps: int, warmup: int = 30) -> Callable[[int], float]:
-    """Factor of the learning rate by step: linear warm-up, then half a cosine down to zero."""
-    return lambda step: min((step + 1) / warmup, 0.5 * (1 + np.cos(np.pi * min(1.0, step / steps))))
 
 
 # ------------------------------------------------------------------------------------------------------------- figures

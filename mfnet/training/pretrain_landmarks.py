@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.optim.lr_scheduler import LambdaLR
 from tqdm import tqdm
 
 from mfnet.flame import Flame
@@ -30,8 +29,8 @@ from mfnet.training.pretrain_encoder import (
     by_yaw,
     half_precision,
     sample_pool,
-    warmup_cosine,
 )
+from mfnet.training.schedule import Descent
 
 CELL = SIDE / CELLS
 """Pixels per heat-map cell."""
@@ -58,6 +57,8 @@ class LandmarkRecipe:
     """Peak learning rate of AdamW."""
     weight_decay: float = 1e-3
     """Of AdamW."""
+    clip: float = 5.0
+    """Greatest gradient norm."""
     width: int = 48
     """Channels of the network at the resolution of its heat maps."""
 
@@ -71,8 +72,7 @@ def pretrain_landmarks(
     network = LandmarkNetwork(recipe.width).to(memory_format=torch.channels_last).train()
     images, points = training_crops(flame, seed, recipe)
     rng = np.random.default_rng((seed, 1))
-    optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
-    schedule = LambdaLR(optimiser, warmup_cosine(steps))
+    descent = Descent(network.parameters(), recipe.lr, recipe.weight_decay, recipe.clip, steps)
     fast, history = half_precision(), []
     for rows in (bar := tqdm(batches(rng, len(images), recipe.batch, steps), desc="weights@landmarks", disable=None)):
         crops, places = images[rows].float() / 255, points[rows]
@@ -84,12 +84,7 @@ def pretrain_landmarks(
             logits, presence = network(crops.contiguous(memory_format=torch.channels_last))
         loss = landmark_loss(logits[strangers:], places[strangers:])
         loss = loss + functional.binary_cross_entropy_with_logits(presence, face_labels(len(crops), strangers))
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        optimiser.step()
-        schedule.step()
-        history.append(loss.item())
+        history.append(descent.step(loss))
         bar.set_postfix(loss=f"{history[-1]:.2f}")
     return network.eval(), history
 
