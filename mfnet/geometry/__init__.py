@@ -10,7 +10,7 @@ from mfnet.geometry.cameras import (
     project_perspective,
 )
 from mfnet.geometry.crops import CropBox, FaceCrop, crop_box, crop_face, crop_image, crop_matrix, transform_points
-from mfnet.geometry.mesh import face_normals, vertex_normals
+from mfnet.geometry.mesh import face_normals, triangle_map, vertex_normals
 from mfnet.geometry.rotations import (
     axis_angle_to_matrix,
     euler_to_matrix,
@@ -41,6 +41,7 @@ __all__ = [
     "project_perspective",
     "rotation_6d_to_matrix",
     "transform_points",
+    "triangle_map",
     "vertex_normals",
     "yaw",
 ]

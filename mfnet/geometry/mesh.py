@@ -105,3 +105,15 @@ def _sum_crosses_backward(start, stop, vertices, faces, grad, result):
                 out[b, k] += to_b[k]
                 out[c, k] += to_c[k]
                 out[a, k] -= to_b[k] + to_c[k]
+
+
+def triangle_map(before: Tensor, after: Tensor) -> Tensor:
+    """Linear maps [..., 2, 2] that take a step inside triangles before [..., 3, 2] to the same step inside after.
+
+    Not finite for a triangle without area.
+    """
+    u, v = (before[..., 1:, :] - before[..., :1, :]).unbind(-2)
+    p, q = (after[..., 1:, :] - after[..., :1, :]).unbind(-2)
+    area = (u[..., 0] * v[..., 1] - u[..., 1] * v[..., 0])[..., None]
+    first, second = (p * v[..., 1:] - q * u[..., 1:]) / area, (q * u[..., :1] - p * v[..., :1]) / area
+    return torch.stack([first, second], -1)

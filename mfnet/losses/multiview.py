@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from mfnet.geometry import triangle_map
 from mfnet.losses.flow import Estimate, flow_loss_target, flow_loss_through
 from mfnet.losses.heads import Heads
 from mfnet.params import LossParams
@@ -16,6 +17,8 @@ from mfnet.render import (
     render_cross_view,
 )
 
+STEEPEST = 6.0
+"""A piece of surface that is this much larger in view b than in view a is seen too flatly in a to say anything."""
 PAIRS = {2: ((0, 1), (1, 0)), 3: ((0, 1), (1, 0), (0, 2), (2, 0))}
 """Pairs (a, b) by number of views: the frontal anchor with each side view, both ways. The side views share too
 little."""
@@ -50,8 +53,8 @@ def multiview_flow_loss(
     if through:
         return flow_loss_through(estimate, photo, cross.image, mask, **checks)
     drawn = torch.where(cross.seen[:, None], cross.image, photo)
-    points = drawn_points(flame, heads.projected[items, b], cross)
-    return flow_loss_target(estimate, photo, drawn, points, mask, **checks)
+    points, certain = sliding_points(flame, heads.projected[items, a], heads.projected[items, b], cross)
+    return flow_loss_target(estimate, photo, drawn, points, mask * certain, **checks)
 
 
 def draw_pair(flame, heads: Heads, photos: Tensor, items: Tensor, a: Tensor, b: Tensor) -> CrossView:
@@ -84,3 +87,23 @@ def drawn_points(flame, projected: Tensor, cross: CrossView) -> Tensor:
     """
     fixed = cross.raster._replace(barycentrics=cross.raster.barycentrics.detach())
     return interpolate(projected[..., :2].contiguous(), fixed, flame.faces)
+
+
+def sliding_points(flame, projected_a: Tensor, projected_b: Tensor, cross: CrossView) -> tuple[Tensor, Tensor]:
+    """`drawn_points` of view b that carry both views' gradients, and where they are certain: [B, H, W, 2], [B, H, W].
+
+    Texture says that one piece of skin lies at x in view a and at q in view b; it does not say which point of the head
+    that is. So what counts is how far the point is off in b beyond what follows from its being off in a: p_b - q - S
+    (p_a - x), S the map between the two pictures of the triangle it lies on. A point that slides along a surface that
+    is right already costs nothing. The value is p_b, since p_a = x when the pair is drawn; `certain` leaves out
+    triangles that view a sees too flatly. projected_a, projected_b [B, N, 3].
+    """
+    in_a, in_b = (drawn_points(flame, projected, cross) for projected in (projected_a, projected_b))
+    corners_a, corners_b = (projected.detach()[:, flame.faces, :2] for projected in (projected_a, projected_b))
+    maps = triangle_map(corners_a, corners_b).flatten(2)  # [B, F, 4]
+    maps = torch.where((maps.norm(dim=-1) < STEEPEST)[..., None], maps, torch.nan)  # also what is not finite
+    face = (cross.raster.face_id.long() - 1).clamp_min(0).flatten(1)
+    maps = maps.gather(1, face[..., None].expand(-1, -1, 4)).view(*cross.raster.face_id.shape, 2, 2)
+    certain = maps.isfinite().all(-1).all(-1)
+    off_a = in_a - in_a.detach()
+    return in_b - (maps.nan_to_num() @ off_a[..., None])[..., 0], certain.to(in_b.dtype)

@@ -11,13 +11,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mfnet.geometry import perspective_shrink, pixels_to_ndc
+from mfnet.geometry import perspective_shrink, pixels_to_ndc, triangle_map
 from mfnet.losses.eye_lip import EYE_PAIRS, LIP_PAIRS
 from mfnet.losses.flow import Estimate, flow_to_ndc, trusted_flow
 from mfnet.losses.heads import CONTOUR, ViewParameters, decode
-from mfnet.losses.multiview import PAIRS
+from mfnet.losses.multiview import PAIRS, STEEPEST
 from mfnet.nets.mfnet import Prediction
 from mfnet.render import View, comparable_faces, covisible_by_geometry, orthographic_view, render_cross_view
+from mfnet.render.view import ndc
 
 MAX_FLOW = 0.2
 """Longer flow (ndc) is a failure of the estimator."""
@@ -27,14 +28,14 @@ MAX_FLOW = 0.2
 class RefineSettings:
     """What is believed, and how long to look. Standard deviations; images are ndc of the crop."""
 
-    landmark: float = 0.02
-    """Of a detected landmark, ndc (1.3 px of 128)."""
-    contour: float = 0.04
+    landmark: float = 0.013
+    """Of a detected landmark, ndc (0.8 px of 128)."""
+    contour: float = 0.025
     """Of a detected jaw-line landmark, ndc: it slides along the outline."""
     opening: float = 0.014
     """Of the distance between two lids or lips, ndc."""
-    flow: float = 0.08
-    """Of one flow vector, ndc. Neighbours err alike, so this is larger than one vector's own error."""
+    flow: float = 0.015
+    """Of one flow vector, ndc (1 px of 128)."""
     coefficient: float = 1.0
     """Of shape and expression coefficients about the mean head, sigma units."""
     network: float = 0.7
@@ -67,12 +68,19 @@ class Refined(NamedTuple):
 
 
 class Correspondences(NamedTuple):
-    """Surface points and where the photographs show them, M in all."""
+    """Skin that two photographs show, M pieces in all: at `origin` in view a, at `target` in view b.
 
-    view: Tensor  # [M] index of the view
-    corners: Tensor  # [M, 3] vertices
+    Which point of the head it is, texture cannot say: only that one point of the surface lies at both places. A point
+    that slides along the surface moves by `slide` times as much in view b as in view a.
+    """
+
+    view_a: Tensor  # [M] index of the view
+    view_b: Tensor  # [M]
+    corners: Tensor  # [M, 3] vertices of the triangle that the estimate has there
     weights: Tensor  # [M, 3] barycentric
+    origin: Tensor  # [M, 2] ndc
     target: Tensor  # [M, 2] ndc
+    slide: Tensor  # [M, 2, 2]
 
 
 @torch.no_grad()
@@ -162,9 +170,12 @@ class _Problem:
             (error[:, :, upper] - error[:, :, lower]).flatten(1) / settings.opening,
         ]
         if flow is not None:
-            points = (vertices[:, flow.view[:, None], flow.corners] * flow.weights[..., None]).sum(2)  # [K, M, 3]
-            seen = _project(points, *(value[:, flow.view] for value in (camera, closeness, centre)))
-            measured.append((seen - flow.target).flatten(1) / settings.flow)
+            off_a, off_b = (
+                _seen(vertices, flow, view, camera, closeness, centre) - place
+                for view, place in ((flow.view_a, flow.origin), (flow.view_b, flow.target))
+            )
+            apart = off_b - (flow.slide @ off_a[..., None])[..., 0]
+            measured.append(apart.flatten(1) / settings.flow)
         measured = _huber_root(torch.cat(measured, 1), settings.robust)
         codes = torch.cat([shape, expression], 1) / settings.coefficient
         return torch.cat([measured, codes, (unknowns - self.start) / self.start_sigma], 1)
@@ -200,6 +211,12 @@ def _project(points: Tensor, camera: Tensor, closeness: Tensor, centre: Tensor) 
     return camera[..., :1] * (points[..., :2] + camera[..., 1:]) / shrink[..., None]
 
 
+def _seen(vertices, flow: Correspondences, view: Tensor, camera: Tensor, closeness: Tensor, centre: Tensor) -> Tensor:
+    """Where `view` [M] shows the estimate's points: ndc [K, M, 2]; vertices [K, V, N, 3], the cameras [K, V, .]."""
+    points = (vertices[:, view[:, None], flow.corners] * flow.weights[..., None]).sum(2)  # [K, M, 3]
+    return _project(points, *(value[:, view] for value in (camera, closeness, centre)))
+
+
 def _huber_root(residuals: Tensor, limit: float) -> Tensor:
     """r with rho(r) = its square: r itself up to `limit`, growing as a square root beyond, so that the cost is
     linear."""
@@ -231,10 +248,17 @@ def correspondences(
     output = flame(*shared[:2], pose[0], jaw_pose=shared[2])
     centre = output.landmarks[..., 2].mean(-1)
     views = [_view(flame, output.vertices[v], camera[0, v], closeness[0, v], centre[v]) for v in range(problem.views)]
-    found = [_pair(flame, views[a], views[b], images[a], images[b], estimate, spacing) for a, b in PAIRS[len(views)]]
-    targets = [b for _, b in PAIRS[len(views)]]
-    numbers = torch.cat([torch.full((len(part[0]),), b) for part, b in zip(found, targets, strict=True)])
-    return Correspondences(numbers.to(images.device), *(torch.cat(part) for part in zip(*found, strict=True)))
+    parts = []
+    for a, b in PAIRS[len(views)]:
+        corners, weights, target = _pair(flame, views[a], views[b], images[a], images[b], estimate, spacing)
+        in_a, in_b = (ndc(view.clip)[0, corners] for view in (views[a], views[b]))  # [M, 3, 2]
+        slide = triangle_map(in_a, in_b)
+        kept = torch.linalg.matrix_norm(slide) < STEEPEST
+        numbers = (torch.full_like(corners[:, 0], view) for view in (a, b))
+        points = (output.vertices[a, corners] * weights[..., None]).sum(1)
+        origin = _project(points, camera[0, a], closeness[0, a], centre[a])
+        parts.append([part[kept] for part in (*numbers, corners, weights, origin, target, slide)])
+    return Correspondences(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
 
 def _view(flame, vertices: Tensor, camera: Tensor, closeness: Tensor, centre: Tensor) -> View:

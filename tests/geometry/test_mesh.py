@@ -1,7 +1,7 @@
 import torch
 import trimesh
 
-from mfnet.geometry import face_normals, vertex_normals
+from mfnet.geometry import face_normals, triangle_map, vertex_normals
 
 
 def sphere():
@@ -42,3 +42,13 @@ def test_gradient():
     vertices, faces = sphere()
     faces = faces[:12]
     assert torch.autograd.gradcheck(lambda v: vertex_normals(v, faces)[:, faces.unique()], vertices.requires_grad_())
+
+
+def test_triangle_map_takes_edges_to_edges():
+    before, after = torch.rand(2, 50, 3, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    maps = triangle_map(before, after)
+    for corner in (1, 2):
+        step, image = (points[:, corner] - points[:, 0] for points in (before, after))
+        torch.testing.assert_close((maps @ step[..., None])[..., 0], image)
+    flat = torch.tensor([[[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]]])
+    assert not triangle_map(flat, flat).isfinite().any()

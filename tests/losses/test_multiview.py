@@ -1,17 +1,27 @@
 """Properties of the losses on rendered heads whose parameters are known."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from mfnet.geometry import axis_angle_to_matrix, project_orthographic
 from mfnet.losses.eye_lip import eye_loss, lip_loss
 from mfnet.losses.heads import ViewParameters, decode
 from mfnet.losses.landmarks import landmark_loss
-from mfnet.losses.multiview import PAIRS, covisible_mask, cross_pairs, draw_pair, drawn_points, multiview_flow_loss
+from mfnet.losses.multiview import (
+    PAIRS,
+    covisible_mask,
+    cross_pairs,
+    draw_pair,
+    drawn_points,
+    multiview_flow_loss,
+    sliding_points,
+)
 from mfnet.nets.flow import DisFlow, RaftFlow
 from mfnet.params import LossParams
-from mfnet.render import comparable_faces, interpolate, region_of
+from mfnet.render import comparable_faces, interpolate, orthographic_view, region_of, render_cross_view
 
 PARAMS = LossParams(
     flow=1.0, landmarks=1.0, eye=1.0, lip=0.5, regularisation=1e-4, photometric=0.0, albedo_space=None,
@@ -149,10 +159,51 @@ def test_the_gradient_through_raft_reaches_both_views(flame, scene):
     assert all(parameter.grad is None for parameter in raft.parameters())
 
 
-def test_the_target_route_moves_view_b_alone(flame, scene):
+def test_the_target_route_moves_both_views_of_the_pair(flame, scene):
     free = replace(scene.disturbed(0.2), camera=scene.disturbed(0.2).camera.clone().requires_grad_())
     flow_loss(flame, scene, free, (0, 1)).backward()
-    assert free.camera.grad[:, 1].abs().min() > 0 and free.camera.grad[:, [0, 2]].abs().max() == 0
+    assert free.camera.grad[:, [0, 1]].abs().min() > 0 and free.camera.grad[:, 2].abs().max() == 0
+
+
+def test_a_point_that_slides_along_a_right_surface_costs_nothing():
+    """A ball that spins keeps its surface: points move in both views, together they say nothing. One that grows, does.
+
+    Checked against view b alone, which takes spinning for an error.
+    """
+    vertices, faces = ball(24)
+    vertices = 0.1 * vertices
+    turn = axis_angle_to_matrix(torch.tensor([[0.0, -0.5, 0.0]]))
+    camera = torch.tensor([[8.0, 0.0, 0.0]])
+    free = {"spin": torch.zeros(1, 3, requires_grad=True), "size": torch.ones(1, requires_grad=True)}
+    moved = free["size"] * vertices @ axis_angle_to_matrix(free["spin"]).mT
+    in_a, in_b = (project_orthographic(points, camera) for points in (moved, moved @ turn.mT))
+    head = SimpleNamespace(faces=faces)
+    views = [orthographic_view(points, faces, camera) for points in (moved.detach(), (moved @ turn.mT).detach())]
+    cross = render_cross_view(torch.zeros(1, 3, 96, 96), *views, faces, 96, 96)
+    points, certain = sliding_points(head, in_a, in_b, cross)
+    plain = drawn_points(head, in_b, cross)
+    assert torch.equal(points.detach(), plain.detach())
+    seen = (cross.seen & (certain > 0))[..., None]
+    assert seen.sum() > 1000
+    away = torch.tensor([0.7, 0.2])  # any direction in which flow might point
+
+    def slope(each, name):
+        return torch.autograd.grad(((each * away).sum(-1, keepdim=True) * seen).sum(), free[name], retain_graph=True)[0]
+
+    assert slope(points, "spin").norm() < 0.05 * slope(plain, "spin").norm()
+    outwards = torch.autograd.grad((points * plain.detach() * seen).sum(), free["size"], retain_graph=True)[0]
+    assert outwards.abs() > 1
+
+
+def ball(side: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """A unit sphere [1, N, 3] of side x side patches, anticlockwise from outside [F, 3]."""
+    polar, around = torch.meshgrid(
+        torch.linspace(0.02, torch.pi - 0.02, side), torch.linspace(0, 2 * torch.pi, side), indexing="ij"
+    )
+    vertices = torch.stack([polar.sin() * around.sin(), polar.cos(), polar.sin() * around.cos()], -1).view(1, -1, 3)
+    k = torch.arange(side * side).view(side, side)
+    a, b, c, d = (part.flatten() for part in (k[:-1, :-1], k[1:, :-1], k[:-1, 1:], k[1:, 1:]))
+    return vertices, torch.cat([torch.stack([a, b, c], 1), torch.stack([c, b, d], 1)])
 
 
 @pytest.mark.parametrize("kind", ["landmarks", "geometric"])

@@ -82,9 +82,10 @@ def test_correspondences_lie_where_the_points_truly_are(flame, scene):
     problem = _Problem(flame, truth, batch.landmarks[0], replace(QUICK, closeness=1e-6))
     found = correspondences(problem, problem.start, batch.pixels()[0], DisFlow().flow, spacing=4)
     projected = decode(flame, scene.truth).projected[0, :, :, :2]
-    points = (projected[found.view[:, None], found.corners] * found.weights[..., None]).sum(1)
-    assert len(found.view) > 200 and sorted(found.view.unique().tolist()) == [0, 1, 2]
-    assert (points - found.target).norm(dim=-1).median() < 0.2 * 2 / 128
+    assert len(found.view_b) > 200 and sorted(found.view_b.unique().tolist()) == [0, 1, 2]
+    for view, place, pixels in ((found.view_b, found.target, 0.2), (found.view_a, found.origin, 0.01)):
+        points = (projected[view[:, None], found.corners] * found.weights[..., None]).sum(1)
+        assert (points - place).norm(dim=-1).median() < pixels * 2 / 128
 
 
 def test_the_differences_are_the_derivatives(flame, scene, rough):
