@@ -126,12 +126,17 @@ def _pytorch3d(clip: torch.Tensor, faces: torch.Tensor, size: int):
 
 
 def measure(functions: dict, rounds: int) -> dict[str, float]:
-    """CPU seconds of each function, the least over `rounds`, all taking turns."""
+    """CPU seconds of each function, the least over `rounds`, all taking turns.
+
+    A pause before each lets the idle threads of the one before fall asleep: OpenMP's spin for some 10 ms, which would
+    count as the next one's.
+    """
     best = dict.fromkeys(functions, float("inf"))
     for function in functions.values():
         function()  # compile, load, touch memory
     for _ in range(rounds):
         for name, function in functions.items():
+            time.sleep(0.05)
             start = time.process_time()
             function()
             best[name] = min(best[name], time.process_time() - start)

@@ -82,7 +82,26 @@ _workers = _Workers()
 
 def over_batch(function, batch: int, *arguments) -> None:
     """Call `function(start, stop, *arguments)` over contiguous shares of range(batch), one per thread."""
+    _spread(function, batch, min(torch.get_num_threads(), batch), arguments)
+
+
+def over_batch_in_torch(function, batch: int, *arguments) -> None:
+    """`over_batch` for a function of torch operations on detached tensors: each share has one torch thread.
+
+    torch's own threads would go on spinning for some 10 ms after an operation, beside whatever comes next.
+    """
     threads = min(torch.get_num_threads(), batch)
+
+    def share(start, stop):
+        torch.set_num_threads(1)  # of the calling thread; the first one's is restored below, the others are ours
+        with torch.inference_mode(), torch.autocast("cpu", enabled=False):  # neither is inherited by a thread
+            function(start, stop, *arguments)
+
+    with one_thread():
+        _spread(share, batch, threads, ())
+
+
+def _spread(function, batch: int, threads: int, arguments: tuple) -> None:
     if threads <= 1:
         function(0, batch, *arguments)
         return

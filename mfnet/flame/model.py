@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from mfnet.errors import InputError
 from mfnet.flame.embedding import N_LANDMARKS, contour_rows
 from mfnet.flame.head import N_JOINTS, HeadArrays
+from mfnet.flame.pose_chain import pose_chain
 from mfnet.flame.readers import read_head
-from mfnet.flame.skinning import BLOCK, skin
-from mfnet.geometry.rotations import axis_angle_to_matrix
+from mfnet.flame.skinning import BLOCK, blend_shapes, skin, skin_with_points
 from mfnet.params import HeadParams
 
 
@@ -59,7 +59,7 @@ class Flame(nn.Module):
 
     One matrix product with all directions side by side gives the posed rest shape, block of vertices by block (see
     `skinning`); directions that are zero everywhere are left out. The joints are linear in the coefficients too, so
-    they never touch the vertices.
+    they never touch the vertices (see `pose_chain`).
     """
 
     faces: Tensor  # [F, 3] int64
@@ -115,46 +115,22 @@ class Flame(nn.Module):
 
     def _decode(self, coefficients: Tensor, pose: Tensor, only_jaw: bool) -> FlameOutput:
         """Coefficients [B, n_shape + n_expression], pose [B, 5, 3]; only_jaw: neck and eyes are at rest."""
-        batch = len(pose)
-        rotations = axis_angle_to_matrix(pose)  # [B, 5, 3, 3]
-        joints = torch.addmm(self.joint_template, coefficients, self.joint_blend).view(batch, N_JOINTS, 3)
-        transforms, joints = self._chain(rotations, joints)
-        unposed = self._unposed(coefficients, rotations, self.n_columns_jaw if only_jaw else len(self.columns))
-        vertices = skin(unposed, transforms, self.weight_blocks, len(self.weights))
+        columns = self.columns[: self.n_columns_jaw] if only_jaw else self.columns
+        constants = (self.joint_template, self.joint_blend, columns, self.parents)
+        scales, transforms, joints, rotations = pose_chain(coefficients, pose, *constants)
+        unposed, count = blend_shapes(self.template, scales, self.basis), len(self.weights)
         if not self.has_landmarks:
-            return FlameOutput(vertices, joints, None, None)
-        rows = contour_rows(rotations[:, 0].detach(), rotations[:, 1].detach())
-        return FlameOutput(vertices, joints, *self._landmarks(vertices, rows))
+            return FlameOutput(skin(unposed, transforms, self.weight_blocks, count), joints, None, None)
+        points = self._landmark_points(contour_rows(rotations[:, 0], rotations[:, 1]))
+        vertices, landmarks = skin_with_points(unposed, transforms, self.weight_blocks, count, *points)
+        return FlameOutput(vertices, joints, landmarks[:, :N_LANDMARKS], landmarks[:, N_LANDMARKS:])
 
-    def _unposed(self, coefficients: Tensor, rotations: Tensor, n_columns: int) -> Tensor:
-        """Rest shape with all correctives, [N, B, 3, BLOCK], from the first `n_columns` directions."""
-        identity = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
-        turned = (rotations[:, 1:] - identity).flatten(1)  # [B, 36]
-        scales = torch.cat([coefficients, turned], 1)[:, self.columns[:n_columns]]
-        blocks = len(self.basis)
-        scales = scales.expand(blocks, *scales.shape)
-        return torch.baddbmm(self.template, scales, self.basis[:, :n_columns]).unflatten(2, (3, BLOCK))
-
-    def _chain(self, rotations: Tensor, joints: Tensor) -> tuple[Tensor, Tensor]:
-        """Transforms [B, 12, 5] (3 x 4, row by row) from rest to posed space, and the posed joints [B, 5, 3]."""
-        turns, places = [rotations[:, 0]], [joints[:, 0]]
-        for joint, parent in enumerate(self.parents[1:], 1):
-            bone = (joints[:, joint] - joints[:, parent])[..., None]
-            places.append(places[parent] + (turns[parent] @ bone).squeeze(-1))
-            turns.append(turns[parent] @ rotations[:, joint])
-        turn, place = torch.stack(turns, 1), torch.stack(places, 1)
-        shift = place[..., None] - turn @ joints[..., None]
-        return torch.cat([turn, shift], -1).flatten(2).transpose(1, 2), place
-
-    def _landmarks(self, vertices: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Contour for the yaw `rows` [B] with the 51 static points, then the 68 fixed ones; each [B, 68, 3]."""
-        batch = len(vertices)
-        corners = torch.cat([self.contour_corners[rows], self.fixed_corners.expand(batch, -1, 3)], 1)  # [B, 136, 3]
-        weights = torch.cat([self.contour_weights[rows], self.fixed_weights.expand(batch, -1, 3)], 1)
-        offsets = torch.arange(batch, device=vertices.device)[:, None, None] * vertices.shape[1]
-        points = vertices.flatten(0, 1).index_select(0, (corners + offsets).flatten()).view(batch, -1, 3, 3)
-        points = (points * weights[..., None]).sum(2)
-        return points[:, :N_LANDMARKS], points[:, N_LANDMARKS:]
+    def _landmark_points(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Vertices and weights, each [B, 136, 3]: the contour for the yaw `rows` [B], 51 static and 68 fixed points."""
+        parts = (self.contour_corners, self.fixed_corners), (self.contour_weights, self.fixed_weights)
+        return tuple(
+            torch.cat([contour.index_select(0, rows), fixed.expand(len(rows), -1, 3)], 1) for contour, fixed in parts
+        )
 
     def _float_arrays(self, head: HeadArrays) -> dict[str, np.ndarray]:
         """Everything in floating point, at the precision of the file."""

@@ -10,9 +10,51 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from mfnet.parallel import empty, kernel, over_batch
+from mfnet.parallel import empty, kernel, one_thread, over_batch, over_batch_in_torch
 
 BLOCK = 160
+
+
+def blend_shapes(template: Tensor, scales: Tensor, basis: Tensor) -> Tensor:
+    """Rest positions [N, B, 3, BLOCK]: template [N, 1, 3 BLOCK] plus scales [B, K] times basis [N, K or more, 3 BLOCK].
+
+    Differentiable in `scales`: once on the CPU, any number of times elsewhere.
+    """
+    if scales.device.type == "cpu":
+        return _BlendShapes.apply(template, scales, basis).unflatten(2, (3, BLOCK))
+    scales = scales.expand(len(basis), *scales.shape)
+    return torch.baddbmm(template, scales, basis[:, : scales.shape[2]]).unflatten(2, (3, BLOCK))
+
+
+class _BlendShapes(torch.autograd.Function):
+    """The product of `blend_shapes`, its blocks spread over our threads."""
+
+    @staticmethod
+    def forward(ctx, template, scales, basis):
+        out = empty((len(basis), len(scales), basis.shape[2]), basis.dtype)
+        over_batch_in_torch(_blend_blocks, len(basis), template, scales.detach(), basis, out)
+        ctx.save_for_backward(basis)
+        ctx.columns = scales.shape[1]
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        (basis,) = ctx.saved_tensors
+        by_block = empty((len(basis), grad.shape[1], ctx.columns), grad.dtype)
+        over_batch_in_torch(_blend_blocks_backward, len(basis), grad, basis, by_block)
+        with one_thread():
+            return None, by_block.sum(0), None
+
+
+def _blend_blocks(start: int, stop: int, template: Tensor, scales: Tensor, basis: Tensor, out: Tensor) -> None:
+    columns = basis[start:stop, : scales.shape[1]]
+    torch.baddbmm(template[start:stop], scales.expand(stop - start, *scales.shape), columns, out=out[start:stop])
+
+
+def _blend_blocks_backward(start: int, stop: int, grad: Tensor, basis: Tensor, by_block: Tensor) -> None:
+    columns = basis[start:stop, : by_block.shape[2]]
+    torch.bmm(grad[start:stop], columns.mT, out=by_block[start:stop])
 
 
 def skin(unposed: Tensor, transforms: Tensor, weights: Tensor, count: int) -> Tensor:
@@ -22,9 +64,18 @@ def skin(unposed: Tensor, transforms: Tensor, weights: Tensor, count: int) -> Te
     [N, 5, BLOCK]. Returns [B, count, 3]. Differentiable once in `unposed` and `transforms` on the CPU, any number of
     times elsewhere.
     """
+    none = weights.new_zeros(len(transforms), 0, 3)
+    return skin_with_points(unposed, transforms, weights, count, none.long(), none)[0]
+
+
+def skin_with_points(
+    unposed: Tensor, transforms: Tensor, weights: Tensor, count: int, corners: Tensor, shares: Tensor
+) -> tuple[Tensor, Tensor]:
+    """As `skin`, and points on the posed surface [B, L, 3]: vertices corners [B, L, 3] mixed by shares [B, L, 3]."""
     if unposed.device.type == "cpu":
-        return _CompiledSkin.apply(unposed, transforms, weights, count)
-    return skin_reference(unposed, transforms, weights, count)
+        return _CompiledSkin.apply(unposed, transforms, weights, count, corners, shares)
+    vertices = skin_reference(unposed, transforms, weights, count)
+    return vertices, points_reference(vertices, corners, shares)
 
 
 def skin_reference(unposed: Tensor, transforms: Tensor, weights: Tensor, count: int) -> Tensor:
@@ -34,31 +85,43 @@ def skin_reference(unposed: Tensor, transforms: Tensor, weights: Tensor, count: 
     return posed.permute(1, 0, 3, 2).flatten(1, 2)[:, :count]
 
 
+def points_reference(vertices: Tensor, corners: Tensor, shares: Tensor) -> Tensor:
+    """The points of `skin_with_points` in plain torch, from vertices [B, V, 3]."""
+    batch, count = vertices.shape[:2]
+    offsets = torch.arange(batch, device=vertices.device)[:, None, None] * count
+    found = vertices.flatten(0, 1).index_select(0, (corners + offsets).flatten()).view(batch, -1, 3, 3)
+    return (found * shares[..., None]).sum(2)
+
+
 class _CompiledSkin(torch.autograd.Function):
-    """`skin_reference` without the blended matrix of each vertex in memory."""
+    """`skin_reference` without the blended matrix of each vertex in memory, and `points_reference`."""
 
     @staticmethod
-    def forward(ctx, unposed, transforms, weights, count):
-        batch = len(transforms)
+    def forward(ctx, unposed, transforms, weights, count, corners, shares):
         unposed, transforms = unposed.detach().contiguous(), transforms.detach().contiguous()
-        vertices = empty((batch, count, 3), unposed.dtype)
-        over_batch(_skin, batch, *(t.numpy() for t in (unposed, transforms, weights, vertices)))
-        ctx.save_for_backward(unposed, transforms, weights)
-        return vertices
+        batch = len(transforms)
+        vertices, points = empty((batch, count, 3), unposed.dtype), torch.empty_like(shares)
+        inputs = (unposed, transforms, weights, corners.contiguous(), shares.contiguous())
+        over_batch(_skin, batch, *(t.numpy() for t in (*inputs, vertices, points)))
+        ctx.save_for_backward(*inputs)
+        return vertices, points
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
-        unposed, transforms, weights = ctx.saved_tensors
+    def backward(ctx, grad_vertices, grad_points):
+        unposed, transforms = ctx.saved_tensors[:2]
         grad_unposed, grad_transforms = empty(tuple(unposed.shape), unposed.dtype), torch.empty_like(transforms)
-        arrays = (unposed, transforms, weights, grad.contiguous(), grad_unposed, grad_transforms)
-        over_batch(_skin_backward, len(transforms), *(t.numpy() for t in arrays))
-        return grad_unposed, grad_transforms, None, None
+        grads = (grad_vertices.contiguous(), grad_points.contiguous(), grad_unposed, grad_transforms)
+        over_batch(_skin_backward, len(transforms), *(t.numpy() for t in (*ctx.saved_tensors, *grads)))
+        return grad_unposed, grad_transforms, None, None, None, None
 
 
 @kernel(reassociate=True)
-def _skin(start, stop, unposed, transforms, weights, vertices):
-    """vertices[b, v, c] = sum_k (sum_j transforms[b, 4 c + k, j] weights[j, v]) (unposed, 1)[b, k, v]."""
+def _skin(start, stop, unposed, transforms, weights, corners, shares, vertices, points):
+    """vertices[b, v, c] = sum_k (sum_j transforms[b, 4 c + k, j] weights[j, v]) (unposed, 1)[b, k, v].
+
+    points[b, l] = sum_i shares[b, l, i] vertices[b, corners[b, l, i]].
+    """
     posed = np.empty((3, BLOCK), unposed.dtype)
     for b in range(start, stop):
         for n in range(unposed.shape[0]):
@@ -72,22 +135,45 @@ def _skin(start, stop, unposed, transforms, weights, vertices):
             for v in range(min(BLOCK, vertices.shape[1] - first)):
                 for c in range(3):
                     vertices[b, first + v, c] = posed[c, v]
+        for i in range(points.shape[1]):
+            for c in range(3):
+                points[b, i, c] = 0
+                for k in range(3):
+                    points[b, i, c] += shares[b, i, k] * vertices[b, corners[b, i, k], c]
 
 
 @kernel(reassociate=True)
-def _skin_backward(start, stop, unposed, transforms, weights, grad, grad_unposed, grad_transforms):
+def _skin_backward(
+    start,
+    stop,
+    unposed,
+    transforms,
+    weights,
+    corners,
+    shares,
+    grad_vertices,
+    grad_points,
+    grad_unposed,
+    grad_transforms,
+):
     """Gradients of `_skin`, block by block."""
+    grad = np.empty(grad_vertices.shape[1:], unposed.dtype)
     g = np.zeros((3, BLOCK), unposed.dtype)
     one = np.ones(BLOCK, unposed.dtype)
     for b in range(start, stop):
         grad_transforms[b] = 0
+        grad[:] = grad_vertices[b]
+        for i in range(corners.shape[1]):
+            for k in range(3):
+                for c in range(3):
+                    grad[corners[b, i, k], c] += shares[b, i, k] * grad_points[b, i, c]
         for n in range(unposed.shape[0]):
             first = n * BLOCK
-            count = min(BLOCK, grad.shape[1] - first)
+            count = min(BLOCK, grad.shape[0] - first)
             g[:, count:] = 0
             for v in range(count):
                 for c in range(3):
-                    g[c, v] = grad[b, first + v, c]
+                    g[c, v] = grad[first + v, c]
             for k in range(3):
                 grad_unposed[n, b, k] = 0
                 for c in range(3):

@@ -65,30 +65,21 @@ def draw_triangle(x0, y0, z0, x1, y1, z1, x2, y2, z2, face, keys):
     z_row = (e0 * z0 + e1 * z1 + e2 * z2) * inverse + 0.5
     z_right = -16.0 * (dy0 * z0 + dy1 * z1 + dy2 * z2) * inverse
     z_down = 16.0 * (dx0 * z0 + dx1 * z1 + dx2 * z2) * inverse
-    if not (dy0 < 0 or (dy0 == 0 and dx0 > 0)):  # neither a left nor a top edge: the centre on it is outside
-        e0 -= 1
-    if not (dy1 < 0 or (dy1 == 0 and dx1 > 0)):
-        e1 -= 1
-    if not (dy2 < 0 or (dy2 == 0 and dx2 > 0)):
-        e2 -= 1
+    # Neither a left nor a top edge: the centre on it is outside.
+    e0 -= not ((dy0 < 0) | ((dy0 == 0) & (dx0 > 0)))
+    e1 -= not ((dy1 < 0) | ((dy1 == 0) & (dx1 > 0)))
+    e2 -= not ((dy2 < 0) | ((dy2 == 0) & (dx2 > 0)))
     right_0, right_1, right_2 = 16 * dy0, 16 * dy1, 16 * dy2
     for row in range(top, bottom + 1):
+        line = keys[row]
         f0, f1, f2, z = e0, e1, e2, z_row
-        column = left
-        while column <= right and (f0 | f1 | f2) < 0:
+        for column in range(left, right + 1):  # without branches, which would be guessed wrong at every second pixel
+            inside = ((f0 | f1 | f2) >= 0) & (z >= 0) & (z <= 2 * DEPTH_STEPS + 1)
+            line[column] = min(line[column], (np.int64(z) << FACE_BITS) | face if inside else EMPTY)
             f0 -= right_0
             f1 -= right_1
             f2 -= right_2
             z += z_right
-            column += 1
-        while column <= right and (f0 | f1 | f2) >= 0:  # a triangle's row is one run
-            key = (np.int64(z) << FACE_BITS) | face if 0.0 <= z <= 2 * DEPTH_STEPS + 1 else EMPTY
-            keys[row, column] = min(keys[row, column], key)
-            f0 -= right_0
-            f1 -= right_1
-            f2 -= right_2
-            z += z_right
-            column += 1
         e0 += 16 * dx0
         e1 += 16 * dx1
         e2 += 16 * dx2
@@ -157,13 +148,19 @@ def draw_clipped(clip, faces, face, height, width, keys):
 
 
 @kernel
+def corners(faces, face):
+    """The vertices of a face, as unsigned numbers: numba need not look whether an index counts from the end."""
+    return np.uint32(faces[face, 0]), np.uint32(faces[face, 1]), np.uint32(faces[face, 2])
+
+
+@kernel
 def draw_image(clip, faces, keys, snapped, depth):
     """Draw clip [V, 4], faces [F, 3] into keys [H, W]; snapped [V, 2] int64 and depth [V] are scratch."""
     height, width = keys.shape
     keys[:] = EMPTY
     snap_vertices(clip, height, width, snapped, depth)
     for face in range(faces.shape[0]):
-        a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
+        a, b, c = corners(faces, face)
         za, zb, zc = depth[a], depth[b], depth[c]
         if np.isnan(za + zb + zc):
             draw_clipped(clip, faces, face, height, width, keys)
@@ -206,7 +203,8 @@ def resolve_image(positions, faces, keys, face_id, barycentrics, depth):
                 continue
             face = key & FACE_MASK
             x = (2 * column + 1) / width - 1
-            xa, ya, xb, yb, xc, yc = corner_offsets(positions, faces[face, 0], faces[face, 1], faces[face, 2], x, y)
+            a, b, c = corners(faces, face)
+            xa, ya, xb, yb, xc, yc = corner_offsets(positions, a, b, c, x, y)
             e0, e1, e2 = xb * yc - yb * xc, xc * ya - yc * xa, xa * yb - ya * xb
             sign = 1.0 if e0 + e1 + e2 >= 0 else -1.0
             e0, e1, e2 = max(sign * e0, 0.0), max(sign * e1, 0.0), max(sign * e2, 0.0)
@@ -232,39 +230,92 @@ def rasterize(start, stop, clip, faces, face_id, barycentrics, depth):
 
 
 @kernel
-def rasterize_backward(start, stop, clip, faces, face_id, grad, grad_clip):
+def rasterize_backward(start, stop, clip, faces, face_id, barycentrics, grad, grad_clip):
     """Gradient [B, H, W, 3] of the barycentrics -> of the clip positions [B, V, 4] (z has none), images start..stop.
 
-    With e_i the edge functions, negative ones set to zero, b_i = e_i / sum(e), so
-    db_i / de_j = (delta_ij - b_i) / sum(e) for the e_j that are not zero.
+    With M the matrix of the face's vertices (x, y, w) as columns and u = M^-1 (x, y, 1) for the pixel, b = u / sum(u).
+    So the gradient of vertex i is -b_i sum_j (g_j - g b) (row j of M^-1): the pixels of a face share M^-1, and only
+    the sums of b_i (g_j - g b) are taken pixel by pixel. Where a negative weight was set to zero, `add_clamped` does
+    it all.
     """
     height, width = face_id.shape[1:]
     positions, out = np.empty((clip.shape[1], 3)), np.empty((clip.shape[1], 3))
+    sums, seen = np.empty((faces.shape[0], 9)), np.empty(faces.shape[0], np.bool_)
     for i in range(start, stop):
         image_positions(clip[i], positions)
-        out[:] = 0
+        out[:], sums[:], seen[:] = 0, 0, False
         for row in range(height):
-            y = 1 - (2 * row + 1) / height
             for column in range(width):
                 face = face_id[i, row, column] - 1
                 if face < 0:
                     continue
-                g0, g1, g2 = grad[i, row, column, 0], grad[i, row, column, 1], grad[i, row, column, 2]
-                a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
-                x = (2 * column + 1) / width - 1
-                xa, ya, xb, yb, xc, yc = corner_offsets(positions, a, b, c, x, y)
-                e0, e1, e2 = xb * yc - yb * xc, xc * ya - yc * xa, xa * yb - ya * xb
-                sign = 1.0 if e0 + e1 + e2 >= 0 else -1.0
-                m0, m1, m2 = sign * e0 > 0, sign * e1 > 0, sign * e2 > 0
-                total = m0 * e0 + m1 * e1 + m2 * e2
-                inverse = 1.0 / total if total != 0 else 0.0
-                mean = (g0 * m0 * e0 + g1 * m1 * e1 + g2 * m2 * e2) * inverse
-                h0, h1, h2 = m0 * (g0 - mean) * inverse, m1 * (g1 - mean) * inverse, m2 * (g2 - mean) * inverse
-                add_corner(out, a, h2 * yb - h1 * yc, h1 * xc - h2 * xb, x, y)
-                add_corner(out, b, h0 * yc - h2 * ya, h2 * xa - h0 * xc, x, y)
-                add_corner(out, c, h1 * ya - h0 * yb, h0 * xb - h1 * xa, x, y)
+                g, weights = grad[i, row, column], barycentrics[i, row, column]
+                g0, g1, g2 = np.float64(g[0]), np.float64(g[1]), np.float64(g[2])
+                b0, b1, b2 = np.float64(weights[0]), np.float64(weights[1]), np.float64(weights[2])
+                if b0 == 0 or b1 == 0 or b2 == 0:
+                    x, y = (2 * column + 1) / width - 1, 1 - (2 * row + 1) / height
+                    a, b, c = corners(faces, face)
+                    add_clamped(positions, a, b, c, x, y, g0, g1, g2, out)
+                    continue
+                mean = g0 * b0 + g1 * b1 + g2 * b2
+                h0, h1, h2 = g0 - mean, g1 - mean, g2 - mean
+                seen[face] = True
+                add_products(sums[face], b0, b1, b2, h0, h1, h2)
+        for face in range(faces.shape[0]):
+            if seen[face]:
+                a, b, c = corners(faces, face)
+                add_face(positions, a, b, c, sums[face], out)
         grad_clip[i, :, 0], grad_clip[i, :, 1], grad_clip[i, :, 2] = out[:, 0], out[:, 1], 0
         grad_clip[i, :, 3] = out[:, 2]
+
+
+@kernel
+def add_products(out, b0, b1, b2, h0, h1, h2):
+    """Add the products of all b and all h to out [9], reading all of it before writing any."""
+    p0, p1, p2 = out[0] + b0 * h0, out[1] + b0 * h1, out[2] + b0 * h2
+    p3, p4, p5 = out[3] + b1 * h0, out[4] + b1 * h1, out[5] + b1 * h2
+    p6, p7, p8 = out[6] + b2 * h0, out[7] + b2 * h1, out[8] + b2 * h2
+    out[0], out[1], out[2], out[3], out[4], out[5], out[6], out[7], out[8] = p0, p1, p2, p3, p4, p5, p6, p7, p8
+
+
+@kernel
+def add_face(positions, a, b, c, sums, out):
+    """Turn the sums [9] of one face into its vertices' gradients and add them to out [V, 3] (x, y, w)."""
+    xa, ya, wa = positions[a, 0], positions[a, 1], positions[a, 2]
+    xb, yb, wb = positions[b, 0], positions[b, 1], positions[b, 2]
+    xc, yc, wc = positions[c, 0], positions[c, 1], positions[c, 2]
+    xs, ys, ws = yb * wc - wb * yc, wb * xc - xb * wc, xb * yc - yb * xc  # row 0 of M^-1 times det M
+    xt, yt, wt = yc * wa - wc * ya, wc * xa - xc * wa, xc * ya - yc * xa
+    xu, yu, wu = ya * wb - wa * yb, wa * xb - xa * wb, xa * yb - ya * xb
+    determinant = wa * ws + wb * wt + wc * wu
+    if determinant == 0:
+        return
+    scale = -1.0 / determinant
+    of_a, of_b, of_c = (sums[0], sums[1], sums[2]), (sums[3], sums[4], sums[5]), (sums[6], sums[7], sums[8])
+    for vertex, (s, t, u) in ((a, of_a), (b, of_b), (c, of_c)):
+        out[vertex, 0] += scale * (s * xs + t * xt + u * xu)
+        out[vertex, 1] += scale * (s * ys + t * yt + u * yu)
+        out[vertex, 2] += scale * (s * ws + t * wt + u * wu)
+
+
+@kernel
+def add_clamped(positions, a, b, c, x, y, g0, g1, g2, out):
+    """The gradient of one pixel's barycentrics where some are zero, in full, added to out [V, 3] (x, y, w).
+
+    With e_i the edge functions, negative ones set to zero, b_i = e_i / sum(e), so
+    db_i / de_j = (delta_ij - b_i) / sum(e) for the e_j that are not zero.
+    """
+    xa, ya, xb, yb, xc, yc = corner_offsets(positions, a, b, c, x, y)
+    e0, e1, e2 = xb * yc - yb * xc, xc * ya - yc * xa, xa * yb - ya * xb
+    sign = 1.0 if e0 + e1 + e2 >= 0 else -1.0
+    m0, m1, m2 = sign * e0 > 0, sign * e1 > 0, sign * e2 > 0
+    total = m0 * e0 + m1 * e1 + m2 * e2
+    inverse = 1.0 / total if total != 0 else 0.0
+    mean = (g0 * m0 * e0 + g1 * m1 * e1 + g2 * m2 * e2) * inverse
+    h0, h1, h2 = m0 * (g0 - mean) * inverse, m1 * (g1 - mean) * inverse, m2 * (g2 - mean) * inverse
+    add_corner(out, a, h2 * yb - h1 * yc, h1 * xc - h2 * xb, x, y)
+    add_corner(out, b, h0 * yc - h2 * ya, h2 * xa - h0 * xc, x, y)
+    add_corner(out, c, h1 * ya - h0 * yb, h0 * xb - h1 * xa, x, y)
 
 
 @kernel
@@ -289,7 +340,8 @@ def interpolate(start, stop, attributes, faces, face_id, barycentrics, out):
                     target[k] = 0
                 continue
             b0, b1, b2 = barycentrics[i, p, 0], barycentrics[i, p, 1], barycentrics[i, p, 2]
-            va, vb, vc = values[faces[face, 0]], values[faces[face, 1]], values[faces[face, 2]]
+            a, b, c = corners(faces, face)
+            va, vb, vc = values[a], values[b], values[c]
             for k in range(channels):
                 target[k] = b0 * va[k] + b1 * vb[k] + b2 * vc[k]
 
@@ -304,7 +356,8 @@ def interpolate_backward_attributes(start, stop, faces, face_id, barycentrics, g
             face = face_id[i, p] - 1
             if face >= 0:
                 b0, b1, b2 = barycentrics[i, p, 0], barycentrics[i, p, 1], barycentrics[i, p, 2]
-                va, vb, vc = values[faces[face, 0]], values[faces[face, 1]], values[faces[face, 2]]
+                a, b, c = corners(faces, face)
+                va, vb, vc = values[a], values[b], values[c]
                 for k in range(grad.shape[2]):
                     g = grad[i, p, k]
                     va[k] += g * b0
@@ -321,7 +374,8 @@ def interpolate_backward_barycentrics(start, stop, attributes, faces, face_id, g
             face = face_id[i, p] - 1
             g0 = g1 = g2 = grad.dtype.type(0)
             if face >= 0:
-                va, vb, vc = values[faces[face, 0]], values[faces[face, 1]], values[faces[face, 2]]
+                a, b, c = corners(faces, face)
+                va, vb, vc = values[a], values[b], values[c]
                 for k in range(grad.shape[2]):
                     g = grad[i, p, k]
                     g0 += g * va[k]
@@ -343,7 +397,7 @@ def interpolate_backward(start, stop, attributes, faces, face_id, barycentrics, 
             g0 = g1 = g2 = grad.dtype.type(0)
             if face >= 0:
                 b0, b1, b2 = barycentrics[i, p, 0], barycentrics[i, p, 1], barycentrics[i, p, 2]
-                a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
+                a, b, c = corners(faces, face)
                 for k in range(grad.shape[2]):
                     g = grad[i, p, k]
                     g0 += g * values[a, k]

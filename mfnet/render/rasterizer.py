@@ -72,8 +72,9 @@ def interpolate(attributes: Tensor, raster: Raster, faces: Tensor) -> Tensor:
         from mfnet.render import nvdiffrast_backend
 
         return nvdiffrast_backend.interpolate(batched, raster, faces)
-    if raster.face_id.numel() and int(raster.face_id.max()) > len(faces):
-        raise ValueError(f"faces: {len(faces)} rows, but the raster shows face {int(raster.face_id.max()) - 1}")
+    last = int(raster.face_id.numpy().max(initial=0))  # NumPy's: torch's would leave a thread spinning for milliseconds
+    if last > len(faces):
+        raise ValueError(f"faces: {len(faces)} rows, but the raster shows face {last - 1}")
     return _Interpolate.apply(batched, raster.barycentrics, raster.face_id, faces)
 
 
@@ -88,7 +89,7 @@ def check_mesh(values: Tensor, faces: Tensor, channels: int | None) -> None:
     if values.device != faces.device:
         raise ValueError(f"vertices are on {values.device}, faces on {faces.device}")
     if faces.numel() and not faces.is_cuda:  # on CUDA the check would wait for the device
-        low, high = (int(bound) for bound in faces.aminmax())
+        low, high = int(faces.numpy().min()), int(faces.numpy().max())
         if low < 0 or high >= values.shape[1]:
             raise ValueError(f"faces: indices {low}..{high} do not fit {values.shape[1]} vertices")
 
@@ -105,7 +106,7 @@ class _Rasterize(torch.autograd.Function):
         face_id, depth = empty(shape, torch.int32), empty(shape, clip.dtype)
         barycentrics = empty((*shape, 3), clip.dtype)
         _run(kernels.rasterize, len(clip), clip, faces, face_id, barycentrics, depth)
-        ctx.save_for_backward(clip, faces, face_id)
+        ctx.save_for_backward(clip, faces, face_id, barycentrics)
         ctx.mark_non_differentiable(face_id, depth)
         ctx.set_materialize_grads(False)
         return face_id, barycentrics, depth
@@ -115,9 +116,8 @@ class _Rasterize(torch.autograd.Function):
     def backward(ctx, _, grad, __):
         if grad is None:
             return None, None, None, None
-        clip, faces, face_id = ctx.saved_tensors
-        grad_clip = torch.empty_like(clip)
-        _run(kernels.rasterize_backward, len(clip), clip, faces, face_id, grad.contiguous(), grad_clip)
+        clip, grad_clip = ctx.saved_tensors[0], torch.empty_like(ctx.saved_tensors[0])
+        _run(kernels.rasterize_backward, len(clip), *ctx.saved_tensors, grad.contiguous(), grad_clip)
         return grad_clip, None, None, None
 
 

@@ -55,16 +55,21 @@ def sample_texture(texture: Tensor, uv: Tensor) -> Tensor:
     return torch.nn.functional.grid_sample(texture, grid, padding_mode="border", align_corners=False)
 
 
-def unwrap(photo: Tensor, view: View, layout: UVLayout) -> tuple[Tensor, Tensor]:
+def unwrap(photo: Tensor, view: View, layout: UVLayout, corrections: int = 2) -> tuple[Tensor, Tensor]:
     """Carry photographs into the UV layout: photo [B, C, H, W], view of B heads -> texture [B, C, T, T], weight [B, T,
     T].
 
     The weight is the cosine between the surface and the camera for texels that are seen, and 0 for those that are
     hidden: by another part of the head or the image's border (`seen_at`), turned away, or not on the head. A
     texel of weight 0 is 0. Differentiable to the photograph and the view's clip coordinates.
+
+    Sampling the photograph and then the texture blurs what changes from pixel to pixel. So the head is drawn with the
+    texture, what the photograph has beyond that is carried over as well, and this is repeated `corrections` times
+    (back projection: Irani and Peleg 1991, "Improving resolution by image registration").
     """
     faces, batch = layout.faces, len(photo)
-    surface = surface_map(view, faces, *photo.shape[-2:], layout.uv, layout.uv_faces)
+    height, width = photo.shape[-2:]
+    surface = surface_map(view, faces, height, width, layout.uv, layout.uv_faces)
     raster = Raster(*(field.expand(batch, *field.shape[1:]) for field in layout.raster))
     per_vertex = torch.cat([view.clip, view.distance[..., None], view.facing[..., None]], -1)
     texels = interpolate(per_vertex, raster, faces)  # [B, T, T, 6]
@@ -73,7 +78,15 @@ def unwrap(photo: Tensor, view: View, layout: UVLayout) -> tuple[Tensor, Tensor]
     seen = seen_at(surface, xy, torch.cat([texels[..., 4:5], uv], -1))
     seen &= (facing > LEAST_FACING) & (raster.face_id > 0)
     weight = torch.where(seen, facing, torch.zeros_like(facing))
-    return sample_image(photo, xy) * seen[:, None], weight
+    seen = seen[:, None].to(photo.dtype)
+    texture = sample_image(photo, xy) * seen
+    drawn = rasterize(view.clip, faces, height, width)
+    drawn_uv = interpolate(layout.uv.to(view.clip.dtype), drawn, layout.uv_faces)
+    complete = (sample_texture(seen, drawn_uv) > 0.999) & (drawn.face_id > 0)[:, None]  # show seen texels only
+    for _ in range(corrections):
+        missing = (photo - sample_texture(texture, drawn_uv)) * complete
+        texture = texture + sample_image(missing, xy) * seen
+    return texture, weight
 
 
 def fuse_views(textures: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:

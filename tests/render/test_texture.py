@@ -52,10 +52,12 @@ def test_layout_shows_each_texel_the_point_that_has_its_uv(head):
     torch.testing.assert_close(uv[on], grid(64)[on], atol=1e-4, rtol=0)
 
 
-def test_rendering_with_the_unwrapped_texture_gives_the_photograph_back(head):
+@pytest.mark.parametrize("size", [512, 1024])
+@pytest.mark.parametrize("cells", [12, 24])
+def test_rendering_with_the_unwrapped_texture_gives_the_photograph_back(head, size, cells):
     view = head.view(0.0, 40.0, -60.0)
-    photo, _ = photograph(head, smooth_texture(512), view, 224)
-    layout = head.layout(1024)
+    photo, _ = photograph(head, smooth_texture(512, cells=cells), view, 224)
+    layout = head.layout(size)
     texture, weight = unwrap(photo, view, layout)
     again, raster = render_textured(fill_holes(texture, weight), view, layout, 224, 224)
     seen, _ = render_textured((weight > 0).float()[:, None], view, layout, 224, 224)
@@ -65,8 +67,8 @@ def test_rendering_with_the_unwrapped_texture_gives_the_photograph_back(head):
     visible = skin & (seen[:, 0] > 0.999)
     assert visible.sum() > 0.9 * skin.sum()
     levels = (again - photo).abs().amax(1)[visible] * 255
-    assert torch.quantile(levels, 0.999) < 2
-    assert levels.mean() < 0.25
+    assert levels.max() < 2
+    assert levels.mean() < 0.05
 
 
 def test_hidden_texels_never_bleed_into_visible_ones(head):
