@@ -54,7 +54,7 @@ def textured(
     texture, known = fuse_views(textures[None], weights[None])
     shape, expression, jaw = (getattr(parameters, name)[:, 0] for name in ("shape", "expression", "jaw_pose"))
     neutral = flame(shape, expression, torch.zeros_like(jaw), jaw_pose=jaw).vertices[0]
-    return Reconstruction(vertices, cameras, shrink, neutral, fill_holes(texture, known)[0], known[0])
+    return Reconstruction(vertices, cameras, shrink, neutral, fill_holes(texture, known)[0].clamp(0, 1), known[0])
 
 
 class Photos(NamedTuple):
