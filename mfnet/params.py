@@ -301,6 +301,9 @@ class BenchmarkParams(Section):
     """Items a protocol whose heads and error maps are kept for the report."""
     subject_disjoint: bool
     """True: fail if a benchmark subject was trained on (known only for the synthetic set)."""
+    calibrated: bool
+    """True: MFNet's heads stand before the calibrated cameras of lab; false: as the official loaders place orthographic
+    methods (DECA's), which costs them a millimetre where the camera is near."""
     refine: bool
     """True: also score mfnet_3 refined at test time in lab; some seconds of CPU for every three photographs."""
 

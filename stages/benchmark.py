@@ -35,7 +35,8 @@ def run(params, args) -> None:
     if params.benchmark.refine:
         flow = Path("data/weights/flow.safetensors")
         refiner = Refiner(params.loss.flow_estimator, flow, params.compute.fanout, params.compute.workers)
-    models = Models(flame, single, load_mfnet("data/train/model.safetensors", flame), refiner)
+    triple = load_mfnet("data/train/model.safetensors", flame)
+    models = Models(flame, single, triple, refiner, params.benchmark.calibrated)
     backend = make_backend(params.landmarks, root / "data", "data/weights/landmarks.safetensors")
     names = pictured_items(items, params.benchmark.pictures)
     with tracked(f"benchmark@{args.protocol}", "benchmark", args.protocol, params.benchmark.model_dump()) as record:

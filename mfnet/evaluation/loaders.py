@@ -80,6 +80,11 @@ def from_crop(mesh: Mesh, crop_to_image: np.ndarray, crop_size: int) -> Predicti
     return Prediction(mesh.moved(np.hstack([(pixels / HALF - 1) * FLIP[:2], depth])), None)
 
 
+def pixels_per_ndc(crop_to_image: np.ndarray, crop_size: int) -> float:
+    """Pixels of the image per unit of a crop's ndc; arguments as in `from_crop`."""
+    return crop_size / 2 * float(np.linalg.norm(crop_to_image[0, :2]))
+
+
 def from_lens(
     mesh: Mesh, camera: np.ndarray, closeness: float, centre: float, crop_to_image: np.ndarray, crop_size: int
 ) -> Prediction:
@@ -90,9 +95,8 @@ def from_lens(
     of the image per ndc), which with the distance 1 / closeness gives the focal length. The crop's axis is turned to
     where its centre lies in the image: what a crop beside the centre shows is seen from aside.
     """
-    pixels_per_ndc = crop_size / 2 * np.linalg.norm(crop_to_image[0, :2])
     distance = 1 / max(closeness, 1 / FARTHEST)
-    focal = pixels_per_ndc * camera[0] * distance
+    focal = pixels_per_ndc(crop_to_image, crop_size) * camera[0] * distance
     depth = distance - (mesh.vertices[:, 2:] - centre)
     seen = np.hstack([(mesh.vertices[:, :2] + camera[1:]) * FLIP[:2], depth])
     middle = crop_to_image[:2, :2] @ np.full(2, crop_size / 2) + crop_to_image[:2, 2]  # of the crop, px of the image

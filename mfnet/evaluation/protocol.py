@@ -25,7 +25,7 @@ from mfnet.datasets.facescape import LAB_VIEWS, Item, LabItem, image_path, lab_i
 from mfnet.datasets.plan import SLOTS
 from mfnet.errors import InputError
 from mfnet.evaluation.loaders import Prediction as Placed
-from mfnet.evaluation.loaders import from_crop, from_lens
+from mfnet.evaluation.loaders import from_crop, from_lens, pixels_per_ndc
 from mfnet.evaluation.mean_head import fit_mean_head
 from mfnet.evaluation.meshes import ItemError, Mesh
 from mfnet.evaluation.predictions import Face, ItemJob, score_predictions
@@ -65,6 +65,8 @@ class Models:
     """MFNet of three views."""
     refiner: Refiner | None = None
     """How its answers are refined."""
+    calibrated: bool = False
+    """``benchmark.calibrated``: heads of the lab before the item's calibrated camera."""
 
     def methods(self, protocol: str) -> tuple[str, ...]:
         """The methods that can be run on ``wild`` or ``lab``."""
@@ -173,10 +175,12 @@ def predict_variants(items: Sequence[Item], views: Views, flame: Flame, variants
 
 @dataclass(frozen=True)
 class _Job:
-    """One item for one method: the names of the images in slot order, and which of them is the item's own."""
+    """One item for one method: the names of the images in slot order, which of them is the item's own, and the focal
+    length of its calibrated camera (px of the 256 px image; None in the orthographic wild)."""
 
     names: tuple[str, ...]
     own: int
+    focal: float | None
 
     def views(self) -> str:
         if len(self.names) == 1:
@@ -185,11 +189,12 @@ class _Job:
 
 
 def _job(method: str, item: Item, views: Views) -> _Job | ItemError:
+    focal = float(item.intrinsics[0, 0]) if isinstance(item, LabItem) else None
     if method in ("mfnet_3", "mfnet_3_refined", "mfnet_1_averaged"):
         names = companions(item)
-        job = _Job(tuple(names[slot] for slot in SLOTS), SLOTS.index(slot_of(item.view)))
+        job = _Job(tuple(names[slot] for slot in SLOTS), SLOTS.index(slot_of(item.view)), focal)
     else:
-        job = _Job((item.name,), 0)
+        job = _Job((item.name,), 0, focal)
     for name in job.names:
         view = views.get(name, ItemError("missing_image", f"{name}: no such item in this benchmark folder"))
         if isinstance(view, ItemError):
@@ -202,51 +207,44 @@ class _Posed(NamedTuple):
 
     vertices: torch.Tensor  # [B, V, 3] metres, camera along -z
     camera: torch.Tensor  # [B, 3] scaled orthography
-    closeness: torch.Tensor | None = None  # [B] 1 / distance of the camera from `centre`, 1/m; None: orthography
-    centre: torch.Tensor | None = None  # [B] metres towards the camera: the depth at which the camera's scale holds
+    centre: torch.Tensor  # [B] metres towards the camera: the depth at which the camera's scale holds
+    closeness: torch.Tensor | None = None  # [B] 1 / distance of the camera from `centre`, 1/m; None: nothing is known
 
 
 def _run(method: str, jobs: list[_Job], views: dict[str, FaceCrop], models: Models) -> list[Face]:
     if not jobs:
         return []
     posed = _RUNNERS[method](jobs, views, models)
-    predictions = _through_a_lens(posed, jobs, views) if posed.closeness is not None else _flat(posed, jobs, views)
-    return [
-        Face(found.mesh.vertices, job.views(), len(set(job.names)), found.focal)
-        for job, found in zip(jobs, predictions, strict=True)
-    ]
+    faces = []
+    for row, job in enumerate(jobs):
+        parts = (None if part is None else part[row].double().cpu() for part in posed)
+        found = _place(*parts, views[job.names[job.own]], job.focal if models.calibrated else None)
+        faces.append(Face(found.mesh.vertices, job.views(), len(set(job.names)), found.focal))
+    return faces
 
 
-def _flat(posed: _Posed, jobs: list[_Job], views: dict[str, FaceCrop]) -> list[Placed]:
-    """The heads in the image cube, as the official loaders of orthographic methods place them."""
-    points = project_orthographic(posed.vertices, posed.camera).double().cpu().numpy()
-    return [
-        from_crop(_points(ndc), *_to_image(views[job.names[job.own]])) for job, ndc in zip(jobs, points, strict=True)
-    ]
-
-
-def _through_a_lens(posed: _Posed, jobs: list[_Job], views: dict[str, FaceCrop]) -> list[Placed]:
-    """The heads in front of the cameras that were fitted, each with its own focal length."""
-    parts = (part.double().cpu().numpy() for part in posed)
-    return [
-        from_lens(_points(vertices), camera, closeness, centre, *_to_image(views[job.names[job.own]]))
-        for job, vertices, camera, closeness, centre in zip(jobs, *parts, strict=True)
-    ]
+def _place(vertices, camera, centre, closeness, view: FaceCrop, focal: float | None) -> Placed:
+    """One head before its camera: at the fitted distance, else at the one that the calibrated focal length and the
+    camera's scale give, else in the image cube as the official loaders of orthographic methods place it.
+    """
+    to_image, size = np.linalg.inv(view.matrix), len(view.image)
+    if closeness is None and focal is None:
+        return from_crop(_points(project_orthographic(vertices[None], camera[None])[0].numpy()), to_image, size)
+    if closeness is None:
+        closeness = pixels_per_ndc(to_image, size) * camera[0] / focal
+    return from_lens(_points(vertices.numpy()), camera.numpy(), float(closeness), float(centre), to_image, size)
 
 
 def _points(vertices: np.ndarray) -> Mesh:
     return Mesh(vertices, np.empty((0, 3), np.int64))
 
 
-def _to_image(view: FaceCrop) -> tuple[np.ndarray, int]:
-    return np.linalg.inv(view.matrix), len(view.image)
-
-
 def _mean_head(jobs: list[_Job], views: dict[str, FaceCrop], models: Models) -> _Posed:
     fits = [fit_mean_head(models.flame, views[job.names[0]].landmarks) for job in jobs]
     pose, camera = (torch.from_numpy(np.stack(part)).float() for part in zip(*fits, strict=True))
     shape = pose.new_zeros(len(jobs), models.flame.n_shape)
-    return _Posed(models.flame(shape, pose.new_zeros(len(jobs), models.flame.n_expression), pose).vertices, camera)
+    output = models.flame(shape, pose.new_zeros(len(jobs), models.flame.n_expression), pose)
+    return _Posed(output.vertices, camera, output.landmarks[..., 2].mean(-1))
 
 
 def _single(jobs: list[_Job], views: dict[str, FaceCrop], models: Models) -> _Posed:
@@ -317,7 +315,7 @@ def _posed(models: Models, prediction: Prediction, own: list[int]) -> _Posed:
     finite = torch.stack([values.isfinite().all(dim=1) for values in inputs.values()]).all(dim=0)
     output = models.flame(**{name: values.nan_to_num(0, 0, 0) for name, values in inputs.items()})
     vertices = torch.where(finite[:, None, None], output.vertices, torch.nan)
-    return _Posed(vertices, prediction.camera[rows], None, output.landmarks[..., 2].mean(-1))
+    return _Posed(vertices, prediction.camera[rows], output.landmarks[..., 2].mean(-1))
 
 
 # ------------------------------------------------------------------------------------------------------- scoring
