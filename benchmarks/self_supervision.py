@@ -48,11 +48,15 @@ def photographs(flame: Flame, distance: float | None, seed: int, people: int) ->
     return sample_pool(Sampler(flame, texture_pool(flame, SKINS, 256, seed), 128, options), seed, people, "photographs")
 
 
+def noisy_landmarks(sample: Sample, noise: float, seed: int) -> torch.Tensor:
+    """The landmarks [N, 3, 68, 2] (ndc), each off by a normal error of `noise` px of the 128 px crop in x and in y."""
+    generator = torch.Generator().manual_seed(seed)
+    return sample.landmarks + noise * 2 / 128 * torch.randn(sample.landmarks.shape, generator=generator)
+
+
 def write_triplets(sample: Sample, noise: float, seed: int, path: Path) -> None:
     """The photographs with noisy landmarks as a shard of triplets."""
-    generator = torch.Generator().manual_seed(seed)
-    landmarks = sample.landmarks + noise * 2 / 128 * torch.randn(sample.landmarks.shape, generator=generator)
-    rows = []
+    landmarks, rows = noisy_landmarks(sample, noise, seed), []
     for person in range(len(sample.images)):
         row = {"triplet": person, "subject": str(person + 1), "session": 1, "recording": 1, "expression": "neutral"}
         for view, slot in enumerate(SLOTS):

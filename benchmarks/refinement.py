@@ -1,0 +1,63 @@
+"""What refinement at test time brings: face error of held-out people before and after, with and without flow.
+
+    python -m benchmarks.refinement --start data/weights/encoder.safetensors --people 40
+
+People, cameras and light are those of `benchmarks.self_supervision`: three photographs under one flash; their landmarks
+are off by ``--noise`` px, each by itself. The network is the start, the estimator OpenCV's DIS.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import cv2
+import torch
+
+from benchmarks.self_supervision import noisy_landmarks, photographs
+from mfnet.flame import load_project_head
+from mfnet.nets.flow import DisFlow
+from mfnet.nets.start import load_start
+from mfnet.params import load_params
+from mfnet.training.pretrain_encoder import HELD_OUT, PERSON, decode_face, face_error
+from mfnet.training.refine import refine
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--people", type=int, default=40)
+    parser.add_argument("--noise", type=float, default=0.9, help="of the landmarks, px of the 128 px crop")
+    parser.add_argument("--start", type=Path, default=Path("data/weights/encoder.safetensors"))
+    parser.add_argument("--params", default="params.yaml")
+    parser.add_argument("--head", default="data/head", help="folder of stage head")
+    args = parser.parse_args()
+    params = load_params(args.params)
+    torch.set_num_threads(params.train.threads)
+    cv2.setNumThreads(1)
+    flame = load_project_head(args.head, params.head)
+    people = photographs(flame, params.loss.camera_distance, HELD_OUT + 1, args.people)
+    landmarks, images = noisy_landmarks(people, args.noise, HELD_OUT), people.images.float() / 255
+    model = load_start(args.start, flame).model(params.model, flame).eval()
+    with torch.no_grad():
+        answers = model(images)
+    truth = decode_face(flame, *(getattr(people, name) for name in PERSON))
+    estimator = DisFlow().flow
+
+    def error(*codes: torch.Tensor) -> float:
+        return float(face_error(decode_face(flame, *codes), truth).mean())
+
+    mean = error(*(torch.zeros_like(getattr(people, name)) for name in PERSON))
+    before = error(*(getattr(answers, name) for name in PERSON))
+    print(f"mean head {mean:.3f} mm, network {before:.3f} mm ({before / mean:.3f} of the mean head)")
+    for label, estimate in (("landmarks", None), ("landmarks and flow", estimator)):
+        start, fits = time.process_time(), []
+        for person in range(args.people):
+            answer = answers.map(lambda value, row=person: value[row : row + 1])
+            fits.append(refine(flame, answer, images[person], landmarks[person], estimate).prediction)
+        seconds = (time.process_time() - start) / args.people
+        after = error(*(torch.cat([getattr(fit, name) for fit in fits]) for name in PERSON))
+        shares = f"{after / mean:.3f} of the mean head, {after / before:.3f} of the network"
+        print(f"{label}: {after:.3f} mm, {shares}; {seconds:.1f} s CPU a person", flush=True)
+
+
+if __name__ == "__main__":
+    main()
