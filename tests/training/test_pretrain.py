@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from mfnet.flame import Flame
+from mfnet.flame.embedding import N_LANDMARKS
 from mfnet.flame.procedural import head_arrays
 from mfnet.geometry import project_orthographic
 from mfnet.nets.flow import DisFlow
-from mfnet.nets.landmarks import CELLS, POINTS, SIDE
+from mfnet.nets.landmarks import CELLS, SIDE
 from mfnet.nets.mfnet import Prediction
 from mfnet.nets.start import StartNetwork
 from mfnet.params import ModelParams
@@ -152,8 +153,8 @@ def test_landmark_recipe_learns(flame):
 
 
 def test_landmark_loss_counts_points_inside_the_crop_only():
-    points = torch.full((1, POINTS, 2), 64.0)
-    logits = torch.zeros(1, POINTS, CELLS, CELLS)
+    points = torch.full((1, N_LANDMARKS, 2), 64.0)
+    logits = torch.zeros(1, N_LANDMARKS, CELLS, CELLS)
     reference = landmark_loss(logits, points)
     points[0, 0] = torch.tensor([-500.0, 64.0])
     torch.testing.assert_close(landmark_loss(logits, points), reference)
