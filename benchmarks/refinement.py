@@ -13,12 +13,12 @@ from pathlib import Path
 import cv2
 import torch
 
-from benchmarks.self_supervision import noisy_landmarks, photographs
+from benchmarks.self_supervision import noisy_landmarks, person_errors, photographs
 from mfnet.flame import load_project_head
 from mfnet.nets.flow import DisFlow
 from mfnet.nets.start import load_start
 from mfnet.params import load_params
-from mfnet.training.pretrain_encoder import HELD_OUT, PERSON, decode_face, face_error
+from mfnet.training.pretrain_encoder import HELD_OUT, PERSON
 from mfnet.training.refine import refine
 
 
@@ -39,14 +39,13 @@ def main() -> None:
     model = load_start(args.start, flame).model(params.model, flame).eval()
     with torch.no_grad():
         answers = model(images)
-    truth = decode_face(flame, *(getattr(people, name) for name in PERSON))
     estimator = DisFlow().flow
 
-    def error(*codes: torch.Tensor) -> float:
-        return float(face_error(decode_face(flame, *codes), truth).mean())
+    def error(codes: list[torch.Tensor]) -> float:
+        return float(person_errors(flame, codes, people).mean())
 
-    mean = error(*(torch.zeros_like(getattr(people, name)) for name in PERSON))
-    before = error(*(getattr(answers, name) for name in PERSON))
+    mean = error([torch.zeros_like(getattr(people, name)) for name in PERSON])
+    before = error([getattr(answers, name) for name in PERSON])
     print(f"mean head {mean:.3f} mm, network {before:.3f} mm ({before / mean:.3f} of the mean head)")
     for label, estimate in (("landmarks", None), ("landmarks and flow", estimator)):
         start, fits = time.process_time(), []
@@ -54,7 +53,7 @@ def main() -> None:
             answer = answers.map(lambda value, row=person: value[row : row + 1])
             fits.append(refine(flame, answer, images[person], landmarks[person], estimate).prediction)
         seconds = (time.process_time() - start) / args.people
-        after = error(*(torch.cat([getattr(fit, name) for fit in fits]) for name in PERSON))
+        after = error([torch.cat([getattr(fit, name) for fit in fits]) for name in PERSON])
         shares = f"{after / mean:.3f} of the mean head, {after / before:.3f} of the network"
         print(f"{label}: {after:.3f} mm, {shares}; {seconds:.1f} s CPU a person", flush=True)
 

@@ -68,13 +68,18 @@ def write_triplets(sample: Sample, noise: float, seed: int, path: Path) -> None:
     pq.write_table(pa.Table.from_pylist(rows, SCHEMA), path, row_group_size=64, use_dictionary=False)
 
 
+def person_errors(flame: Flame, codes: list[torch.Tensor], people: Sample) -> torch.Tensor:
+    """Face error [N] of the heads with codes (PERSON) for `people`, mm after scale and translation."""
+    return face_error(decode_face(flame, *codes), decode_face(flame, *(getattr(people, name) for name in PERSON)))
+
+
 @torch.no_grad()
 def errors(model, flame: Flame, held_out: Sample) -> torch.Tensor:
     """Face error [N] of held-out people, mm after scale and translation, with as many views as the model takes."""
     views = model.params.views
     parts = [model.eval()(images[:, :views].float() / 255) for images in held_out.images.split(50)]
     codes = [torch.cat([getattr(part, name) for part in parts]) for name in PERSON]
-    return face_error(decode_face(flame, *codes), decode_face(flame, *(getattr(held_out, name) for name in PERSON)))
+    return person_errors(flame, codes, held_out)
 
 
 def run(params: Params, flame: Flame, start: Path, shards: list[Path], held_out: Sample, folder: Path) -> dict:
@@ -121,8 +126,7 @@ def main() -> None:
     flame = load_project_head(args.head, params.head)
     distance = params.loss.camera_distance
     held_out = photographs(flame, distance, HELD_OUT, args.held_out)
-    zeros = [torch.zeros_like(getattr(held_out, name)) for name in PERSON]
-    mean = face_error(decode_face(flame, *zeros), decode_face(flame, *(getattr(held_out, name) for name in PERSON)))
+    mean = person_errors(flame, [torch.zeros_like(getattr(held_out, name)) for name in PERSON], held_out)
     print(f"mean head {float(mean.mean()):.3f} mm", flush=True)
     for seed in args.seeds:
         with tempfile.TemporaryDirectory() as name:
