@@ -13,7 +13,8 @@ def run(params, args) -> None:
     from mfnet.datasets.landmark_backends import make_backend
     from mfnet.evaluation.artifacts import require_disjoint, write_benchmark
     from mfnet.evaluation.error_maps import error_picture
-    from mfnet.evaluation.protocol import Models, pictured_items, run_protocol
+    from mfnet.evaluation.methods import Models
+    from mfnet.evaluation.protocol import Cropper, pictured_items, run_protocol
     from mfnet.evaluation.refined import Refiner
     from mfnet.evaluation.score import benchmark_items
     from mfnet.flame import load_project_head
@@ -45,13 +46,11 @@ def run(params, args) -> None:
             items,
             root,
             models,
-            backend.detect,
-            params.triplets.image_size,
-            params.triplets.crop_scale,
+            Cropper(backend.detect, params.triplets.image_size, params.triplets.crop_scale),
+            variants,
+            names,
             params.compute.fanout,
             params.compute.workers,
-            names,
-            variants,
         )
         out = Path("data/benchmark") / args.protocol
         chosen = [item for item in items if item.name in names]

@@ -18,6 +18,9 @@ MEANING = {
     "mfnet_1_averaged": "its shape and expression averaged over the three views that mfnet_3 sees",
     "mfnet_3": "MFNet on three views",
     "mfnet_3_same_image": "MFNet with one image in all three slots, the paper's way of testing on single views",
+    "mfnet_1_posed": "mfnet_1's heads posed by the item's landmarks, as the mean head is: its shapes alone",
+    "mfnet_1_averaged_posed": "mfnet_1_averaged's heads posed by the item's landmarks",
+    "mfnet_3_posed": "mfnet_3's heads posed by the item's landmarks",
     "mfnet_3_refined": "mfnet_3's answer fitted further, at test time, to landmarks and flow of its three views",
 }
 

@@ -1,16 +1,19 @@
 """Training RAFT on rendered pairs with exact flow: a head, and the same skin on a head that is a little wrong.
 
-That is what eq. 6 compares: the render of a prediction, and a photograph. RAFT-small needs far more than five minutes
-of two cores to become better than no flow at all, so measure before use: `measure_flow` puts any estimator beside
-OpenCV's DIS flow and beside zero on held-out pairs.
+That is what eq. 6 compares: the render of a prediction, and a photograph. RAFT's own loss says nothing to its features
+until its updates can read their correlation, and the updates have nothing to read until then: left alone, RAFT-small
+stays at zero flow for the first thousand steps. So the features are also taught to match by themselves, from the first
+step on. `measure_flow` puts any estimator beside OpenCV's DIS flow and beside zero on held-out pairs.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.optim.lr_scheduler import OneCycleLR
 from tqdm import tqdm
 
 from mfnet.flame import Flame
@@ -18,64 +21,169 @@ from mfnet.nets.flow import DisFlow, RaftFlow, calibrate, end_point_error
 from mfnet.synthetic.flow_pairs import FlowPairs, sample_flow_pairs
 from mfnet.synthetic.sampler import Sampler
 from mfnet.synthetic.subjects import texture_pool
-from mfnet.training.pretrain_encoder import HELD_OUT, HELD_OUT_SKINS
+from mfnet.training.checkpoint import Checkpoints, run_key
+from mfnet.training.pretrain_encoder import CHUNK, HELD_OUT, HELD_OUT_SKINS, batches, half_precision
+from mfnet.training.schedule import Descent
 
 SIDE = 128
 """Side of the pairs, pixels: the least that RAFT takes."""
+CELL = 8
+"""Pixels per cell of RAFT's features."""
 BATCH = 8
 """Pairs that an estimator sees at once when it is measured."""
+SAVE_EVERY = 100
+"""Steps between checkpoints: a run takes hours on a CPU."""
 
 
 @dataclass(frozen=True)
 class FlowRecipe:
     """The settings beside seed and steps (``params.weights.flow``)."""
 
+    pairs: int = 12000
+    """Rendered pairs; every batch of them is mirrored or not."""
     skins: int = 150
     """Skins shared among all subjects."""
     skin_size: int = 256
     """Side of a skin texture, pixels."""
     batch: int = 8
     """Pairs per step."""
-    lr: float = 4e-4
-    """Peak of a one-cycle schedule of AdamW."""
+    lr: float = 6e-4
+    """Peak learning rate of AdamW; 30 steps of warm-up, then a cosine to zero."""
     weight_decay: float = 1e-4
     """Of AdamW."""
-    updates: int = 6
+    clip: float = 1.0
+    """Greatest gradient norm."""
+    updates: int = 4
     """RAFT's iterations in training."""
     decay: float = 0.8
     """Weight of each iteration's error against the next one's (RAFT's gamma)."""
+    matching: float = 1.0
+    """Weight of the cross entropy of the features' matches."""
 
 
 def pretrain_flow(
-    name: str, flame: Flame, seed: int, steps: int, recipe: FlowRecipe | None = None
+    name: str,
+    flame: Flame,
+    seed: int,
+    steps: int,
+    recipe: FlowRecipe | None = None,
+    checkpoints: Path = Path(".mfnet/checkpoints"),
 ) -> tuple[RaftFlow, list[float]]:
-    """Train torchvision's RAFT `name` from scratch -> (estimator, loss of every step). Deterministic on one CPU."""
+    """Train torchvision's RAFT `name` from scratch -> (estimator, loss of every step). Deterministic on one CPU.
+
+    An interrupted run with equal arguments and code is resumed from its checkpoint, which a finished run removes.
+    """
     recipe = recipe or FlowRecipe()
     torch.manual_seed(seed)
-    estimator = RaftFlow(name, recipe.updates)
-    weights = list(estimator.network.requires_grad_(True).parameters())
-    sampler = Sampler(flame, texture_pool(flame, recipe.skins, recipe.skin_size, seed), SIDE)
-    optimiser = torch.optim.AdamW(weights, lr=recipe.lr, weight_decay=recipe.weight_decay)
-    schedule = OneCycleLR(optimiser, recipe.lr, steps + 1, pct_start=0.05, anneal_strategy="linear")
-    history = []
-    for step in (bar := tqdm(range(steps), desc=f"weights@flow {name}", disable=None)):
-        pairs = sample_flow_pairs(sampler, np.random.default_rng((seed, step)), recipe.batch)
-        flows = estimator.iterations(pairs.first.float() / 255, pairs.second.float() / 255)
-        loss = sequence_loss(flows, pairs, recipe.decay)
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(weights, 1.0)
-        optimiser.step()
-        schedule.step()
-        history.append(loss.item())
+    estimator = RaftFlow(name, recipe.updates).requires_grad_(True)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    fast = device.type == "cuda" or half_precision()
+    network = estimator.to(device).network
+    descent = Descent(network.parameters(), recipe.lr, recipe.weight_decay, recipe.clip, steps)
+    settings = {"flow": name, "head": flame.content_hash, "seed": seed, "steps": steps, "recipe": asdict(recipe)}
+    kept = Checkpoints(checkpoints, run_key(settings, []))
+    history = resume(kept, network, descent, device)
+    pool = flow_pool(flame, seed, recipe, min(recipe.pairs, steps * recipe.batch))
+    order = batches(np.random.default_rng((seed, 1)), len(pool.first), recipe.batch, steps)
+    mirror = np.random.default_rng((seed, 2)).random(steps) < 0.5
+    bar = tqdm(range(len(history), steps), desc=f"weights@flow {name}", initial=len(history), total=steps, disable=None)
+    for step in bar:
+        pairs = FlowPairs(*(field[order[step]].to(device) for field in pool))
+        pairs = mirrored(pairs) if mirror[step] else pairs
+        with features_of(network) as features, torch.autocast(device.type, torch.bfloat16, enabled=fast):
+            flows = estimator.iterations(pairs.first.float() / 255, pairs.second.float() / 255)
+        loss = sequence_loss(flows, pairs, recipe.decay) + recipe.matching * matching_loss(features[0].float(), pairs)
+        history.append(descent.step(loss))
         bar.set_postfix(loss=f"{history[-1]:.2f}")
-    return estimator.requires_grad_(False), history
+        if len(history) % SAVE_EVERY == 0 and len(history) < steps:
+            kept.save({"network": network.state_dict(), "descent": descent.state_dict(), "history": history})
+    kept.remove()
+    return estimator.cpu().requires_grad_(False), history
+
+
+def resume(kept: Checkpoints, network: torch.nn.Module, descent: Descent, device: torch.device) -> list[float]:
+    """Take up the run where its checkpoint left it -> loss of every step so far."""
+    state = kept.load(device)
+    if state is None:
+        return []
+    network.load_state_dict(state["network"])
+    descent.load_state_dict(state["descent"])
+    return state["history"]
+
+
+def flow_pool(flame: Flame, seed: int, recipe: FlowRecipe, count: int) -> FlowPairs:
+    """`count` rendered pairs; equal seeds give equal pools."""
+    sampler = Sampler(flame, texture_pool(flame, recipe.skins, recipe.skin_size, seed), SIDE)
+    chunks = []
+    for index, begin in enumerate(tqdm(range(0, count, CHUNK), desc="pairs", disable=None)):
+        drawn = sample_flow_pairs(sampler, np.random.default_rng((seed, index)), min(CHUNK, count - begin))
+        chunks.append(drawn._replace(flow=drawn.flow.half()))  # 0.004 px at 8 px
+    return FlowPairs(*(torch.cat(field) for field in zip(*chunks, strict=True)))
+
+
+def mirrored(pairs: FlowPairs) -> FlowPairs:
+    """The pairs seen in a mirror: columns reversed, flow to the other side."""
+    flipped = FlowPairs(*(field.flip(-1) for field in pairs))
+    return flipped._replace(flow=flipped.flow * flipped.flow.new_tensor([-1.0, 1.0]).view(2, 1, 1))
+
+
+# -------------------------------------------------------------------------------------------------------------- losses
 
 
 def sequence_loss(flows: list[Tensor], pairs: FlowPairs, decay: float) -> Tensor:
     """RAFT's loss: L1 error in px of every iteration's flow over the valid pixels, later ones weigh more."""
     errors = [(flow - pairs.flow).abs().sum(dim=1)[pairs.valid[:, 0]].mean() for flow in flows]
     return sum(decay ** (len(flows) - 1 - index) * error for index, error in enumerate(errors))
+
+
+@contextmanager
+def features_of(network: torch.nn.Module) -> Iterator[list[Tensor]]:
+    """Collects what the network's feature encoder returns [2B,C,h,w]: the first images', then the second ones'."""
+    found: list[Tensor] = []
+    handle = network.feature_encoder.register_forward_hook(lambda module, inputs, output: found.append(output))
+    try:
+        yield found
+    finally:
+        handle.remove()
+
+
+def matching_loss(features: Tensor, pairs: FlowPairs) -> Tensor:
+    """Cross entropy between the softmax of RAFT's correlation volume and where the cells of the first image went.
+
+    features [2B,C,h,w]. The target of a cell is shared among the four cells around it by bilinear weights, so that
+    the volume's mean is exact below a cell. Only cells count whose middle is valid and stays within the second image.
+    """
+    first, second = features.chunk(2)
+    scores = torch.einsum("bcij,bckl->bijkl", first, second) / first.shape[1] ** 0.5
+    logarithms = scores.flatten(3).log_softmax(-1).view_as(scores)
+    target, counts = cell_targets(pairs)
+    height, width = scores.shape[3:]
+    down, across = (
+        (1 - (target[:, axis, ..., None] - torch.arange(side, device=target.device)).abs()).clamp_min(0)
+        for axis, side in ((1, height), (0, width))
+    )  # [B,h,w,h], [B,h,w,w]
+    return -torch.einsum("bijkl,bijk,bijl->bij", logarithms, down, across)[counts].mean()
+
+
+def cell_targets(pairs: FlowPairs) -> tuple[Tensor, Tensor]:
+    """Where the middle of every cell of the first image goes [B,2,h,w] (cells; x, y), and which cells count [B,h,w]."""
+    middle = slice(CELL // 2 - 1, CELL // 2 + 1)  # the four pixels around the cell's centre
+
+    def middles(field: Tensor) -> Tensor:
+        return (
+            field.unflatten(-1, (-1, CELL)).unflatten(-3, (-1, CELL))[..., middle, :, middle].float()
+        )  # [B,C,h,2,w,2]
+
+    moved = middles(pairs.flow).mean((3, 5)) / CELL
+    height, width = moved.shape[-2:]
+    row, column = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    target = moved + torch.stack([column, row]).to(moved)
+    last = torch.tensor([width - 1, height - 1]).to(moved).view(2, 1, 1)
+    valid = middles(pairs.valid).amin((3, 5))[:, 0] > 0
+    return target, valid & ((target >= 0) & (target <= last)).all(1)
+
+
+# ------------------------------------------------------------------------------------------------------------- figures
 
 
 @torch.no_grad()

@@ -44,3 +44,12 @@ class Descent:
         self.optimiser.step()
         self.schedule.step()
         return loss.item()
+
+    def state_dict(self) -> dict:
+        """What `load_state_dict` needs to go on as if nothing had happened."""
+        return {"optimiser": self.optimiser.state_dict(), "schedule": self.schedule.state_dict()}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on from a `state_dict` of a descent with the same parameters and steps."""
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.schedule.load_state_dict(state["schedule"])

@@ -9,13 +9,14 @@ from torch import nn
 
 from mfnet.datasets import facescape
 from mfnet.errors import InputError
-from mfnet.evaluation import protocol
+from mfnet.evaluation import methods, protocol
 from mfnet.evaluation.artifacts import require_disjoint, write_benchmark
-from mfnet.evaluation.mean_head import fit_mean_head
+from mfnet.evaluation.landmark_pose import fit_poses
 from mfnet.evaluation.meshes import ItemError
-from mfnet.evaluation.protocol import Models, companions, pictured_items, run_protocol, slot_of
+from mfnet.evaluation.methods import Models, companions, slot_of
+from mfnet.evaluation.protocol import Cropper, pictured_items, run_protocol
 from mfnet.flame import Flame
-from mfnet.geometry import FaceCrop, euler_to_matrix, matrix_to_axis_angle, project_orthographic
+from mfnet.geometry import FaceCrop, euler_to_matrix, matrix_to_axis_angle, perspective_shrink, project_orthographic
 from mfnet.nets.mfnet import Prediction
 
 SIZE, CROP_SCALE = 64, 1.3
@@ -105,18 +106,38 @@ class Echo(nn.Module):
         )
 
 
+@pytest.mark.parametrize("lens", [0.0, 0.4])
 @pytest.mark.parametrize("yaw", [-80, -45, -10, 0, 30, 70])
 @pytest.mark.parametrize("pitch", [-25, 0, 20])
-def test_the_mean_head_finds_its_own_pose(flame, yaw, pitch):
+def test_a_head_finds_its_own_pose(flame, yaw, pitch, lens):
+    """Before scaled orthography, and before a lens through which 7 ndc a metre mean a distance of 36 cm."""
     rotation = euler_to_matrix(*torch.deg2rad(torch.tensor([float(yaw), float(pitch), 8.0])))
-    pose = matrix_to_axis_angle(rotation[None])
-    camera = torch.tensor([[7.0, 0.01, 0.02]])
-    landmarks = project_orthographic(mean_vertices(flame, pose).landmarks, camera)[0, :, :2].double().numpy()
-    found, fitted = fit_mean_head(flame, landmarks)
-    turned = mean_vertices(flame, torch.from_numpy(found).float()[None]).landmarks
-    seen = project_orthographic(turned, torch.from_numpy(fitted).float()[None])[0, :, :2].numpy()
-    assert np.abs(seen - landmarks).max() < 0.02
-    np.testing.assert_allclose(found, pose[0].numpy(), atol=0.03)
+    pose, camera = matrix_to_axis_angle(rotation[None]), torch.tensor([[7.0, 0.01, 0.02]])
+    codes = (
+        torch.linspace(-2, 2, flame.n_shape)[None],
+        torch.zeros(1, flame.n_expression),
+        torch.tensor([[0.1, 0, 0]]),
+    )
+
+    def seen(pose, camera) -> np.ndarray:
+        points = flame(*codes[:2], pose, jaw_pose=codes[2]).landmarks
+        shrink = perspective_shrink(points[..., 2], points[..., 2].mean(), lens * camera[0, 0])
+        return project_orthographic(points, camera, shrink)[..., :2].double().numpy()
+
+    landmarks = seen(pose, camera)
+    found, fitted = fit_poses(flame, landmarks, np.array([lens]), *codes)
+    assert np.abs(seen(found, fitted) - landmarks).max() < 0.02
+    np.testing.assert_allclose(found[0].numpy(), pose[0].numpy(), atol=0.03)
+    np.testing.assert_allclose(fitted[0, 0].item(), 7.0, rtol=0.01)
+
+
+def test_a_head_that_is_not_finite_has_no_pose(flame):
+    shape = torch.zeros(2, flame.n_shape)
+    shape[0, 3] = torch.nan
+    zeros = torch.zeros(2, flame.n_expression), torch.zeros(2, 3)
+    landmarks = mean_vertices(flame).landmarks.double().numpy()[:, :, :2].repeat(2, 0)
+    pose, camera = fit_poses(flame, landmarks, np.zeros(2), shape, *zeros)
+    assert pose[0].isnan().all() and camera[0].isnan().all() and pose[1].isfinite().all()
 
 
 def test_the_mean_head_scores_as_a_copy_in_the_wild(flame, tmp_path):
@@ -125,7 +146,7 @@ def test_the_mean_head_scores_as_a_copy_in_the_wild(flame, tmp_path):
     facescape.write_wild_predef(tmp_path, items)
     models = Models(flame, None, None)
     table, results, pictures = run_protocol(
-        "wild", items, tmp_path, models, studio.detect, SIZE, CROP_SCALE, pictured=["150"]
+        "wild", items, tmp_path, models, Cropper(studio.detect, SIZE, CROP_SCALE), pictured=["150"]
     )
     assert list(table["method"]) == ["mean_head"] * 3 and (table["status"] == "ok").all()
     assert (table["CD"] < 0.3).all() and (table["CR"] > 0.99).all()
@@ -142,13 +163,15 @@ def test_the_mean_head_scores_as_a_copy_in_the_lab(flame, tmp_path):
     for focal, view in ((0, 0), (0, 1), (0, 9), (2, 0)):
         studio.lab(focal, view)
     items = facescape.lab_items(tmp_path, tmp_path)
-    table, _, _ = run_protocol("lab", items, tmp_path, Models(flame, None, None), studio.detect, SIZE, CROP_SCALE)
+    table, _, _ = run_protocol(
+        "lab", items, tmp_path, Models(flame, None, None), Cropper(studio.detect, SIZE, CROP_SCALE)
+    )
     assert (table["status"] == "ok").all()
     assert (table[table["focal"] == 0]["CD"] < 2.0).all()
     near = table[table["focal"] == 2]["CD"].item()
     assert near > table[table["focal"] == 0]["CD"].max()
     known = Models(flame, None, None, calibrated=True)
-    table, _, _ = run_protocol("lab", items, tmp_path, known, studio.detect, SIZE, CROP_SCALE)
+    table, _, _ = run_protocol("lab", items, tmp_path, known, Cropper(studio.detect, SIZE, CROP_SCALE))
     assert (table["status"] == "ok").all() and (table[table["focal"] == 0]["CD"] < 2.0).all()
     assert table[table["focal"] == 2]["CD"].item() < 0.8 * near
 
@@ -182,10 +205,10 @@ def test_views_are_named_and_the_items_own_pose_is_used(flame, tmp_path):
         return answers, torch.full(images.shape[:2], 1e-9)
 
     models = Models(flame, single, triple, refiner)
-    views = protocol.prepare_views(items, tmp_path, studio.detect, SIZE, CROP_SCALE)
-    results = protocol.predict("lab", items, views, models)
-    assert [method for method, name in results if name == "00_0_00"] == list(protocol.METHODS["lab"])
-    assert len(results) == 6 * 11
+    views = Cropper(studio.detect, SIZE, CROP_SCALE)(items, tmp_path)
+    results = methods.predict("lab", items, views, models)
+    assert [method for method, name in results if name == "00_0_00"] == list(methods.METHODS["lab"])
+    assert len(results) == 9 * 11
     named = {key: face.views for key, face in results.items()}
     assert named["mfnet_3", "00_0_01"] == "frontal=00_0_00 left=00_0_08 right=00_0_01"
     assert named["mfnet_3", "00_0_09"] == "frontal=00_0_00 left=00_0_10 right=00_0_09"
@@ -207,6 +230,10 @@ def test_views_are_named_and_the_items_own_pose_is_used(flame, tmp_path):
     sets = {results["mfnet_3_refined", item.name].views for item in items}
     assert len(images) == len(sets) == len({face.views for (m, _), face in results.items() if m == "mfnet_3"}) < 11
     assert landmarks.shape == (len(images), 3, 68, 2)
+    for view in (0, 9):  # whatever the networks say of the pose
+        posed, own = (results[method, f"00_0_{view:02d}"] for method in ("mfnet_1_posed", "mean_head"))
+        np.testing.assert_array_equal(posed.vertices, own.vertices)
+    assert named["mfnet_3_posed", "00_0_05"] == named["mfnet_3", "00_0_05"]
     for item in items:
         refined, plain = (results[method, item.name] for method in ("mfnet_3_refined", "mfnet_3"))
         assert refined.views == plain.views
@@ -227,7 +254,7 @@ def test_companions_complete_the_slots_for_every_view():
         assert yaw["left"] < 0 < yaw["right"] and yaw["left"] == pytest.approx(-yaw["right"]) and yaw["frontal"] == 0
 
 
-def test_averaging_takes_persons_from_three_views_and_the_pose_from_one(flame, monkeypatch):
+def test_averaging_takes_persons_from_three_views_and_the_pose_from_one(flame):
     class Counting(nn.Module):
         def forward(self, images):
             value = images.mean(dim=(1, 2, 3, 4))
@@ -244,19 +271,10 @@ def test_averaging_takes_persons_from_three_views_and_the_pose_from_one(flame, m
 
     crops = [np.full((SIZE, SIZE, 3), value, np.uint8) for value in (0, 51, 153)]
     views = {str(number): FaceCrop(crop, np.eye(3), np.zeros((68, 2))) for number, crop in enumerate(crops)}
-    job = protocol._Job(("0", "1", "2"), 2, None)
-    captured = {}
-
-    def posed(models, prediction, own):
-        captured.update(shape=prediction.shape[0], pose=prediction.global_pose[0, own[0]])
-        captured.update(camera=prediction.camera[0, own[0]])
-        return protocol_posed(models, prediction, own)
-
-    protocol_posed = protocol._posed
-    monkeypatch.setattr(protocol, "_posed", posed)
-    protocol._averaged([job], views, Models(flame, Counting(), None))
-    assert captured["shape"][0].item() == pytest.approx((0 + 0.2 + 0.6) / 3)
-    assert captured["pose"][0].item() == pytest.approx(0.6) and captured["camera"][0].item() == pytest.approx(1.6)
+    job = methods._Job(("0", "1", "2"), 2, None)
+    said = methods._averaged([job], views, Models(flame, Counting(), None))
+    assert said.shape[0, 0].item() == pytest.approx((0 + 0.2 + 0.6) / 3)
+    assert said.global_pose[0, 0].item() == pytest.approx(0.6) and said.camera[0, 0].item() == pytest.approx(1.6)
 
 
 def test_what_cannot_be_predicted_keeps_a_row_with_a_reason(flame, tmp_path):
@@ -268,21 +286,21 @@ def test_what_cannot_be_predicted_keeps_a_row_with_a_reason(flame, tmp_path):
         return found
 
     models = Models(flame, None, Echo(flame, lambda slot: torch.zeros(3), 3))
-    table, _, _ = run_protocol("lab", items, tmp_path, models, detect, SIZE, CROP_SCALE)
+    table, _, _ = run_protocol("lab", items, tmp_path, models, Cropper(detect, SIZE, CROP_SCALE))
     rows = table.set_index(["method", "name"])
     assert rows.loc[("mean_head", "00_0_01"), "status"] == "no_landmarks"
     assert rows.loc[("mean_head", "00_0_00"), "status"] == "ok"
     assert rows.loc[("mfnet_3", "00_0_09"), "status"] == "missing_image"
     assert "00_0_10" in rows.loc[("mfnet_3", "00_0_09"), "reason"]
     (tmp_path / "data/lab_img/00_0_00.png").write_bytes(b"")
-    table, _, _ = run_protocol("lab", items, tmp_path, models, studio.detect, SIZE, CROP_SCALE)
+    table, _, _ = run_protocol("lab", items, tmp_path, models, Cropper(studio.detect, SIZE, CROP_SCALE))
     assert table.set_index(["method", "name"]).loc[("mean_head", "00_0_00"), "status"] == "missing_image"
 
 
 def test_a_network_that_says_nan_is_a_status(flame, tmp_path):
     studio, items = lab_benchmark(flame, tmp_path, views=(0,))
     models = Models(flame, Echo(flame, lambda slot: torch.full((3,), torch.nan), 1), None)
-    table, _, _ = run_protocol("lab", items, tmp_path, models, studio.detect, SIZE, CROP_SCALE)
+    table, _, _ = run_protocol("lab", items, tmp_path, models, Cropper(studio.detect, SIZE, CROP_SCALE))
     assert table.set_index("method").loc["mfnet_1", "status"] == "nan_vertices"
 
 
@@ -291,7 +309,7 @@ def test_artifacts_are_whole_and_repeatable(flame, tmp_path):
     names = pictured_items(items, 2)
     assert names == ["00_0_00", "00_0_01"]
     run = run_protocol(
-        "lab", items, tmp_path, Models(flame, None, None), studio.detect, SIZE, CROP_SCALE, pictured=names
+        "lab", items, tmp_path, Models(flame, None, None), Cropper(studio.detect, SIZE, CROP_SCALE), pictured=names
     )
     params = SimpleNamespace(bootstrap=20, seed=0)
     for out in ("a", "b"):
@@ -339,7 +357,7 @@ def test_an_error_is_a_value_that_pickles():
 
 def test_ablation_variants_see_one_image_in_all_their_slots(flame, tmp_path):
     studio, items = lab_benchmark(flame, tmp_path, views=[0])
-    views = protocol.prepare_views(items[:1], tmp_path, studio.detect, SIZE, CROP_SCALE)
+    views = Cropper(studio.detect, SIZE, CROP_SCALE)(items[:1], tmp_path)
     triple = Echo(flame, lambda slot: torch.zeros(3), 3)
     single = Echo(flame, lambda slot: torch.zeros(3), 1)
     results = protocol.predict_variants(items[:1], views, flame, {"full-0": triple, "views-1-0": single})
