@@ -18,6 +18,8 @@ from mfnet.nets.tensors import fill, read_tensors
 RAFT = {"raft_large": (raft_large, Raft_Large_Weights), "raft_small": (raft_small, Raft_Small_Weights)}
 RAFT_SIDE = 128
 """RAFT's correlation pyramid needs inputs of at least this many pixels on each side, multiples of 8."""
+UPDATES = 12
+"""RAFT's iterations with torchvision's own weights; weights trained with fewer are best with as many."""
 CALIBRATION_LIMIT = 0.5
 """Mean flow in pixels between identical images above which an estimator is not fit for use."""
 
@@ -31,7 +33,7 @@ class RaftFlow(nn.Module):
 
     differentiable = True
 
-    def __init__(self, name: str, updates: int = 12):
+    def __init__(self, name: str, updates: int = UPDATES):
         super().__init__()
         self.name = name
         self.updates = updates
@@ -155,10 +157,13 @@ def load_flow(name: str, path: str | Path) -> RaftFlow | DisFlow:
     """
     state, metadata = read_tensors(path, "flow")
     if metadata["estimator"] != name:
-        raise InputError(f"{path}: holds {metadata['estimator']}, loss.flow_estimator is {name}: rerun weights@flow")
+        raise InputError(
+            f"{path}: holds {metadata['estimator']}, loss.flow_estimator is {name}: set it to "
+            f"{metadata['estimator']}, or rerun weights@flow with another weights.flow.source"
+        )
     if name == "dis":
         return DisFlow()
-    estimator = RaftFlow(name)
+    estimator = RaftFlow(name, metadata.get("updates", UPDATES))
     fill(estimator.network, state, path)
     return estimator
 

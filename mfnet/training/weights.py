@@ -65,16 +65,21 @@ def encoder_weights(params: Params, flame: Flame, out: Path) -> Figures:
 
 
 def flow_weights(params: Params, flame: Flame, out: Path) -> Figures:
-    """The flow estimator that ``loss.flow_estimator`` names; ``dis`` has no weights, its file says so."""
+    """The flow estimator that ``loss.flow_estimator`` names; ``dis`` has no weights, its file says so.
+
+    The shipped RAFT-small serves any head: the figures say how well.
+    """
     wanted, name = params.weights.flow, params.loss.flow_estimator
     metadata = {"kind": "flow", "estimator": name}
     if name == "dis":
         write_tensors({"no_weights": torch.zeros(0)}, out, metadata)
     elif wanted.source == "bundled":
+        load_flow(name, bundled("flow"))  # refuses another estimator
         copy(bundled("flow"), out)
     elif wanted.source == "train":
         estimator, _ = pretrain_flow(name, flame, wanted.seed, wanted.steps)
-        metadata |= {"seed": wanted.seed, "steps": wanted.steps}
+        recipe = {"seed": wanted.seed, "steps": wanted.steps, "updates": estimator.updates}
+        metadata |= head_metadata(flame) | recipe
         write_tensors(halved(estimator.network.state_dict()), out, metadata)
     elif wanted.source == "torchvision":
         write_tensors(torchvision_state(name), out, metadata)

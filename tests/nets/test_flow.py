@@ -134,6 +134,9 @@ def test_files(raft, tmp_path):
     loaded = load_flow("raft_small", path)
     loaded.updates = 2
     torch.testing.assert_close(loaded.flow(a, b), raft.flow(a, b))
+    of_recipe = {"kind": "flow", "estimator": "raft_small", "updates": 2}
+    write_tensors(raft.network.state_dict(), tmp_path / "ours.safetensors", of_recipe)
+    assert load_flow("raft_small", tmp_path / "ours.safetensors").updates == 2
     with pytest.raises(InputError, match=r"holds raft_small, loss\.flow_estimator is dis"):
         load_flow("dis", path)
     torch.save(raft.network.state_dict(), tmp_path / "raft.pth")

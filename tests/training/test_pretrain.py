@@ -17,7 +17,7 @@ from mfnet.nets.start import StartNetwork
 from mfnet.params import ModelParams
 from mfnet.training import pretrain_encoder, pretrain_flow, pretrain_landmarks
 from mfnet.training.pretrain_encoder import EncoderRecipe, FaceLosses, aligned, by_yaw, project, seen_once, split_points
-from mfnet.training.pretrain_flow import FlowRecipe
+from mfnet.training.pretrain_flow import FlowPairs, FlowRecipe
 from mfnet.training.pretrain_landmarks import LandmarkRecipe, landmark_loss, without_face
 
 SMALL = ModelParams(backbone="resnet18", width=0.25, head="flat", fusion="concat", views=3, n_albedo=5)
@@ -176,16 +176,77 @@ def test_no_face_means_no_face():
 # ---------------------------------------------------------------------------------------------------------------- flow
 
 
+FLOW = FlowRecipe(pairs=4, skins=2, skin_size=64, batch=2, updates=2)
+
+
 @pytest.mark.slow
-def test_flow_recipe_learns(flame, monkeypatch):
-    """Two pairs shown again and again: thirty steps on new pairs would drown in how much they differ."""
+def test_flow_recipe_learns(flame, tmp_path):
+    """Four pairs shown again and again: forty steps on new pairs would drown in how much they differ."""
     torch.set_num_threads(1)
-    fresh = pretrain_flow.sample_flow_pairs
-    monkeypatch.setattr(pretrain_flow, "sample_flow_pairs", lambda s, rng, n: fresh(s, np.random.default_rng(0), n))
-    recipe = FlowRecipe(skins=2, skin_size=64, batch=2, updates=2)
-    estimator, losses = pretrain_flow.pretrain_flow("raft_small", flame, 0, 30, recipe)
+    estimator, losses = pretrain_flow.pretrain_flow("raft_small", flame, 0, 40, FLOW, tmp_path)
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
-    assert not any(parameter.requires_grad for parameter in estimator.parameters())
+    assert estimator.updates == 2 and not any(parameter.requires_grad for parameter in estimator.parameters())
+    assert not list(tmp_path.rglob("*.pt"))
+
+
+def test_an_interrupted_flow_recipe_ends_with_the_same_weights(flame, tmp_path, monkeypatch):
+    torch.set_num_threads(1)
+    monkeypatch.setattr(pretrain_flow, "SAVE_EVERY", 2)
+    whole, losses = pretrain_flow.pretrain_flow("raft_small", flame, 0, 6, FLOW, tmp_path / "a")
+    step, done = pretrain_flow.Descent.step, []
+
+    def falls_over(self, loss):
+        if len(done) == 5:
+            raise KeyboardInterrupt
+        done.append(step(self, loss))
+        return done[-1]
+
+    monkeypatch.setattr(pretrain_flow.Descent, "step", falls_over)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain_flow.pretrain_flow("raft_small", flame, 0, 6, FLOW, tmp_path / "b")
+    monkeypatch.setattr(pretrain_flow.Descent, "step", step)
+    resumed, again = pretrain_flow.pretrain_flow("raft_small", flame, 0, 6, FLOW, tmp_path / "b")
+    assert again == losses
+    other = resumed.network.state_dict()
+    assert all(torch.equal(value, other[name]) for name, value in whole.network.state_dict().items())
+
+
+def moved_pairs(across: float, down: float) -> FlowPairs:
+    """Everything moves by as many pixels, everything is valid."""
+    flow = torch.tensor([across, down])[None, :, None, None].expand(1, 2, SIDE, SIDE)
+    image = torch.zeros(1, 3, SIDE, SIDE, dtype=torch.uint8)
+    return FlowPairs(image, image, flow, torch.ones(1, 1, SIDE, SIDE, dtype=torch.bool))
+
+
+def test_cells_go_where_their_middles_go():
+    target, counts = pretrain_flow.cell_targets(moved_pairs(8.0, -4.0))
+    row, column = torch.meshgrid(torch.arange(16.0), torch.arange(16.0), indexing="ij")
+    torch.testing.assert_close(target[0], torch.stack([column + 1, row - 0.5]))
+    assert torch.equal(counts[0], (column < 15) & (row > 0))  # the others leave the image
+    pairs = moved_pairs(0.0, 0.0)
+    pairs.valid[..., 3, 4] = False  # one of the four middle pixels of the first cell
+    assert not pretrain_flow.cell_targets(pairs)[1][0, 0, 0]
+
+
+def test_mirrored_pairs_move_the_other_way():
+    target, counts = pretrain_flow.cell_targets(moved_pairs(11.0, 3.0))
+    mirrored, there = pretrain_flow.cell_targets(pretrain_flow.mirrored(moved_pairs(11.0, 3.0)))
+    torch.testing.assert_close(mirrored[:, 0].flip(-1), 15 - target[:, 0])
+    torch.testing.assert_close(mirrored[:, 1].flip(-1), target[:, 1])
+    assert torch.equal(there.flip(-1), counts)
+
+
+def test_features_match_best_where_the_flow_ends():
+    """Every cell has a feature of its own; the second image's are moved by a cell, half a cell, the wrong way."""
+    own = 40 * torch.eye(256).view(1, 256, 16, 16)
+    losses = {
+        shift: pretrain_flow.matching_loss(torch.cat([own, own.roll(1, -1)]), moved_pairs(shift, 0.0)).item()
+        for shift in (8.0, 4.0, -8.0)
+    }
+    assert losses[8.0] < 0.01 < losses[4.0] < losses[-8.0]
+    between = (own + own.roll(1, -1)) / 2  # what is seen between two cells looks like both
+    half = pretrain_flow.matching_loss(torch.cat([own, between]), moved_pairs(4.0, 0.0))
+    assert half.item() == pytest.approx(np.log(2), abs=0.01)  # the entropy of the two cells' equal shares
 
 
 def test_flow_figures_put_dis_beside_zero(flame):

@@ -84,9 +84,17 @@ def test_bundled_encoder_of_another_head_or_trunk_is_refused(flame, params, shel
     assert not (tmp_path / "out.safetensors").exists()
 
 
-def test_nothing_shipped_is_one_clear_line(monkeypatch):
-    with pytest.raises(InputError, match=r"weights\.flow\.source: no flow weights are shipped; set it to train"):
-        weights.bundled("flow")
+def test_nothing_shipped_is_one_clear_line():
+    with pytest.raises(InputError, match=r"weights\.pose\.source: no pose weights are shipped; set it to train"):
+        weights.bundled("pose")
+
+
+def test_shipped_flow_is_of_one_estimator(flame, params, shelf, tmp_path):
+    write_tensors({}, shelf / "flow.safetensors", {"kind": "flow", "estimator": "raft_small"})
+    wanted = params(weights__flow__source="bundled", loss__flow_estimator="raft_large")
+    with pytest.raises(InputError, match=r"holds raft_small, loss\.flow_estimator is raft_large: set it to raft_small"):
+        weights.make_weights("flow", wanted, flame, tmp_path / "out.safetensors")
+    assert not (tmp_path / "out.safetensors").exists()
 
 
 def test_dis_has_a_file_that_says_so(flame, params, quick, tmp_path):
@@ -127,7 +135,7 @@ def test_card_names_data_recipe_time_and_head(flame, params):
         assert part in text
 
 
-@pytest.mark.parametrize("network", ["encoder", "landmarks"])
+@pytest.mark.parametrize("network", ["encoder", "flow", "landmarks"])
 def test_shipped_files_have_cards_with_their_head(network):
     """The card beside a shipped file is that file's: same head, same seed and steps."""
     from mfnet.nets.tensors import read_tensors
