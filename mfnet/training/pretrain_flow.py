@@ -39,8 +39,10 @@ SAVE_EVERY = 100
 class FlowRecipe:
     """The settings beside seed and steps (``params.weights.flow``)."""
 
-    pairs: int = 12000
+    pairs: int = 8000
     """Rendered pairs; every batch of them is mirrored or not."""
+    identical: int = 16
+    """One pair in so many is a photograph and itself, without flow anywhere."""
     skins: int = 150
     """Skins shared among all subjects."""
     skin_size: int = 256
@@ -112,13 +114,16 @@ def resume(kept: Checkpoints, network: torch.nn.Module, descent: Descent, device
 
 
 def flow_pool(flame: Flame, seed: int, recipe: FlowRecipe, count: int) -> FlowPairs:
-    """`count` rendered pairs; equal seeds give equal pools."""
+    """`count` rendered pairs, some of them replaced by identical ones; equal seeds give equal pools."""
     sampler = Sampler(flame, texture_pool(flame, recipe.skins, recipe.skin_size, seed), SIDE)
     chunks = []
     for index, begin in enumerate(tqdm(range(0, count, CHUNK), desc="pairs", disable=None)):
         drawn = sample_flow_pairs(sampler, np.random.default_rng((seed, index)), min(CHUNK, count - begin))
         chunks.append(drawn._replace(flow=drawn.flow.half()))  # 0.004 px at 8 px
-    return FlowPairs(*(torch.cat(field) for field in zip(*chunks, strict=True)))
+    pool = FlowPairs(*(torch.cat(field) for field in zip(*chunks, strict=True)))
+    same = slice(None, None, recipe.identical)
+    pool.first[same], pool.flow[same], pool.valid[same] = pool.second[same], 0.0, True
+    return pool
 
 
 def mirrored(pairs: FlowPairs) -> FlowPairs:

@@ -211,6 +211,13 @@ def test_an_interrupted_flow_recipe_ends_with_the_same_weights(flame, tmp_path, 
     assert all(torch.equal(value, other[name]) for name, value in whole.network.state_dict().items())
 
 
+def test_some_pairs_are_photographs_and_themselves(flame):
+    pool = pretrain_flow.flow_pool(flame, 0, dataclasses.replace(FLOW, identical=2), 4)
+    same = (pool.first == pool.second).flatten(1).all(1)
+    assert same.tolist() == [True, False, True, False]
+    assert (pool.flow[same] == 0).all() and pool.valid[same].all() and not pool.valid[~same].all()
+
+
 def moved_pairs(across: float, down: float) -> FlowPairs:
     """Everything moves by as many pixels, everything is valid."""
     flow = torch.tensor([across, down])[None, :, None, None].expand(1, 2, SIDE, SIDE)
