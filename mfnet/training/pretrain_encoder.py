@@ -5,7 +5,7 @@ as the three-view model. What mattered, most first: crops, no global pooling, lo
 the mean face subtracted, regressors trained once more on the finished trunk, an error in millimetres after alignment.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -231,6 +231,8 @@ def pretrain_encoder(
 ) -> tuple[StartNetwork, list[float]]:
     """Train a start for `flame` -> (network in evaluation mode, loss of every step). Deterministic on one CPU."""
     recipe = recipe or EncoderRecipe()
+    seen = min(recipe.subjects, steps * recipe.batch)  # in either phase: nobody is drawn in vain for a short run
+    recipe = replace(recipe, subjects=seen)
     torch.manual_seed(seed)
     network = StartNetwork(params, flame).to(memory_format=torch.channels_last)
     pool = sample_pool(make_sampler(flame, recipe, seed), seed, recipe.subjects, "renders")
