@@ -9,7 +9,16 @@ from mfnet.geometry.cameras import (
     project_orthographic,
     project_perspective,
 )
-from mfnet.geometry.crops import CropBox, FaceCrop, crop_box, crop_face, crop_image, crop_matrix, transform_points
+from mfnet.geometry.crops import (
+    CropBox,
+    FaceCrop,
+    crop_box,
+    crop_face,
+    crop_image,
+    crop_matrix,
+    cut_face,
+    transform_points,
+)
 from mfnet.geometry.mesh import face_normals, triangle_map, vertex_normals
 from mfnet.geometry.rotations import (
     axis_angle_to_matrix,
@@ -30,6 +39,7 @@ __all__ = [
     "crop_face",
     "crop_image",
     "crop_matrix",
+    "cut_face",
     "euler_to_matrix",
     "face_normals",
     "matrix_to_axis_angle",
