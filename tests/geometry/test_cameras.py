@@ -38,6 +38,14 @@ def test_orthography_is_decas():
     assert project_orthographic(nearer, camera[:1])[..., 2] > project_orthographic(farther, camera[:1])[..., 2]
 
 
+def test_orthography_takes_any_leading_axes():
+    points, camera, shrink = random(2, 3, 7, 3), random(2, 3, 3, seed=1), 1 + random(2, 3, 7, seed=2)
+    projected = project_orthographic(points, camera, shrink)
+    flat = project_orthographic(points.flatten(0, 1), camera.flatten(0, 1), shrink.flatten(0, 1))
+    assert torch.equal(projected.flatten(0, 1), flat)
+    assert torch.equal(projected[1, 2], project_orthographic(points[1, 2], camera[1, 2], shrink[1, 2]))
+
+
 def test_a_shrinking_orthography_is_a_pinhole_camera():
     """At distance d from the depth where s holds: focal length s d, seen from d metres before that depth."""
     points, camera = random(2, 7, 3) - 0.5, torch.tensor([[8.0, 0.1, -0.2], [5.0, 0, 0.3]], dtype=torch.float64)
