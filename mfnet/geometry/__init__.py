@@ -8,6 +8,7 @@ from mfnet.geometry.cameras import (
     pixels_to_ndc,
     project_orthographic,
     project_perspective,
+    reference_depth,
 )
 from mfnet.geometry.crops import (
     CropBox,
@@ -49,6 +50,7 @@ __all__ = [
     "pixels_to_ndc",
     "project_orthographic",
     "project_perspective",
+    "reference_depth",
     "rotation_6d_to_matrix",
     "transform_points",
     "triangle_map",

@@ -25,10 +25,15 @@ def project_orthographic(points: Tensor, camera: Tensor, shrink: Tensor | None =
     return torch.cat([image, scale * points[..., 2:]], -1)
 
 
+def reference_depth(landmarks: Tensor) -> Tensor:
+    """The depth [...] at which a camera's scale holds: the mean of landmarks [..., N, 3]; metres towards the camera."""
+    return landmarks[..., 2].mean(-1)
+
+
 def perspective_shrink(depth: Tensor, centre: Tensor, closeness: Tensor | float) -> Tensor:
     """How much smaller than at `centre` things look at `depth` (metres towards the camera): 1 at `centre`, less nearer.
 
-    closeness: 1 / distance of the camera from `centre`, 1/m; 0 is orthography. All broadcast.
+    centre: the `reference_depth`; closeness: 1 / distance of the camera from it, 1/m, 0 is orthography. All broadcast.
     """
     return 1 - closeness * (depth - centre)
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mfnet.geometry import perspective_shrink, pixels_to_ndc, project_orthographic, triangle_map
+from mfnet.geometry import perspective_shrink, pixels_to_ndc, project_orthographic, reference_depth, triangle_map
 from mfnet.losses.eye_lip import EYE_PAIRS, LIP_PAIRS
 from mfnet.losses.flow import Estimate, flow_to_ndc, trusted_flow
 from mfnet.losses.heads import CONTOUR, ViewParameters, decode
@@ -160,7 +160,7 @@ class _Problem:
         shared = [code.repeat_interleave(self.views, 0) for code in (shape, expression, jaw)]
         output = self.flame(*shared[:2], pose.flatten(0, 1), jaw_pose=shared[2])
         landmarks, vertices = (part.unflatten(0, (-1, self.views)) for part in (output.landmarks, output.vertices))
-        centre = landmarks[..., 2].mean(-1)  # [K, V]: depth at which the camera's scale holds
+        centre = reference_depth(landmarks)  # [K, V]
         found = _project(landmarks, camera, closeness, centre)
         error = (found - self.landmarks) * self.visible[..., None]  # [K, V, 68, 2]
         upper, lower = torch.tensor(EYE_PAIRS + LIP_PAIRS, device=error.device).T
@@ -246,7 +246,7 @@ def correspondences(
     shape, expression, jaw, pose, camera, closeness = problem.split(unknowns[None])
     shared = [code.expand(problem.views, -1) for code in (shape, expression, jaw)]
     output = flame(*shared[:2], pose[0], jaw_pose=shared[2])
-    centre = output.landmarks[..., 2].mean(-1)
+    centre = reference_depth(output.landmarks)
     views = [_view(flame, output.vertices[v], camera[0, v], closeness[0, v], centre[v]) for v in range(problem.views)]
     parts = []
     for a, b in PAIRS[len(views)]:
