@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from mfnet.arguments import add_params
+
 
 def add_commands(subparsers) -> None:
     """Add the room's commands to the ``mfnet`` command."""
@@ -20,7 +22,7 @@ def add_commands(subparsers) -> None:
     parser.add_argument(
         "--refine", action="store_true", help="fit the answer further to landmarks and flow, some seconds of CPU"
     )
-    parser.add_argument("--params", default="params.yaml", help="params file (default: %(default)s)")
+    add_params(parser)
     parser.set_defaults(run=_reconstruct)
 
 
