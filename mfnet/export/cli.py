@@ -36,7 +36,7 @@ def _reconstruct(args) -> None:
     from mfnet.nets.flow import load_flow
     from mfnet.nets.mfnet import load_mfnet
     from mfnet.params import load_params
-    from mfnet.reconstruction import crop_photos, textured
+    from mfnet.reconstruction import OUTLINE_MARGIN, crop_photos, textured
     from mfnet.training.refine import refine
 
     params = load_params(args.params)
@@ -54,7 +54,7 @@ def _reconstruct(args) -> None:
         sigma = 1000 * refined.vertex_sigma[flame.masks["face"]].mean()
         answer, closeness = refined.prediction, refined.closeness[None]
         print(f"refined: standard deviation of the face {sigma:.2f} mm")
-    person = textured(flame, ViewParameters.of(answer, 1), photos.images, closeness)
+    person = textured(flame, ViewParameters.of(answer, 1), photos.images, closeness, margin=OUTLINE_MARGIN)
     texture = (person.texture * 255).round().byte().permute(1, 2, 0).numpy()
     export_head(args.out, person.neutral, flame, texture)
     seen = float((person.known > 0).float().mean())
