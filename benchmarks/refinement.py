@@ -14,6 +14,7 @@ import cv2
 import torch
 
 from benchmarks.self_supervision import noisy_landmarks, person_errors, photographs
+from mfnet.arguments import add_params
 from mfnet.flame import load_project_head
 from mfnet.nets.flow import DisFlow
 from mfnet.nets.start import load_start
@@ -27,7 +28,7 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=40)
     parser.add_argument("--noise", type=float, default=0.9, help="of the landmarks, px of the 128 px crop")
     parser.add_argument("--start", type=Path, default=Path("data/weights/encoder.safetensors"))
-    parser.add_argument("--params", default="params.yaml")
+    add_params(parser)
     parser.add_argument("--head", default="data/head", help="folder of stage head")
     args = parser.parse_args()
     params = load_params(args.params)

@@ -11,8 +11,12 @@ from torch import Tensor
 from mfnet.errors import InputError
 from mfnet.geometry import crop_face
 from mfnet.losses.heads import ViewParameters, decode
-from mfnet.render.texture import fill_holes, fuse_views, unwrap, uv_layout
+from mfnet.render.texture import fill_holes, fuse_views, inside_outline, unwrap, uv_layout
 from mfnet.render.view import orthographic_view
+
+OUTLINE_MARGIN = 0.05
+"""How far the outline of a found head may lie outside the photographed one, ndc (3 px of 128): twice the standard
+deviation of a detected jaw line (`mfnet.training.refine`)."""
 
 
 @dataclass(frozen=True)
@@ -41,16 +45,25 @@ def reconstruct(model, flame, photos: Tensor, closeness: float = 0.0, texture_si
 
 @torch.no_grad()
 def textured(
-    flame, parameters: ViewParameters, photos: Tensor, closeness: Tensor | float = 0.0, texture_size: int = 512
+    flame,
+    parameters: ViewParameters,
+    photos: Tensor,
+    closeness: Tensor | float = 0.0,
+    texture_size: int = 512,
+    margin: float = 0.0,
 ) -> Reconstruction:
     """The head that `parameters` (one person, V views) describe, textured from photos [V, 3, H, W].
 
-    closeness: of the cameras, as `mfnet.losses.heads.decode` takes it.
+    closeness: of the cameras, as `mfnet.losses.heads.decode` takes it; margin: how far from the head's outline (ndc) a
+    view's colours are believed (`OUTLINE_MARGIN`); 0: up to it, for heads that fit.
     """
     heads = decode(flame, parameters, closeness)
     vertices, cameras, shrink = heads.vertices[0], heads.cameras[0], heads.shrink[0]
     layout = uv_layout(flame.faces, flame.uv, flame.uv_faces, texture_size)
-    textures, weights = unwrap(photos, orthographic_view(vertices, flame.faces, cameras, shrink), layout)
+    view = orthographic_view(vertices, flame.faces, cameras, shrink)
+    textures, weights = unwrap(photos, view, layout)
+    if margin > 0:
+        weights = weights * inside_outline(view, layout, *photos.shape[-2:], margin)
     texture, known = fuse_views(textures[None], weights[None])
     shape, expression, jaw = (getattr(parameters, name)[:, 0] for name in ("shape", "expression", "jaw_pose"))
     neutral = flame(shape, expression, torch.zeros_like(jaw), jaw_pose=jaw).vertices[0]

@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
+from mfnet.arguments import add_params
 from mfnet.errors import InputError
 from mfnet.params import Params, load_params
 
@@ -11,7 +12,7 @@ from mfnet.params import Params, load_params
 def stage_parser(description: str) -> argparse.ArgumentParser:
     """A stage's command line: ``--params`` and what the stage adds."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--params", default="params.yaml", help="params file (default: %(default)s)")
+    add_params(parser)
     return parser
 
 

@@ -1,8 +1,12 @@
 """Three photographs in, one textured head out: what is particular to putting the parts together."""
 
+from dataclasses import replace
+
 import torch
 
-from mfnet.reconstruction import textured
+from mfnet.losses.heads import decode
+from mfnet.reconstruction import OUTLINE_MARGIN, textured
+from mfnet.render import orthographic_view, rasterize
 from tests.losses.scenes import procedural_flame, rendered_scene
 
 
@@ -23,3 +27,19 @@ def test_the_cameras_distance_reaches_the_picture():
     flat, near = (textured(flame, one, photos, closeness, texture_size=64) for closeness in (0.0, 2.0))
     assert torch.equal(flat.shrink, torch.ones_like(flat.shrink)) and near.shrink.std() > 0.02
     assert not torch.allclose(flat.texture, near.texture, atol=0.05)
+
+
+def test_no_colour_is_taken_from_beside_the_head():
+    """The head is grey, the wall green, and the camera says 3 % too large a head."""
+    scene, flame = rendered_scene(), procedural_flame()
+    one = type(scene.truth)(**{name: value[:1] for name, value in vars(scene.truth).items()})
+    view = orthographic_view(decode(flame, one).vertices[0], flame.faces, one.camera[0])
+    head = rasterize(view.clip, flame.faces, 128, 128).face_id > 0
+    photos = torch.where(head[:, None], torch.tensor(0.5), torch.tensor([0.0, 1.0, 0.0]).view(3, 1, 1))
+    larger = replace(one, camera=one.camera * torch.tensor([1.03, 1.0, 1.0]))
+    believed, careful = (
+        textured(flame, larger, photos, texture_size=128, margin=margin) for margin in (0.0, OUTLINE_MARGIN)
+    )
+    green = [(person.texture[1] - person.texture[0] > 0.1).float().mean() for person in (believed, careful)]
+    assert green[0] > 0.01 and green[1] == 0
+    assert careful.known.count_nonzero() > 0.8 * believed.known.count_nonzero()

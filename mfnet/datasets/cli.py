@@ -1,5 +1,7 @@
 """``mfnet archive``: tell DVC what a large image archive holds now."""
 
+from mfnet.arguments import add_params
+
 
 def add_commands(subparsers) -> None:
     """Add the room's commands to the ``mfnet`` command."""
@@ -8,7 +10,7 @@ def add_commands(subparsers) -> None:
         help="list a large Multi-PIE archive for DVC",
         description="Write the listing of source.multipie to source.watch: by it DVC learns that the archive changed.",
     )
-    parser.add_argument("--params", default="params.yaml", help="params file (default: %(default)s)")
+    add_params(parser)
     parser.set_defaults(run=_archive)
 
 

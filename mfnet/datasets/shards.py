@@ -15,14 +15,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 
 from mfnet.datasets.multipie import Rejected, read_image
 from mfnet.datasets.plan import SLOTS
 from mfnet.errors import InputError
 from mfnet.fanout import fan_out
-from mfnet.geometry.cameras import pixels_to_ndc
-from mfnet.geometry.crops import CropBox, crop_box, crop_image, crop_matrix, transform_points
+from mfnet.geometry.crops import CropBox, crop_box, cut_face
 from mfnet.params import TripletParams
 
 SCHEMA = pa.schema(
@@ -140,7 +138,6 @@ def make_rows(spec: CropSpec, jobs: list[dict]) -> list[tuple[int, str, dict | s
 
 def _row(job: dict, spec: CropSpec) -> dict:
     row = {name: job[name] for name in ("triplet", "subject", "session", "recording", "expression")}
-    size = spec.params.image_size
     for index, slot in enumerate(SLOTS):
         path, points = job[slot], job[f"points_{slot}"]
         if points is None:
@@ -150,12 +147,11 @@ def _row(job: dict, spec: CropSpec) -> dict:
             box = jitter(crop_box(points, spec.params.crop_scale), spec, job["triplet"], index)
         except (Rejected, InputError) as error:
             raise Rejected(f"{slot} view: {error}: {path}") from None
-        matrix = crop_matrix(box, size)
-        ndc = pixels_to_ndc(torch.from_numpy(transform_points(points, matrix)), size, size)
-        row[f"image_{slot}"] = encode(crop_image(image, box, size), spec.params.jpeg_quality)
-        row[f"landmarks_{slot}"] = ndc.numpy().astype(np.float32).ravel()
+        crop = cut_face(image, points, box, spec.params.image_size)
+        row[f"image_{slot}"] = encode(crop.image, spec.params.jpeg_quality)
+        row[f"landmarks_{slot}"] = crop.landmarks.astype(np.float32).ravel()
         row[f"yaw_{slot}"] = job[f"yaw_{slot}"]
-        row[f"matrix_{slot}"] = matrix.astype(np.float32).ravel()
+        row[f"matrix_{slot}"] = crop.matrix.astype(np.float32).ravel()
         row[f"path_{slot}"] = path
     return row
 

@@ -12,10 +12,10 @@ from torch import Tensor
 from mfnet.datasets.aflw2000 import YAW_BINS, AflwItem, Rejected, read_item
 from mfnet.errors import InputError
 from mfnet.geometry import (
+    FaceCrop,
     clip_from_orthographic,
     crop_box,
-    crop_image,
-    crop_matrix,
+    crop_face,
     ndc_to_pixels,
     project_orthographic,
     transform_points,
@@ -31,10 +31,8 @@ class AflwResult:
     item: AflwItem
     landmarks: np.ndarray
     """[68, 2] predicted, image px."""
-    crop: np.ndarray
-    """[S, S, 3] uint8: what the network saw."""
-    to_crop: np.ndarray
-    """[3, 3] image px to crop px."""
+    crop: FaceCrop
+    """What the network saw."""
     vertices: Tensor
     """[V, 3] posed head, metres."""
     clip: Tensor
@@ -53,10 +51,9 @@ def reconstruct_items(items: Sequence[AflwItem], model, flame, size: int, crop_s
 
     Crops are taken around the annotated landmarks, as is customary on this set, `crop_scale` times as large.
     """
-    boxes = [crop_box(item.landmarks, crop_scale) for item in items]
-    crops = [crop_image(item.image, box, size) for item, box in zip(items, boxes, strict=True)]
+    crops = [crop_face(item.image, item.landmarks, crop_scale, size) for item in items]
     device = next(model.parameters()).device
-    images = torch.from_numpy(np.stack(crops)).to(device).movedim(-1, 1).float() / 255
+    images = torch.from_numpy(np.stack([crop.image for crop in crops])).to(device).movedim(-1, 1).float() / 255
     prediction = model(images[:, None].expand(-1, model.params.views, -1, -1, -1))
     camera = prediction.camera[:, 0]
     output = flame(prediction.shape, prediction.expression, prediction.global_pose[:, 0], jaw_pose=prediction.jaw_pose)
@@ -64,10 +61,9 @@ def reconstruct_items(items: Sequence[AflwItem], model, flame, size: int, crop_s
     in_crop = ndc_to_pixels(ndc, size, size).double().cpu().numpy()
     clip = clip_from_orthographic(output.vertices, camera).cpu()
     results = []
-    for row, (item, box, crop) in enumerate(zip(items, boxes, crops, strict=True)):
-        to_crop = crop_matrix(box, size)
-        landmarks = transform_points(in_crop[row], np.linalg.inv(to_crop))
-        results.append(AflwResult(item, landmarks, crop, to_crop, output.vertices[row].cpu(), clip[row]))
+    for row, (item, crop) in enumerate(zip(items, crops, strict=True)):
+        landmarks = transform_points(in_crop[row], np.linalg.inv(crop.matrix))
+        results.append(AflwResult(item, landmarks, crop, output.vertices[row].cpu(), clip[row]))
     return results
 
 
@@ -132,11 +128,11 @@ def picture_grid(results: Sequence[AflwResult], flame, size: int = 192) -> np.nd
 
     rows = []
     for result in results:
-        crop = result.crop
+        crop, to_crop = result.crop.image, result.crop.matrix
         large = cv2.resize(crop, (size, size), interpolation=cv2.INTER_CUBIC)
         scale = size / len(crop)
-        marked = overlay_points(large, scale * transform_points(result.item.landmarks, result.to_crop), (40, 200, 60))
-        marked = overlay_points(marked, scale * transform_points(result.landmarks, result.to_crop), (220, 40, 40))
+        marked = overlay_points(large, scale * transform_points(result.item.landmarks, to_crop), (40, 200, 60))
+        marked = overlay_points(marked, scale * transform_points(result.landmarks, to_crop), (220, 40, 40))
         over = overlay_head(large, result.vertices, result.clip, flame)
         rows.append([large, marked, over, render_head(result.vertices, flame, size)])
     if not rows:

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from mfnet.arguments import add_params
+
 DESCRIPTION = """Score a method on the FaceScape benchmark: CD (mm), MNE (rad) and CR of every item, as the official
 evaluator defines them, with its two approximate steps made exact. Items that cannot be scored keep a row that says why.
 """
@@ -137,7 +139,7 @@ def _add_aflw(subparsers) -> None:
         description="NME over 68 landmarks by yaw range, and a grid of pictures as the paper's Fig. 5.",
     )
     parser.add_argument("--root", help="folder of image and .mat pairs (default: source.aflw2000 of the params)")
-    parser.add_argument("--params", default="params.yaml", help="params file (default: %(default)s)")
+    add_params(parser)
     parser.add_argument("--data", default="data", help="artifacts of `dvc repro` (default: %(default)s)")
     parser.add_argument("--model", help="MFNet (default: the one of stage train in --data)")
     parser.add_argument("--out", required=True, help="Parquet file to write, one row an image")

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from mfnet.arguments import add_params
+
 
 def add_commands(subparsers) -> None:
     """Add the room's commands to the ``mfnet`` command."""
@@ -20,7 +22,7 @@ def add_commands(subparsers) -> None:
     parser.add_argument(
         "--refine", action="store_true", help="fit the answer further to landmarks and flow, some seconds of CPU"
     )
-    parser.add_argument("--params", default="params.yaml", help="params file (default: %(default)s)")
+    add_params(parser)
     parser.set_defaults(run=_reconstruct)
 
 
@@ -34,7 +36,7 @@ def _reconstruct(args) -> None:
     from mfnet.nets.flow import load_flow
     from mfnet.nets.mfnet import load_mfnet
     from mfnet.params import load_params
-    from mfnet.reconstruction import crop_photos, textured
+    from mfnet.reconstruction import OUTLINE_MARGIN, crop_photos, textured
     from mfnet.training.refine import refine
 
     params = load_params(args.params)
@@ -52,7 +54,7 @@ def _reconstruct(args) -> None:
         sigma = 1000 * refined.vertex_sigma[flame.masks["face"]].mean()
         answer, closeness = refined.prediction, refined.closeness[None]
         print(f"refined: standard deviation of the face {sigma:.2f} mm")
-    person = textured(flame, ViewParameters.of(answer, 1), photos.images, closeness)
+    person = textured(flame, ViewParameters.of(answer, 1), photos.images, closeness, margin=OUTLINE_MARGIN)
     texture = (person.texture * 255).round().byte().permute(1, 2, 0).numpy()
     export_head(args.out, person.neutral, flame, texture)
     seen = float((person.known > 0).float().mean())

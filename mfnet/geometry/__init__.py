@@ -8,8 +8,18 @@ from mfnet.geometry.cameras import (
     pixels_to_ndc,
     project_orthographic,
     project_perspective,
+    reference_depth,
 )
-from mfnet.geometry.crops import CropBox, FaceCrop, crop_box, crop_face, crop_image, crop_matrix, transform_points
+from mfnet.geometry.crops import (
+    CropBox,
+    FaceCrop,
+    crop_box,
+    crop_face,
+    crop_image,
+    crop_matrix,
+    cut_face,
+    transform_points,
+)
 from mfnet.geometry.mesh import face_normals, triangle_map, vertex_normals
 from mfnet.geometry.rotations import (
     axis_angle_to_matrix,
@@ -30,6 +40,7 @@ __all__ = [
     "crop_face",
     "crop_image",
     "crop_matrix",
+    "cut_face",
     "euler_to_matrix",
     "face_normals",
     "matrix_to_axis_angle",
@@ -39,6 +50,7 @@ __all__ = [
     "pixels_to_ndc",
     "project_orthographic",
     "project_perspective",
+    "reference_depth",
     "rotation_6d_to_matrix",
     "transform_points",
     "triangle_map",

@@ -12,23 +12,28 @@ ORTHOGRAPHIC_DEPTH = 10.0
 
 
 def project_orthographic(points: Tensor, camera: Tensor, shrink: Tensor | None = None) -> Tensor:
-    """Scaled orthography as DECA's: points [B, N, 3] in metres, camera [B, 3] = (s, tx, ty) -> [B, N, 3].
+    """Scaled orthography as DECA's: points [..., N, 3] in metres, camera [..., 3] = (s, tx, ty) -> [..., N, 3].
 
     The result is (s (x + tx), s (y + ty), s z): ndc x and y, and a depth that is LARGER the nearer the point is to the
-    camera, which looks along -z. With `shrink` [B, N] (`perspective_shrink`) x and y are divided by it: a camera at a
+    camera, which looks along -z. With `shrink` [..., N] (`perspective_shrink`) x and y are divided by it: a camera at a
     finite distance.
     """
-    scale, shift = camera[:, None, :1], camera[:, None, 1:]
+    scale, shift = camera[..., None, :1], camera[..., None, 1:]
     image = scale * (points[..., :2] + shift)
     if shrink is not None:
         image = image / shrink[..., None]
     return torch.cat([image, scale * points[..., 2:]], -1)
 
 
+def reference_depth(landmarks: Tensor) -> Tensor:
+    """The depth [...] at which a camera's scale holds: the mean of landmarks [..., N, 3]; metres towards the camera."""
+    return landmarks[..., 2].mean(-1)
+
+
 def perspective_shrink(depth: Tensor, centre: Tensor, closeness: Tensor | float) -> Tensor:
     """How much smaller than at `centre` things look at `depth` (metres towards the camera): 1 at `centre`, less nearer.
 
-    closeness: 1 / distance of the camera from `centre`, 1/m; 0 is orthography. All broadcast.
+    centre: the `reference_depth`; closeness: 1 / distance of the camera from it, 1/m, 0 is orthography. All broadcast.
     """
     return 1 - closeness * (depth - centre)
 

@@ -36,7 +36,11 @@ def crop_face(image: np.ndarray, landmarks: np.ndarray, scale: float, size: int)
 
     Raises InputError where the landmarks are not finite or all in one point.
     """
-    box = crop_box(landmarks, scale)
+    return cut_face(image, landmarks, crop_box(landmarks, scale), size)
+
+
+def cut_face(image: np.ndarray, landmarks: np.ndarray, box: CropBox, size: int) -> FaceCrop:
+    """Crop a photograph [H, W, 3] uint8 and its landmarks [68, 2] (px) to a given box, `size` px wide."""
     matrix = crop_matrix(box, size)
     points = torch.from_numpy(transform_points(np.asarray(landmarks, np.float64), matrix))
     return FaceCrop(crop_image(image, box, size), matrix, pixels_to_ndc(points, size, size).numpy())

@@ -40,12 +40,8 @@ def join(predictions: Sequence[Prediction]) -> Prediction:
     return Prediction(*(torch.cat([getattr(each, field.name) for each in predictions]) for field in fields(Prediction)))
 
 
-class MFNet(nn.Module):
-    """One shared encoder, a regressor of each view's own outputs, and a fused regressor of the person's.
-
-    The single-view model is ``MFNet`` with ``views=1``: the same parts, fusion of one feature vector. Fusion ``concat``
-    takes exactly `params.views` views in slot order (frontal, left, right; fewer are the first ones); ``set`` takes any
-    number, some of them missing.
+class ViewNetwork(nn.Module):
+    """What looks at one view at a time: the encoder that all views share, the regressor of a view's own outputs.
 
     Args:
         params: the architecture.
@@ -59,6 +55,26 @@ class MFNet(nn.Module):
         self.counts = {"shape": flame.n_shape, "expression": flame.n_expression, "albedo": params.n_albedo}
         self.encoder = Encoder(params.backbone, params.width, params.head)
         self.view_regressor = make_view_regressor(params, flame, self.encoder)
+
+    def encode(self, images: torch.Tensor, present: torch.Tensor | None = None) -> torch.Tensor:
+        """Images [B,V,3,H,W], present [B,V] (None: all) -> features [B,V,F], zero where a view is missing."""
+        if present is None or bool(present.all()):
+            return self.encoder(images.flatten(0, 1)).unflatten(0, images.shape[:2])
+        found = self.encoder(images[present])  # [P,F]
+        features = found.new_zeros(*images.shape[:2], self.encoder.features)
+        return features.index_put((present,), found)
+
+
+class MFNet(ViewNetwork):
+    """One shared encoder, a regressor of each view's own outputs, and a fused regressor of the person's.
+
+    The single-view model is ``MFNet`` with ``views=1``: the same parts, fusion of one feature vector. Fusion ``concat``
+    takes exactly `params.views` views in slot order (frontal, left, right; fewer are the first ones); ``set`` takes any
+    number, some of them missing.
+    """
+
+    def __init__(self, params: ModelParams, flame):
+        super().__init__(params, flame)
         self.person_regressor = make_person_regressor(params, flame, self.encoder)
 
     def forward(self, images: torch.Tensor, present: torch.Tensor | None = None) -> Prediction:
@@ -68,19 +84,10 @@ class MFNet(nn.Module):
         """
         if present is None:
             present = torch.ones(images.shape[:2], dtype=torch.bool, device=images.device)
-        features = encode_views(self.encoder, images, present)  # [B,V,F]
+        features = self.encode(images, present)  # [B,V,F]
         person = self.person_regressor(features, present)  # [B, ns + ne + 3]
         view = self.view_regressor(features)  # [B, V, 3 + 3 + na + 27]
         return assemble(person, view, self.counts)
-
-
-def encode_views(encoder: Encoder, images: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
-    """Images [B,V,3,H,W], present [B,V] -> features [B,V,F], zero where a view is missing."""
-    if bool(present.all()):
-        return encoder(images.flatten(0, 1)).unflatten(0, images.shape[:2])
-    found = encoder(images[present])  # [P,F]
-    features = found.new_zeros(*images.shape[:2], encoder.features)
-    return features.index_put((present,), found)
 
 
 def assemble(person: torch.Tensor, view: torch.Tensor, counts: dict[str, int]) -> Prediction:

@@ -10,9 +10,8 @@ import torch
 from torch import nn
 
 from mfnet.errors import InputError
-from mfnet.nets.encoder import Encoder
-from mfnet.nets.mfnet import MFNet, Prediction, assemble, encode_views, make_person_regressor, make_view_regressor
-from mfnet.nets.tensors import fill, halved, head_metadata, read_tensors, refuse_other_head, write_tensors
+from mfnet.nets.mfnet import MFNet, Prediction, ViewNetwork, assemble, make_person_regressor
+from mfnet.nets.tensors import fill, halved, read_tensors, refuse_other_head, write_tensors
 from mfnet.params import ModelParams
 
 TRUNK_KEYS = ("backbone", "width", "head", "n_albedo")
@@ -30,16 +29,11 @@ def variant_name(params: ModelParams) -> str:
     return "set" if params.fusion == "set" else f"concat{params.views}"
 
 
-class StartNetwork(nn.Module):
+class StartNetwork(ViewNetwork):
     """Encoder, per-view regressor and all fused regressors, trained together (or copied from DECA)."""
 
     def __init__(self, params: ModelParams, flame):
-        super().__init__()
-        self.params = params
-        self.head = head_metadata(flame)
-        self.counts = {"shape": flame.n_shape, "expression": flame.n_expression, "albedo": params.n_albedo}
-        self.encoder = Encoder(params.backbone, params.width, params.head)
-        self.view_regressor = make_view_regressor(params, flame, self.encoder)
+        super().__init__(params, flame)
         self.person_regressors = nn.ModuleDict(
             {name: make_person_regressor(each, flame, self.encoder) for name, each in variants(params).items()}
         )
@@ -50,11 +44,6 @@ class StartNetwork(nn.Module):
         ``concat1`` treats the B x 3 images as people seen once: its Prediction has a batch of 3 B, one view each.
         """
         return self.predict(self.encode(images))
-
-    def encode(self, images: torch.Tensor) -> torch.Tensor:
-        """Images [B,3,3,H,W] -> features [B,3,F]."""
-        present = torch.ones(images.shape[:2], dtype=torch.bool, device=images.device)
-        return encode_views(self.encoder, images, present)
 
     def predict(self, features: torch.Tensor) -> dict[str, Prediction]:
         """Features [B,3,F] -> one Prediction per variant, as `forward`."""

@@ -89,6 +89,21 @@ def unwrap(photo: Tensor, view: View, layout: UVLayout, corrections: int = 2) ->
     return texture, weight
 
 
+@torch.no_grad()
+def inside_outline(view: View, layout: UVLayout, height: int, width: int, margin: float) -> Tensor:
+    """Texels [B, T, T] bool that lie at least `margin` (ndc) inside the drawn heads' outline, in x and in y.
+
+    Where the drawn head is larger than the photographed one, what is near its outline shows the wall behind.
+    """
+    rows, columns = round(margin * height / 2), round(margin * width / 2)
+    tall, wide = height + 2 * rows, width + 2 * columns  # the outline may lie just outside the image
+    clip = view.clip * view.clip.new_tensor([width / wide, height / tall, 1, 1])
+    wall = (rasterize(clip, layout.faces, tall, wide).face_id == 0)[:, None].to(clip.dtype)
+    near = torch.nn.functional.max_pool2d(wall, (2 * rows + 1, 2 * columns + 1), stride=1)  # [B, 1, height, width]
+    raster = Raster(*(field.expand(len(wall), *field.shape[1:]) for field in layout.raster))
+    return sample_image(near, ndc(interpolate(view.clip, raster, layout.faces)))[:, 0] == 0
+
+
 def fuse_views(textures: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     """Mean over views, weighted by how squarely each sees the texel: textures [B, V, C, T, T], weights [B, V, T, T].
 

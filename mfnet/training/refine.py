@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mfnet.geometry import perspective_shrink, pixels_to_ndc, triangle_map
+from mfnet.geometry import perspective_shrink, pixels_to_ndc, project_orthographic, reference_depth, triangle_map
 from mfnet.losses.eye_lip import EYE_PAIRS, LIP_PAIRS
 from mfnet.losses.flow import Estimate, flow_to_ndc, trusted_flow
 from mfnet.losses.heads import CONTOUR, ViewParameters, decode
@@ -160,8 +160,8 @@ class _Problem:
         shared = [code.repeat_interleave(self.views, 0) for code in (shape, expression, jaw)]
         output = self.flame(*shared[:2], pose.flatten(0, 1), jaw_pose=shared[2])
         landmarks, vertices = (part.unflatten(0, (-1, self.views)) for part in (output.landmarks, output.vertices))
-        centre = landmarks[..., 2].mean(-1)  # [K, V]: depth at which the camera's scale holds
-        found = _project(landmarks, camera[:, :, None], closeness[:, :, None], centre[:, :, None])
+        centre = reference_depth(landmarks)  # [K, V]
+        found = _project(landmarks, camera, closeness, centre)
         error = (found - self.landmarks) * self.visible[..., None]  # [K, V, 68, 2]
         upper, lower = torch.tensor(EYE_PAIRS + LIP_PAIRS, device=error.device).T
         measured = [
@@ -202,19 +202,19 @@ CHUNK = 16
 
 
 def _project(points: Tensor, camera: Tensor, closeness: Tensor, centre: Tensor) -> Tensor:
-    """Points [..., 3] -> ndc [..., 2] by a scaled orthography (s, tx, ty) that shrinks what is behind `centre`.
+    """Points [..., N, 3] -> ndc [..., N, 2] by cameras [..., 3] (s, tx, ty) that shrink what is behind `centre`.
 
     closeness [...]: inverse distance of the camera from `centre` [...], the depth at which s holds; 0 is orthography.
     Portraits taken from an arm's length are wider at the nose than DECA's camera can say: without this the shape would.
     """
-    shrink = perspective_shrink(points[..., 2], centre, closeness)
-    return camera[..., :1] * (points[..., :2] + camera[..., 1:]) / shrink[..., None]
+    shrink = perspective_shrink(points[..., 2], centre[..., None], closeness[..., None])
+    return project_orthographic(points, camera, shrink)[..., :2]
 
 
 def _seen(vertices, flow: Correspondences, view: Tensor, camera: Tensor, closeness: Tensor, centre: Tensor) -> Tensor:
     """Where `view` [M] shows the estimate's points: ndc [K, M, 2]; vertices [K, V, N, 3], the cameras [K, V, .]."""
     points = (vertices[:, view[:, None], flow.corners] * flow.weights[..., None]).sum(2)  # [K, M, 3]
-    return _project(points, *(value[:, view] for value in (camera, closeness, centre)))
+    return _project(points[:, :, None], *(value[:, view] for value in (camera, closeness, centre)))[:, :, 0]
 
 
 def _huber_root(residuals: Tensor, limit: float) -> Tensor:
@@ -246,7 +246,7 @@ def correspondences(
     shape, expression, jaw, pose, camera, closeness = problem.split(unknowns[None])
     shared = [code.expand(problem.views, -1) for code in (shape, expression, jaw)]
     output = flame(*shared[:2], pose[0], jaw_pose=shared[2])
-    centre = output.landmarks[..., 2].mean(-1)
+    centre = reference_depth(output.landmarks)
     views = [_view(flame, output.vertices[v], camera[0, v], closeness[0, v], centre[v]) for v in range(problem.views)]
     parts = []
     for a, b in PAIRS[len(views)]:

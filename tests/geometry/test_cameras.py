@@ -9,6 +9,7 @@ from mfnet.geometry import (
     pixels_to_ndc,
     project_orthographic,
     project_perspective,
+    reference_depth,
 )
 from mfnet.geometry.rotations import axis_angle_to_matrix
 
@@ -36,6 +37,23 @@ def test_orthography_is_decas():
     nearer, farther = points[:1, :1], points[:1, :1] - torch.tensor([0.0, 0.0, 0.1])
     assert clip_from_orthographic(nearer, camera[:1])[..., 2] < clip_from_orthographic(farther, camera[:1])[..., 2]
     assert project_orthographic(nearer, camera[:1])[..., 2] > project_orthographic(farther, camera[:1])[..., 2]
+
+
+def test_the_scale_holds_at_the_landmarks_mean_depth():
+    landmarks = random(2, 3, 68, 3)
+    depth = reference_depth(landmarks)
+    assert depth.shape == (2, 3)
+    torch.testing.assert_close(depth[1, 2], landmarks[1, 2, :, 2].mean())
+    shrink = perspective_shrink(landmarks[..., 2], depth[..., None], 1.5)
+    torch.testing.assert_close(shrink.mean(-1), torch.ones_like(depth))
+
+
+def test_orthography_takes_any_leading_axes():
+    points, camera, shrink = random(2, 3, 7, 3), random(2, 3, 3, seed=1), 1 + random(2, 3, 7, seed=2)
+    projected = project_orthographic(points, camera, shrink)
+    flat = project_orthographic(points.flatten(0, 1), camera.flatten(0, 1), shrink.flatten(0, 1))
+    assert torch.equal(projected.flatten(0, 1), flat)
+    assert torch.equal(projected[1, 2], project_orthographic(points[1, 2], camera[1, 2], shrink[1, 2]))
 
 
 def test_a_shrinking_orthography_is_a_pinhole_camera():

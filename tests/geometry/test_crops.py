@@ -3,7 +3,16 @@ import pytest
 import torch
 
 from mfnet.errors import InputError
-from mfnet.geometry import CropBox, crop_box, crop_image, crop_matrix, transform_points
+from mfnet.geometry import (
+    CropBox,
+    crop_box,
+    crop_face,
+    crop_image,
+    crop_matrix,
+    cut_face,
+    ndc_to_pixels,
+    transform_points,
+)
 
 
 def ramp(height, width):
@@ -50,6 +59,23 @@ def test_minification_does_not_alias():
     stripes[:, ::2] = 200
     crop = crop_image(stripes, CropBox(128, 128, 256), 32)
     assert np.abs(crop.astype(int) - 100).max() <= 1
+
+
+def test_a_face_and_its_landmarks_are_cropped_alike():
+    """Landmarks on bright pixels stay on them, and their own box is the one that `crop_face` takes."""
+    landmarks = np.array([[30.5, 40.5], [70.5, 45.5], [50.5, 80.5]])
+    image = np.zeros((100, 120, 3), np.uint8)
+    for x, y in landmarks.astype(int):
+        image[y - 1 : y + 2, x - 1 : x + 2] = 255
+    box, size = CropBox(52.0, 61.0, 64.0), 128
+    face = cut_face(image, landmarks, box, size)
+    pixels = ndc_to_pixels(torch.from_numpy(face.landmarks), size, size).numpy()
+    np.testing.assert_allclose(pixels, transform_points(landmarks, face.matrix))
+    at = pixels.astype(int)
+    assert face.image[at[:, 1], at[:, 0]].min() > 250 and face.image.mean() < 10
+    own = crop_face(image, landmarks, 1.5, size)
+    for part, same in zip(own, cut_face(image, landmarks, crop_box(landmarks, 1.5), size), strict=True):
+        assert np.array_equal(part, same)
 
 
 def test_points_of_tensors_and_arrays_agree():

@@ -23,8 +23,8 @@ class Head(NamedTuple):
         rotation = euler_to_matrix(angles, torch.full_like(angles, 0.1), torch.full_like(angles, -0.05))
         return self.vertices @ rotation.mT
 
-    def view(self, *yaws: float) -> View:
-        camera = torch.tensor([[7.5, 0.004, -0.006]]).expand(len(yaws), 3)
+    def view(self, *yaws: float, enlarged: float = 1.0) -> View:
+        camera = torch.tensor([[7.5 * enlarged, 0.004, -0.006]]).expand(len(yaws), 3)
         return orthographic_view(self.turned(*yaws), self.faces, camera)
 
     def layout(self, size: int):

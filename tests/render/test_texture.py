@@ -6,6 +6,7 @@ from mfnet.render import (
     facial_mask,
     fill_holes,
     fuse_views,
+    inside_outline,
     render_textured,
     sample_texture,
     unwrap,
@@ -86,6 +87,22 @@ def test_hidden_texels_never_bleed_into_visible_ones(head):
     filled = fill_holes(texture, weight)
     assert torch.equal(filled.movedim(1, -1)[known], texture.movedim(1, -1)[known])
     assert not texture.movedim(1, -1)[~known].any()
+
+
+def test_a_head_drawn_too_large_takes_no_colour_of_the_wall(head):
+    """Grey heads before a magenta wall, drawn 3 % larger than photographed: coloured texels show the wall."""
+    yaws, size = (0.0, 45.0, -45.0), 256
+    layout, grey = head.layout(size), smooth_texture(size).mean(1, keepdim=True).expand(-1, 3, -1, -1)
+    photo, _ = photograph(head, grey, head.view(*yaws))
+    fitting, larger = head.view(*yaws), head.view(*yaws, enlarged=1.03)
+    texture, weight = unwrap(photo, larger, layout)
+    coloured = (texture[:, 0] - texture[:, 1]).abs() > 0.05
+    inside = inside_outline(larger, layout, 160, 160, 0.05)
+    assert (coloured & (weight > 0)).sum() > 1000 and not (coloured & inside & (weight > 0)).any()
+    # Little is given up, and nothing is with no margin where the head fits.
+    seen = unwrap(photo, fitting, layout)[1] > 0
+    assert (seen & inside_outline(fitting, layout, 160, 160, 0.05)).sum() > 0.8 * seen.sum()
+    assert (seen & inside_outline(fitting, layout, 160, 160, 0.0)).sum() > 0.999 * seen.sum()
 
 
 def test_surfaces_behind_another_are_hidden_although_they_face_the_camera(head):
