@@ -40,7 +40,8 @@ def reconstruct(model, flame, photos: Tensor, closeness: float = 0.0, texture_si
     closeness: of the cameras, as `mfnet.losses.heads.decode` takes it. The texture is unwrapped from every view by its
     z-test, fused by facing angle, and its holes are filled.
     """
-    return textured(flame, ViewParameters.of(model.eval()(photos[None]), 1), photos, closeness, texture_size)
+    parameters = ViewParameters.of(model.eval()(photos[None]), 1)
+    return textured(flame, parameters, photos, closeness, texture_size, OUTLINE_MARGIN)
 
 
 @torch.no_grad()

@@ -30,7 +30,7 @@ from mfnet.evaluation.meshes import ItemError, Mesh
 from mfnet.evaluation.predictions import Face
 from mfnet.evaluation.refined import Refiner
 from mfnet.flame import Flame
-from mfnet.geometry import FaceCrop, project_orthographic
+from mfnet.geometry import FaceCrop, project_orthographic, reference_depth
 from mfnet.nets.mfnet import Prediction, join
 from mfnet.parallel import one_thread
 
@@ -282,7 +282,7 @@ def _heads(answer: Answer, flame: Flame) -> tuple[Tensor, Tensor]:
     codes = {name: getattr(answer, name) for name in (*PERSON, "global_pose")}
     finite = torch.stack([values.isfinite().all(dim=1) for values in codes.values()]).all(dim=0)
     output = flame(**{name: values.nan_to_num(0, 0, 0) for name, values in codes.items()})
-    return torch.where(finite[:, None, None], output.vertices, torch.nan), output.landmarks[..., 2].mean(-1)
+    return torch.where(finite[:, None, None], output.vertices, torch.nan), reference_depth(output.landmarks)
 
 
 def _place(vertices, camera, centre, closeness, view: FaceCrop, focal: float | None) -> Placed:

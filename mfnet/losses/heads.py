@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from mfnet.geometry import axis_angle_to_matrix, perspective_shrink, project_orthographic, yaw
+from mfnet.geometry import axis_angle_to_matrix, perspective_shrink, project_orthographic, reference_depth, yaw
 
 CONTOUR = 17
 """iBUG landmarks 0-16 lie on the jaw line, 0 at the subject's right ear, 8 on the chin."""
@@ -86,7 +86,7 @@ def decode(flame, parameters: ViewParameters, closeness: Tensor | float = 0.0) -
         jaw_pose=flat(parameters.jaw_pose),
     )
     camera = flat(parameters.camera)
-    centre = output.landmarks[..., 2].mean(-1, keepdim=True)
+    centre = reference_depth(output.landmarks)[..., None]
     if isinstance(closeness, Tensor):
         closeness = flat(closeness)[:, None]
     shrink = perspective_shrink(output.vertices[..., 2], centre, closeness)
