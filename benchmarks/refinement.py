@@ -3,7 +3,7 @@
     python -m benchmarks.refinement --start data/weights/encoder.safetensors --people 40
 
 People, cameras and light are those of `benchmarks.self_supervision`: three photographs under one flash; their landmarks
-are off by ``--noise`` px, each by itself. The network is the start, the estimator OpenCV's DIS.
+are off by ``--noise`` px, each by itself. The network is the start; OpenCV's DIS flow stands beside the estimator of params.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import torch
 from benchmarks.self_supervision import noisy_landmarks, person_errors, photographs
 from mfnet.arguments import add_params
 from mfnet.flame import load_project_head
-from mfnet.nets.flow import DisFlow
+from mfnet.nets.flow import DisFlow, load_flow
 from mfnet.nets.start import load_start
 from mfnet.params import load_params
 from mfnet.training.pretrain_encoder import HELD_OUT, PERSON
@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=40)
     parser.add_argument("--noise", type=float, default=0.9, help="of the landmarks, px of the 128 px crop")
     parser.add_argument("--start", type=Path, default=Path("data/weights/encoder.safetensors"))
+    parser.add_argument("--flow", type=Path, default=Path("data/weights/flow.safetensors"))
     add_params(parser)
     parser.add_argument("--head", default="data/head", help="folder of stage head")
     args = parser.parse_args()
@@ -40,7 +41,8 @@ def main() -> None:
     model = load_start(args.start, flame).model(params.model, flame).eval()
     with torch.no_grad():
         answers = model(images)
-    estimator = DisFlow().flow
+    name = params.loss.flow_estimator
+    flows = {"landmarks": None, "and dis": DisFlow().flow, f"and {name}": load_flow(name, args.flow).flow}
 
     def error(codes: list[torch.Tensor]) -> float:
         return float(person_errors(flame, codes, people).mean())
@@ -48,7 +50,7 @@ def main() -> None:
     mean = error([torch.zeros_like(getattr(people, name)) for name in PERSON])
     before = error([getattr(answers, name) for name in PERSON])
     print(f"mean head {mean:.3f} mm, network {before:.3f} mm ({before / mean:.3f} of the mean head)")
-    for label, estimate in (("landmarks", None), ("landmarks and flow", estimator)):
+    for label, estimate in flows.items():
         start, fits = time.process_time(), []
         for person in range(args.people):
             answer = answers.map(lambda value, row=person: value[row : row + 1])
