@@ -3,7 +3,8 @@
     python -m benchmarks.refinement --start data/weights/encoder.safetensors --people 40
 
 People, cameras and light are those of `benchmarks.self_supervision`: three photographs under one flash; their landmarks
-are off by ``--noise`` px, each by itself. The network is the start; OpenCV's DIS flow stands beside the estimator of params.
+are off by ``--noise`` px, each by itself. The network is the start; OpenCV's DIS flow stands beside the estimator of
+params.
 """
 
 import argparse

@@ -1,4 +1,7 @@
-"""Pairs of a rendered estimate and the photograph it should match, with the exact optical flow between them."""
+"""Pairs of what an estimate looks like and the photograph it should match, with the exact optical flow between them.
+
+Two kinds: the estimate drawn with the person's skin, and, as the losses draw it, with another photograph's pixels.
+"""
 
 from typing import NamedTuple
 
@@ -13,8 +16,18 @@ from mfnet.geometry import (
     ndc_to_pixels,
     vertex_normals,
 )
-from mfnet.render import interpolate, rasterize
+from mfnet.render import (
+    Raster,
+    comparable_faces,
+    covisible_by_geometry,
+    interpolate,
+    orthographic_view,
+    rasterize,
+    render_cross_view,
+)
+from mfnet.render.view import pixel_centres, sample_image, seen_at
 from mfnet.synthetic.degrade import degrade
+from mfnet.synthetic.lights import rotate_light
 from mfnet.synthetic.photo import BEHIND, develop, draw
 from mfnet.synthetic.sampler import Heads, Lens, Sampler, exposure, random_photo_light, tensor
 
@@ -25,7 +38,7 @@ VISIBLE = 0.004
 class FlowPairs(NamedTuple):
     """N pairs of images, size x size."""
 
-    first: Tensor  # [N, 3, H, W] uint8: the estimate, rendered on black
+    first: Tensor  # [N, 3, H, W] uint8: the estimate, drawn on black or over the photograph
     second: Tensor  # [N, 3, H, W] uint8: the photograph
     flow: Tensor  # [N, 2, H, W] pixels (x right, y down) from first to second; zero where not valid
     valid: Tensor  # [N, 1, H, W] bool: the pixel lies on the head and what it shows is visible in the photograph
@@ -72,32 +85,104 @@ def exact_flow(faces: Tensor, clip_from: Tensor, clip_to: Tensor, depth_to: Tens
     ndc, origin = carried[..., :2] / carried[..., 3:4], carried[..., 4:6] / carried[..., 7:8]
     target = ndc_to_pixels(ndc, size, size)
     flow = target - ndc_to_pixels(origin, size, size)  # from where the point lies: its pixel's centre, but for slivers
-    second = rasterize(clip_to, faces, size, size)
-    surface = interpolate(depth_to[..., None], second, faces)[..., 0]
-    surface = torch.where(second.face_id > 0, surface, torch.full_like(surface, BEHIND))
-    farthest = -torch.nn.functional.max_pool2d(-surface[:, None], 3, 1, 1)[:, 0]
-    column, row = target.floor().long().clamp(0, size - 1).unbind(-1)
-    in_front = carried[..., 8] >= farthest.flatten(1).gather(1, (row * size + column).flatten(1)).view_as(row) - VISIBLE
+    in_front = _not_hidden(target, carried[..., 8], _surface(faces, clip_to, depth_to, size))
     valid = (head & (ndc.abs() < 1).all(-1) & in_front)[:, None]
     return flow.permute(0, 3, 1, 2) * valid, valid
 
 
+def _surface(faces: Tensor, clip: Tensor, depth: Tensor, size: int) -> Tensor:
+    """What a drawing shows at each pixel: metres towards the camera [B, size, size], BEHIND in the background."""
+    raster = rasterize(clip, faces, size, size)
+    shown = interpolate(depth[..., None].contiguous(), raster, faces)[..., 0]
+    return torch.where(raster.face_id > 0, shown, torch.full_like(shown, BEHIND))
+
+
+def _not_hidden(target: Tensor, depth: Tensor, surface: Tensor) -> Tensor:
+    """Whether points at target [B, H, W, 2] (pixels) and depth [B, H, W] lie on a drawing's `_surface` or before it."""
+    size = surface.shape[-1]
+    farthest = -torch.nn.functional.max_pool2d(-surface[:, None], 3, 1, 1)[:, 0]
+    column, row = target.floor().long().clamp(0, size - 1).unbind(-1)
+    return depth >= farthest.flatten(1).gather(1, (row * size + column).flatten(1)).view_as(row) - VISIBLE
+
+
+@torch.no_grad()
+def sample_cross_pairs(sampler: Sampler, rng: np.random.Generator, count: int) -> FlowPairs:
+    """Two photographs of random people, one of them frontal, and I_{a->b} of disturbed parameters over the second one.
+
+    Disturbed as in `sample_flow_pairs`, the person alike in both views, each view's pose and camera by itself. Half of
+    the people stand in one flash in both photographs. In a quarter of the pairs both images are cut out by what both
+    photographs show, as eq. 6 has it. The flow leads from where the estimate puts a piece of skin to where it lies.
+    """
+    flame, size = sampler.flame, sampler.size
+    yaws = np.stack([rng.uniform(-10, 10, count), rng.uniform(10, 90, count) * rng.choice([-1.0, 1.0], count)], 1)
+    yaws = np.where(rng.random((count, 1)) < 0.5, yaws, yaws[:, ::-1])
+    heads = sampler.random_heads(rng, torch.from_numpy(yaws.copy()))
+    lens = sampler.random_lens(rng, heads.out)
+    light = _flashes(rng, heads.global_pose, count)
+    textures = sampler.random_textures(rng, count).repeat_interleave(2, 0)
+    images, _ = sampler.photograph(rng, heads.out, lens, textures, light)
+    estimate, camera = _disturbed(sampler, rng, heads, lens)
+    photos, truth, clip = images.unflatten(0, (-1, 2)), heads.out.vertices, lens.clip(heads.out.vertices)
+    view_a, view_b = (orthographic_view(estimate[v::2], flame.faces, camera[v::2]) for v in (0, 1))
+    cross = render_cross_view(photos[:, 0].float() / 255, view_a, view_b, flame.faces, size, size)
+    raster = rasterize(clip[0::2], flame.faces, size, size)
+    target, depth, whole = _follow(cross.source, raster, flame.faces, truth[0::2, :, 2], clip[1::2], truth[1::2, :, 2])
+    pixels = ndc_to_pixels(target, size, size)
+    in_front = _not_hidden(pixels, depth, _surface(flame.faces, clip[1::2], truth[1::2, :, 2], size))
+    compared = covisible_by_geometry(cross, comparable_faces(flame.faces, flame.masks))
+    valid = (compared & whole & (target.abs() < 1).all(-1) & in_front)[:, None]
+    flow = (pixels - ndc_to_pixels(pixel_centres(size, size, pixels), size, size)).permute(0, 3, 1, 2)
+    drawn, second = (cross.image * 255 + 0.5).to(torch.uint8), photos[:, 1]
+    first = torch.where(cross.seen[:, None], drawn, second)
+    cut = torch.from_numpy(rng.random(count) < 0.25)[:, None, None, None] & ~compared[:, None]
+    return FlowPairs(first.masked_fill(cut, 0), second.masked_fill(cut, 0), flow * valid, valid)
+
+
+def _follow(source: Tensor, raster: Raster, faces: Tensor, depth_a: Tensor, clip_b: Tensor, depth_b: Tensor):
+    """Where the skin that view a shows at source [B, H, W, 2] (ndc) lies in view b -> ndc, depth [B, H, W], certainty.
+
+    raster: the heads in view a; depth_a, depth_b [B, V] metres towards the cameras; clip_b [B, V, 4]. Not certain where
+    the pixels around the source show no unbroken piece of surface.
+    """
+    head = raster.face_id > 0
+    carried = interpolate(torch.cat([clip_b, depth_b[..., None], depth_a[..., None]], -1), raster, faces)
+    ndc = carried[..., :2] / torch.where(head, carried[..., 3], torch.ones_like(carried[..., 3]))[..., None]
+    shown = sample_image(torch.cat([ndc, carried[..., 4:]], -1).permute(0, 3, 1, 2).contiguous(), source)
+    surface = torch.where(head, -carried[..., 5], torch.inf)[..., None]
+    whole = seen_at(surface, source, -shown[:, 3, ..., None])
+    return shown[:, :2].permute(0, 2, 3, 1), shown[:, 2], whole
+
+
+def _flashes(rng: np.random.Generator, pose: Tensor, count: int) -> Tensor:
+    """Lights [2 count, 9, 3] in view axes: one flash for both views of half of the people, else each its own."""
+    turns = axis_angle_to_matrix(pose).numpy()  # head to view
+    one = [random_photo_light(rng) for _ in range(count)]
+    own = [random_photo_light(rng) for _ in range(2 * count)]
+    same = rng.random(count) < 0.5
+    rotated = [rotate_light(one[n // 2], turn) if same[n // 2] else own[n] for n, turn in enumerate(turns)]
+    return tensor(np.stack(rotated))
+
+
 def _disturbed(sampler: Sampler, rng: np.random.Generator, heads: Heads, lens: Lens) -> tuple[Tensor, Tensor]:
     """Vertices [B, V, 3] (view axes) and scaled orthography [B, 3] of a wrong estimate of the heads."""
-    count = len(heads.shape)
-    amount = tensor(rng.uniform(0.1, 1.1, (count, 1)) * (rng.random((count, 1)) >= 0.125))
+    people, views = len(heads.shape), len(heads.global_pose) // len(heads.shape)
+    amount = tensor(rng.uniform(0.1, 1.1, (people, 1)) * (rng.random((people, 1)) >= 0.125))
 
-    def noise(width: int) -> Tensor:
-        return amount * tensor(rng.standard_normal((count, width)))
+    def noise(width: int, rows: int = people) -> Tensor:
+        return amount.repeat_interleave(rows // people, 0) * tensor(rng.standard_normal((rows, width)))
 
-    turn = axis_angle_to_matrix(np.radians(3.0) * noise(3)) @ axis_angle_to_matrix(heads.global_pose)
+    def each(values: Tensor) -> Tensor:
+        return values.repeat_interleave(views, 0)
+
+    total = people * views
+    turn = axis_angle_to_matrix(np.radians(3.0) * noise(3, total)) @ axis_angle_to_matrix(heads.global_pose)
     jaw = heads.jaw_pose + np.radians(1.5) * noise(3) * torch.tensor([1.0, 0.0, 0.0])
     shape = heads.shape + 0.5 * noise(heads.shape.shape[1])
     expression = heads.expression + 0.4 * sampler.expression_scale * noise(heads.expression.shape[1])
-    out = sampler.flame(shape, expression, matrix_to_axis_angle(turn), jaw_pose=jaw)
+    out = sampler.flame(each(shape), each(expression), matrix_to_axis_angle(turn), jaw_pose=each(jaw))
     camera = sampler.fit_camera(heads.out, lens)
-    scale = camera[:, :1] * (1 + 0.02 * noise(1))
-    return out.vertices, torch.cat([scale, camera[:, 1:] + 0.0015 * noise(2)], 1)
+    scale = camera[:, :1] * (1 + 0.02 * noise(1, total))
+    return out.vertices, torch.cat([scale, camera[:, 1:] + 0.0015 * noise(2, total)], 1)
 
 
 def _render(sampler, rng, clip: Tensor, vertices: Tensor, textures: Tensor, light: Tensor, kept: Tensor) -> Tensor:

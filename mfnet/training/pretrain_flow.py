@@ -1,9 +1,10 @@
-"""Training RAFT on rendered pairs with exact flow: a head, and the same skin on a head that is a little wrong.
+"""Training RAFT on rendered pairs with exact flow: a photograph, and what a slightly wrong estimate looks like.
 
-That is what eq. 6 compares: the render of a prediction, and a photograph. RAFT's own loss says nothing to its features
-until its updates can read their correlation, and the updates have nothing to read until then: left alone, RAFT-small
-stays at zero flow for the first thousand steps. So the features are also taught to match by themselves, from the first
-step on. `measure_flow` puts any estimator beside OpenCV's DIS flow and beside zero on held-out pairs.
+That is what eq. 6 compares. The estimate is drawn with the person's skin or with another photograph's pixels, in equal
+shares: an estimator that knew the first kind alone was worse than OpenCV's DIS on the second. RAFT's own loss says
+nothing to its features until its updates can read their correlation, and the updates have nothing to read until then:
+left alone, RAFT-small stays at zero flow for the first thousand steps. So the features are also taught to match by
+themselves, from the first step on. `measure_flow` puts any estimator beside DIS and beside zero on held-out pairs.
 """
 
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from tqdm import tqdm
 
 from mfnet.flame import Flame
 from mfnet.nets.flow import DisFlow, RaftFlow, calibrate, end_point_error
-from mfnet.synthetic.flow_pairs import FlowPairs, sample_flow_pairs
+from mfnet.synthetic.flow_pairs import FlowPairs, sample_cross_pairs, sample_flow_pairs
 from mfnet.synthetic.sampler import Sampler
 from mfnet.synthetic.subjects import texture_pool
 from mfnet.training.checkpoint import Checkpoints, run_key
@@ -39,8 +40,8 @@ SAVE_EVERY = 100
 class FlowRecipe:
     """The settings beside seed and steps (``params.weights.flow``)."""
 
-    pairs: int = 8000
-    """Rendered pairs; every batch of them is mirrored or not."""
+    pairs: int = 12000
+    """Rendered pairs, half of each kind; every batch of them is mirrored or not."""
     identical: int = 16
     """One pair in so many is a photograph and itself, without flow anywhere."""
     skins: int = 150
@@ -114,11 +115,12 @@ def resume(kept: Checkpoints, network: torch.nn.Module, descent: Descent, device
 
 
 def flow_pool(flame: Flame, seed: int, recipe: FlowRecipe, count: int) -> FlowPairs:
-    """`count` rendered pairs, some of them replaced by identical ones; equal seeds give equal pools."""
+    """`count` rendered pairs of both kinds by turns, some of them identical instead; equal seeds give equal pools."""
     sampler = Sampler(flame, texture_pool(flame, recipe.skins, recipe.skin_size, seed), SIDE)
     chunks = []
     for index, begin in enumerate(tqdm(range(0, count, CHUNK), desc="pairs", disable=None)):
-        drawn = sample_flow_pairs(sampler, np.random.default_rng((seed, index)), min(CHUNK, count - begin))
+        sample = (sample_flow_pairs, sample_cross_pairs)[index % 2]
+        drawn = sample(sampler, np.random.default_rng((seed, index)), min(CHUNK, count - begin))
         chunks.append(drawn._replace(flow=drawn.flow.half()))  # 0.004 px at 8 px
     pool = FlowPairs(*(torch.cat(field) for field in zip(*chunks, strict=True)))
     same = slice(None, None, recipe.identical)
@@ -196,22 +198,28 @@ def measure_flow(estimator: RaftFlow | DisFlow, flame: Flame, seed: int, pairs: 
     """Held-out figures of the estimator, of DIS and of zero flow, and the calibration on identical images.
 
     ``epe_*_px`` end-point error and ``below_1px_*`` share of pixels off by less than one, over the valid pixels; with
-    ``_small`` over those whose true flow is below 2 px, as late in training.
+    ``_small`` over those whose true flow is below 2 px, as late in training; with ``_cross`` on `sample_cross_pairs`.
     """
     held_out = HELD_OUT + seed
     recipe = FlowRecipe(skins=HELD_OUT_SKINS)
     sampler = Sampler(flame, texture_pool(flame, recipe.skins, recipe.skin_size, held_out), SIDE)
     drawn = sample_flow_pairs(sampler, np.random.default_rng(held_out), pairs)
-    first, second, valid = drawn.first.float() / 255, drawn.second.float() / 255, drawn.valid[:, 0]
-    flows = {"zero": torch.zeros_like(drawn.flow), "dis": DisFlow().flow(first, second)}
+    figures = calibrate(estimator, drawn.second[:BATCH].float() / 255) | errors(estimator, drawn)
+    small = drawn._replace(valid=drawn.valid & (drawn.flow.norm(dim=1, keepdim=True) < 2))
+    cross = sample_cross_pairs(sampler, np.random.default_rng(held_out), pairs)
+    return figures | errors(estimator, small, "_small") | errors(estimator, cross, "_cross")
+
+
+def errors(estimator: RaftFlow | DisFlow, pairs: FlowPairs, label: str = "") -> dict[str, float]:
+    """Figures of zero flow, DIS and the estimator on pairs; see `measure_flow`."""
+    first, second, valid = pairs.first.float() / 255, pairs.second.float() / 255, pairs.valid[:, 0]
+    flows = {"zero": torch.zeros_like(pairs.flow), "dis": DisFlow().flow(first, second)}
     if estimator.name != "dis":
         parts = zip(first.split(BATCH), second.split(BATCH), strict=True)
         flows[estimator.name] = torch.cat([estimator.flow(*part) for part in parts])
-    figures = calibrate(estimator, second[:BATCH])
-    small = valid & (drawn.flow.norm(dim=1) < 2)
+    figures = {}
     for name, flow in flows.items():
-        for label, mask in (("", valid), ("_small", small)):
-            off = (flow - drawn.flow).norm(dim=1)[mask]
-            figures[f"epe{label}_{name}_px"] = float(end_point_error(flow, drawn.flow, mask))
-            figures[f"below_1px{label}_{name}"] = float((off < 1).float().mean())
+        off = (flow - pairs.flow).norm(dim=1)[valid]
+        figures[f"epe{label}_{name}_px"] = float(end_point_error(flow, pairs.flow, valid))
+        figures[f"below_1px{label}_{name}"] = float((off < 1).float().mean())
     return figures

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mfnet.geometry import clip_from_orthographic
-from mfnet.synthetic.flow_pairs import exact_flow, sample_flow_pairs
+from mfnet.synthetic.flow_pairs import exact_flow, sample_cross_pairs, sample_flow_pairs
 from mfnet.synthetic.sampler import Sampler, SamplerOptions
 
 SIZE = 64
@@ -58,7 +58,20 @@ def test_pairs_zero_flow_error_and_forms(sampler):
     assert all(torch.equal(a, b) for a, b in zip(pairs, again, strict=True))
 
 
-def test_warping_the_photograph_by_the_flow_gives_the_render_back(flame, sampler, monkeypatch):
+def test_cross_pairs_forms(sampler):
+    pairs = sample_cross_pairs(sampler, np.random.default_rng(2), 24)
+    assert pairs.first.shape == pairs.second.shape == (24, 3, SIZE, SIZE) and pairs.first.dtype == torch.uint8
+    assert 0.1 < pairs.valid.float().mean() < 0.6
+    assert not pairs.flow[(~pairs.valid).expand_as(pairs.flow)].any()
+    cut = (pairs.first.amax(1) == 0).flatten(1).float().mean(1) > 0.3  # a photograph has a background
+    assert 0 < cut.sum() < 12
+    assert torch.equal(pairs.first[cut].amax(1) == 0, pairs.second[cut].amax(1) == 0)  # one outline
+    again = sample_cross_pairs(sampler, np.random.default_rng(2), 24)
+    assert all(torch.equal(a, b) for a, b in zip(pairs, again, strict=True))
+
+
+@pytest.mark.parametrize("sample", [sample_flow_pairs, sample_cross_pairs])
+def test_warping_the_photograph_by_the_flow_gives_the_estimate_back(flame, sampler, monkeypatch, sample):
     """With one light and no exposure the two differ by resampling alone."""
     from mfnet.synthetic import flow_pairs
     from mfnet.synthetic import sampler as module
@@ -68,7 +81,7 @@ def test_warping_the_photograph_by_the_flow_gives_the_render_back(flame, sampler
     for place in (flow_pairs, module):
         monkeypatch.setattr(place, "exposure", lambda colour, cover: 1.0)
     monkeypatch.setattr(flow_pairs, "degrade", lambda rng, images: images)
-    pairs = sample_flow_pairs(sampler, np.random.default_rng(3), 8)
+    pairs = sample(sampler, np.random.default_rng(3), 8)
     centres = torch.arange(SIZE) + 0.5
     target = torch.stack(torch.meshgrid(centres, centres, indexing="xy"), -1) + pairs.flow.permute(0, 2, 3, 1)
     warped = torch.nn.functional.grid_sample(pairs.second.float(), target * (2 / SIZE) - 1, align_corners=False)

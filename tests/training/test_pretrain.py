@@ -261,3 +261,4 @@ def test_flow_figures_put_dis_beside_zero(flame):
     assert figures["epe_dis_px"] < figures["epe_zero_px"]
     assert figures["epe_small_zero_px"] < 2
     assert figures["identical_mean_px"] < 0.1
+    assert figures["epe_cross_zero_px"] > 2 and figures["epe_cross_dis_px"] > 0
