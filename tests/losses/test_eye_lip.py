@@ -24,6 +24,8 @@ def test_opening_counts_and_shifting_does_not(loss, upper, lower):
     opened = truth.clone()
     opened[:, sorted(upper), 1] += 0.05
     assert loss(truth, opened, VISIBLE).item() == pytest.approx(0.05)
+    opened[:, sorted(lower), 0] += 0.03
+    assert loss(truth, opened, VISIBLE).item() == pytest.approx(0.05 + 0.03)
 
 
 @pytest.mark.parametrize(("loss", "upper", "lower"), BOTH)
@@ -57,13 +59,13 @@ def test_pairs_lie_opposite_each_other(pairs):
 
 @pytest.mark.parametrize(("loss", "upper", "lower"), BOTH)
 def test_a_pair_counts_only_if_both_ends_are_seen(loss, upper, lower):
-    truth, opened = face(), face()
-    hidden = min(upper)
-    opened[:, hidden, 1] += 0.05
-    assert loss(truth, opened, VISIBLE) > 0
-    visible = VISIBLE.clone()
-    visible[:, hidden] = 0
-    assert loss(truth, opened, visible) == 0
+    for hidden in upper | lower:
+        truth, opened = face(), face()
+        opened[:, hidden, 1] += 0.05
+        assert loss(truth, opened, VISIBLE) > 0
+        visible = VISIBLE.clone()
+        visible[:, hidden] = 0
+        assert loss(truth, opened, visible) == 0
 
 
 @pytest.mark.parametrize(("loss", "upper", "lower"), BOTH)
