@@ -35,9 +35,8 @@ def test_value_is_the_masked_mean_l1_flow_both_ways():
     image, mask = torch.rand(1, 3, SIZE, SIZE), torch.zeros(1, SIZE, SIZE)
     mask[:, 20:40, 20:40] = 1
     estimate = shift_estimator(3.0, -1.0)
-    through = flow_loss_through(estimate, image, image, mask, cap=1.0)
-    target = flow_loss_target(estimate, image, image, pixel_centres(), mask, cap=1.0)
-    assert through.item() == pytest.approx(4 * 2 / SIZE) == target.item()
+    for loss in (through, target):
+        assert loss(estimate, image, image, mask, cap=1.0).item() == pytest.approx(4 * 2 / SIZE)
 
 
 def test_target_pulls_points_to_where_the_photograph_shows_them():
@@ -53,13 +52,46 @@ def test_target_pulls_points_to_where_the_photograph_shows_them():
     assert points.grad[~mask.bool()].abs().max() == 0
 
 
-def test_too_long_flow_is_left_out():
+def through(estimate, photo, drawn, mask, **checks) -> torch.Tensor:
+    return flow_loss_through(estimate, photo, drawn, mask, **checks)
+
+
+def target(estimate, photo, drawn, mask, **checks) -> torch.Tensor:
+    return flow_loss_target(estimate, photo, drawn, pixel_centres(), mask, **checks)
+
+
+BOTH = pytest.mark.parametrize("loss", [through, target])
+
+
+@BOTH
+def test_too_long_flow_is_left_out(loss):
     flow = torch.zeros(1, 2, SIZE, SIZE)
     flow[:, 0, :, :4] = 40.0
     trusted = trusted_flow(flow, cap=0.5)
     assert trusted[..., :4].sum() == 0 and trusted[..., 4:].all()
     image = torch.rand(1, 3, SIZE, SIZE)
-    assert flow_loss_target(lambda a, b: flow, image, image, pixel_centres(), torch.ones(1, SIZE, SIZE), cap=0.5) == 0
+    assert loss(lambda a, b: flow, image, image, torch.ones(1, SIZE, SIZE), cap=0.5) == 0
+
+
+@BOTH
+def test_flow_outside_the_mask_does_not_count(loss):
+    flow, mask = torch.zeros(1, 2, SIZE, SIZE), torch.ones(1, SIZE, SIZE)
+    flow[..., :30], mask[..., :30] = 3.0, 0
+    image = torch.rand(1, 3, SIZE, SIZE)
+    assert loss(lambda a, b: flow, image, image, mask, cap=1.0) == 0
+
+
+@BOTH
+def test_the_check_estimates_the_way_back(loss):
+    """Flow that turns round with the images passes; flow that points the same way both times does not come back."""
+    dark, bright, mask = torch.zeros(1, 3, SIZE, SIZE), torch.ones(1, 3, SIZE, SIZE), torch.ones(1, SIZE, SIZE)
+
+    def returning(a, b):
+        return shift_estimator(3.0, 0.0)(a, b) * (b - a).mean(1, keepdim=True)
+
+    for check in (False, True):
+        assert loss(returning, dark, bright, mask, cap=1.0, check=check).item() == pytest.approx(3 * 2 / SIZE)
+    assert loss(shift_estimator(3.0, 0.0), dark, bright, mask, cap=1.0, check=True) == 0
 
 
 def test_flow_that_is_not_finite_is_not_hidden():

@@ -111,9 +111,22 @@ def test_gradient_reaches_both_images_and_no_weight(raft):
 
 
 def test_sampling_a_flow_follows_the_displacement():
-    ramp = torch.arange(32.0).expand(1, 2, 32, 32)  # value = column
-    moved = sample_flow(ramp, torch.tensor([4.0, 0.0])[None, :, None, None].expand(1, 2, 32, 32))
-    torch.testing.assert_close(moved[..., :-4], ramp[..., :-4] + 4)
+    row, column = torch.meshgrid(torch.arange(24.0), torch.arange(40.0), indexing="ij")
+    moved = sample_flow(torch.stack([column, row])[None], constant_flow(4.0, -2.5, 24, 40))
+    expected = torch.stack([(column + 4).clamp_max(39), (row - 2.5).clamp_min(0)])  # border values beyond the image
+    torch.testing.assert_close(moved[0], expected, rtol=0, atol=1e-4)
+
+
+def constant_flow(x, y, height=8, width=8):
+    return torch.tensor([x, y])[None, :, None, None].expand(1, 2, height, width)
+
+
+@pytest.mark.parametrize(("length", "gap"), [(0.0, 0.7107), (30.0, 4.0304)])
+def test_the_check_allows_half_a_square_pixel_and_a_hundredth_of_the_lengths(length, gap):
+    """gap^2 = 0.5 + 0.01 (length^2 + (length - gap)^2), the bound of Sundaram et al. 2010 where the gap is along."""
+    for share, returns in ((0.99, True), (1.01, False)):
+        back = constant_flow(share * gap - length, 0.0)
+        assert (consistent(constant_flow(length, 0.0), back) == returns).all()
 
 
 def test_consistency_finds_the_pixels_that_do_not_come_back():
