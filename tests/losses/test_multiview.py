@@ -8,7 +8,7 @@ import torch
 
 from mfnet.geometry import axis_angle_to_matrix, project_orthographic
 from mfnet.losses.eye_lip import eye_loss, lip_loss
-from mfnet.losses.heads import ViewParameters, decode
+from mfnet.losses.heads import Heads, ViewParameters, decode
 from mfnet.losses.landmarks import landmark_loss
 from mfnet.losses.multiview import (
     PAIRS,
@@ -206,6 +206,115 @@ def ball(side: int) -> tuple[torch.Tensor, torch.Tensor]:
     return vertices, torch.cat([torch.stack([a, b, c], 1), torch.stack([c, b, d], 1)])
 
 
+def card(*cosines: float, camera: torch.Tensor | None = None) -> tuple[SimpleNamespace, Heads]:
+    """A flat square, as its own head model, and how views see it that look at it from angles of these cosines: from
+    -0.8 to 0.8 up, in ndc, and `cosine` times as far across."""
+    side = torch.linspace(-0.1, 0.1, 9)
+    flat = torch.stack([*torch.meshgrid(side, side, indexing="xy"), torch.zeros(9, 9)], -1).view(-1, 3)
+    k = torch.arange(81).view(9, 9)
+    a, b, c, d = (part.flatten() for part in (k[:-1, :-1], k[:-1, 1:], k[1:, :-1], k[1:, 1:]))
+    faces = torch.cat([torch.stack([a, b, c], 1), torch.stack([c, b, d], 1)])
+    turn = torch.tensor([[0.0, 1.0, 0.0]]) * torch.tensor(cosines).acos()[:, None]
+    vertices = (flat @ axis_angle_to_matrix(turn).mT)[None]  # [1, V, 81, 3]
+    cameras = torch.tensor([8.0, 0, 0]).expand(1, len(cosines), 3) if camera is None else camera
+    projected = project_orthographic(vertices[0], cameras[0])[None]
+    landmarks, visible = torch.zeros(1, len(cosines), 68, 2), torch.ones(1, len(cosines), 68)
+    heads = Heads(vertices, cameras, torch.ones(vertices.shape[:3]), projected, landmarks, visible)
+    return SimpleNamespace(faces=faces, masks={"face": torch.ones(81, dtype=torch.bool)}), heads
+
+
+def constant_photos(*values: float) -> torch.Tensor:
+    return torch.tensor(values)[None, :, None, None, None].expand(1, len(values), 3, 64, 64)
+
+
+def box(left: float, low: float, right: float, high: float) -> torch.Tensor:
+    """Landmarks [68, 2] within a box, the first two at its corners."""
+    points = torch.tensor([(left + right) / 2, (low + high) / 2]).repeat(68, 1)
+    points[0], points[1] = torch.tensor([left, low]), torch.tensor([right, high])
+    return points
+
+
+class Watched:
+    """An estimator that sees 3 px to the right everywhere and keeps what it was shown."""
+
+    def __init__(self):
+        self.shown = []
+
+    def __call__(self, first, second):
+        self.shown.append((first, second))
+        return torch.tensor([3.0, 0.0])[None, :, None, None].expand(len(first), 2, *first.shape[-2:])
+
+
+def card_loss(flame, heads, photos, detected, estimate=None, **changes) -> float:
+    params = PARAMS.model_copy(update=changes)
+    pair, estimate = torch.tensor([[0, 1]]), estimate or Watched()
+    return multiview_flow_loss(flame, heads, photos, detected, pair, params, estimate).item()
+
+
+def test_the_estimator_compares_view_bs_photograph_with_as_skin_laid_over_it():
+    flame, heads = card(1.0, 0.7)
+    watched = Watched()
+    card_loss(flame, heads, constant_photos(0.25, 0.75), heads.landmarks, watched)
+    ((drawn, photo),) = watched.shown
+    assert (photo == 0.75).all()
+    skin = torch.zeros(64, 64, dtype=torch.bool)
+    skin[10:-10, 18:-18] = True  # well inside the card
+    assert (drawn[..., skin] - 0.25).abs().max() < 1e-6
+    skin[5:-5, 13:-13] = True  # all of the card
+    assert (drawn[..., ~skin] == 0.75).all()
+
+
+def test_the_box_of_eq_5_is_that_of_view_bs_landmarks_that_both_views_see():
+    flame, heads = card(0.7, 1.0)
+    detected = torch.stack([box(-0.1, -0.1, 0.1, 0.1), box(-0.5, -0.25, 0.25, 0.5)])[None]
+    detected[0, 1, 2:4] = torch.tensor([[0.7, 0.7], [-0.7, -0.7]])
+    heads.visible[0, 0, 2] = heads.visible[0, 1, 3] = 0
+    watched = Watched()
+    card_loss(flame, heads, constant_photos(1.0, 1.0), detected, watched, flow_gradient="through", mask="landmarks")
+    expected = torch.zeros(64, 64)
+    expected[16:40, 16:40] = 1  # y from 0.5 down to -0.25, x from -0.5 to 0.25
+    for image in watched.shown[0]:
+        torch.testing.assert_close(image, expected.expand(1, 3, 64, 64))
+
+
+@pytest.mark.parametrize("route", ["target", "through"])
+def test_cap_and_check_are_those_of_the_params(route):
+    flame, heads = card(1.0, 0.7)
+
+    def loss(**changes):
+        return card_loss(flame, heads, constant_photos(0.5, 0.5), heads.landmarks, flow_gradient=route, **changes)
+
+    assert loss(flow_cap=0.1) == pytest.approx(3 * 2 / 64)
+    assert loss(flow_cap=0.09) == 0
+    assert loss(flow_cap=0.1, flow_check=True) == 0  # the same flow both ways does not come back
+
+
+def test_surface_that_view_a_sees_too_flatly_says_nothing():
+    """In view b, which looks straight at it, it is 2 or 10 times as wide."""
+    detected = box(-0.5, -0.5, 0.5, 0.5).expand(1, 2, 68, 2)
+    for cosine, value in ((0.5, 3 * 2 / 64), (0.1, 0.0)):
+        flame, heads = card(cosine, 1.0)
+        found = card_loss(flame, heads, constant_photos(0.5, 0.5), detected, mask="landmarks", flow_cap=1.0)
+        assert found == pytest.approx(value)
+
+
+def test_a_shift_in_view_a_counts_as_far_as_it_is_seen_in_view_b():
+    """p_b moves with its own camera, and against view a's: across, 0.9 / 0.6 times as far."""
+    camera = torch.tensor([8.0, 0, 0]).repeat(1, 2, 1).requires_grad_()
+    flame, heads = card(0.6, 0.9, camera=camera)
+    views = [orthographic_view(heads.vertices[:, v], flame.faces, heads.cameras[:, v]) for v in (0, 1)]
+    cross = render_cross_view(torch.zeros(1, 3, 64, 64), *views, flame.faces, 64, 64)
+    points, certain = sliding_points(flame, heads.projected[:, 0], heads.projected[:, 1], cross)
+    count = int((cross.raster.face_id > 0).sum())
+    assert count > 1000 and certain[cross.raster.face_id > 0].all()
+    for axis, ratio in ((0, 0.9 / 0.6), (1, 1.0)):
+        (slope,) = torch.autograd.grad(points[..., axis].sum(), camera, retain_graph=True)
+        shifts = slope[0, :, 1:] / (8.0 * count)
+        expected = torch.zeros(2, 2)
+        expected[:, axis] = torch.tensor([-ratio, 1.0])
+        torch.testing.assert_close(shifts, expected, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("kind", ["landmarks", "geometric"])
 def test_masks_lie_inside_both_faces(flame, scene, kind):
     heads, batch = decode(flame, scene.truth), scene.batch
@@ -231,15 +340,17 @@ def test_masks_lie_inside_both_faces(flame, scene, kind):
         assert inside[mask].mean() > (0.99 if kind == "geometric" else 0.85)
 
 
-def test_drawn_points_are_the_centres_of_their_pixels(flame, scene):
-    heads, items = decode(flame, scene.truth), torch.arange(4)
+@pytest.mark.parametrize(("closeness", "tolerance"), [(0.0, 1e-5), (1.5, 2e-4)])
+def test_drawn_points_are_the_centres_of_their_pixels(flame, scene, closeness, tolerance):
+    """With perspective but for what lies between mixing a triangle's corners in space and in the image."""
+    heads, items = decode(flame, scene.truth, closeness), torch.arange(4)
     cross = draw_pair(flame, heads, scene.batch.pixels(), items, 0 * items, items * 0 + 1)
     points = drawn_points(flame, heads.projected[:, 1], cross)
     x = (torch.arange(128) + 0.5) * PIXEL - 1
     centres = torch.stack(torch.meshgrid(x, -x, indexing="xy"), -1)
     head = cross.raster.face_id > 0
     off = (points - centres)[head].abs().amax(-1)
-    assert off.max() < PIXEL and off.quantile(0.9) < 1e-5  # coverage is decided on snapped vertices
+    assert off.max() < PIXEL and off.quantile(0.9) < tolerance  # coverage is decided on snapped vertices
     assert points[~head].abs().max() == 0
 
 
