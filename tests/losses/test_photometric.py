@@ -6,7 +6,7 @@ import torch
 from mfnet.geometry import vertex_normals
 from mfnet.losses.heads import decode
 from mfnet.losses.photometric import TEXELS, Photometric, photometric_loss, smooth_texture_space
-from mfnet.render import orthographic_view, render_shaded
+from mfnet.render import comparable_faces, orthographic_view, region_of, render_shaded
 
 
 def test_is_the_masked_mean_over_colours():
@@ -28,18 +28,23 @@ def test_the_smooth_space_starts_coarse_and_is_not_degenerate():
 
 
 def test_codes_of_a_render_are_recovered(flame, scene):
-    """Photographs drawn from known albedo codes cost nothing at these codes, and codes descend to them."""
+    """Photographs drawn from known albedo codes by near cameras cost nothing at these codes, and codes descend to
+    them."""
     space = smooth_texture_space(12)
     term = Photometric(flame, space)
     codes = torch.randn(4, 3, 12, generator=torch.Generator().manual_seed(0))
     truth = replace(scene.truth, albedo=codes)
-    heads = decode(flame, truth)
+    heads = decode(flame, truth, 1.5)
     vertices = heads.vertices.flatten(0, 1)
-    view = orthographic_view(vertices, flame.faces, heads.cameras.flatten(0, 1))
+    view = orthographic_view(vertices, flame.faces, heads.cameras.flatten(0, 1), heads.shrink.flatten(0, 1))
     normals = vertex_normals(vertices, flame.faces)
-    photos, _ = render_shaded(space(codes.flatten(0, 1)), normals, truth.light.flatten(0, 1), view, term.layout, 64, 64)
+    light = truth.light.flatten(0, 1)
+    photos, raster = render_shaded(space(codes.flatten(0, 1)), normals, light, view, term.layout, 64, 64)
     photos = photos.unflatten(0, (4, 3))
     assert term(heads, truth, photos) < 1e-6
+    skin = region_of(raster, comparable_faces(flame.faces, flame.masks)).view(4, 3, 1, 64, 64)
+    assert term(heads, truth, torch.where(skin, photos, 1 - photos)) < 1e-6  # mouth, eyes, neck and wall are free
+    assert term(heads, truth, torch.where(skin, photos + 0.1, photos)).item() == pytest.approx(0.1, abs=1e-5)
     free = torch.zeros_like(codes).requires_grad_()
     optimiser = torch.optim.Adam([free], lr=0.1)
     losses = []
@@ -49,3 +54,27 @@ def test_codes_of_a_render_are_recovered(flame, scene):
         losses[-1].backward()
         optimiser.step()
     assert losses[-1] < 0.4 * losses[0]
+
+
+def test_shading_tells_how_the_head_is_turned(flame, scene):
+    """Even skin under a lamp from one side: brightness alone, through the normals, knows of a small turn."""
+    space = smooth_texture_space(1)
+    term = Photometric(flame, space)
+    light = torch.zeros(4, 3, 9, 3)
+    light[:, :, 0], light[:, :, 1] = 2.5, 0.8
+    truth = replace(scene.truth, albedo=torch.zeros(4, 3, 1), light=light)
+    heads = decode(flame, truth)
+    view = orthographic_view(heads.vertices[0], flame.faces, heads.cameras[0])
+    normals = vertex_normals(heads.vertices[0], flame.faces)
+    photos, _ = render_shaded(space(truth.albedo[0]), normals, light[0], view, term.layout, 64, 64)
+
+    def slope(turn: float) -> float:
+        """Of the loss in a further turn of the first person's three views."""
+        more = torch.full((), turn, requires_grad=True)
+        pose = truth.global_pose[:1] + more * torch.tensor([0.0, 1.0, 0.0])
+        one = {name: value[:1] for name, value in vars(truth).items()}
+        turned = replace(truth, **(one | {"global_pose": pose}))
+        (gradient,) = torch.autograd.grad(term(decode(flame, turned), turned, photos[None]), more)
+        return gradient.item()
+
+    assert slope(0.1) > 0.05 and slope(-0.1) < -0.05
