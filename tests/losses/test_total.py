@@ -1,0 +1,100 @@
+"""Eq. 11: what each term of a batch looks at, how the terms are weighed, and what each contributes."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from mfnet.losses.eye_lip import eye_loss, lip_loss
+from mfnet.losses.heads import decode
+from mfnet.losses.landmarks import landmark_loss
+from mfnet.losses.multiview import cross_pairs, multiview_flow_loss
+from mfnet.losses.regularisation import regularisation_loss
+from mfnet.losses.total import PAPER_TERMS, Objective, gradient_shares, single_view_shapes, total_loss
+from mfnet.nets.flow import DisFlow
+from tests.losses.test_multiview import PARAMS
+
+
+def objective(flame, **changes) -> Objective:
+    return Objective(flame, PARAMS.model_copy(update=changes), 50, DisFlow().flow)
+
+
+@pytest.fixture(scope="module")
+def state(scene):
+    """A little off the truth in all that the terms look at."""
+    albedo = torch.randn(4, 3, 50, generator=torch.Generator().manual_seed(0))
+    return replace(scene.disturbed(0.2), albedo=albedo)
+
+
+@pytest.mark.parametrize("position", [0, 1])
+def test_terms_are_those_of_their_equations(flame, scene, state, position):
+    """On the heads as cameras 1.2 m away see them, by the pairs of the step, over what each view sees."""
+    batch, this = scene.batch, objective(flame, camera_distance=1.2)
+    heads = decode(flame, state, 1 / 1.2)
+    points = batch.landmarks, heads.landmarks, heads.visible
+    pairs = cross_pairs(4, 3, position)
+    expected = {
+        "flow": multiview_flow_loss(flame, heads, batch.pixels(), points[0], pairs, this.params, this.estimate),
+        "landmarks": landmark_loss(*points),
+        "eye": eye_loss(*points),
+        "lip": lip_loss(*points),
+        "regularisation": regularisation_loss(state.shape, state.expression, state.albedo),
+    }
+    found = this(state, batch, position)
+    assert tuple(found) == PAPER_TERMS and 0 < heads.visible.mean() < 1
+    torch.testing.assert_close(found, expected)
+
+
+def test_terms_without_weight_are_measured_and_not_trained(flame, scene, state):
+    this = objective(flame, flow=0.0, eye=0.0, regularisation=0.0)
+    assert set(this(state, scene.batch, 0)) == {"landmarks", "lip"}
+    assert set(this.measure(state, scene.batch, 0)[0]) == set(PAPER_TERMS)
+    without = objective(flame, flow_gradient="none")
+    assert "flow" not in without(state, scene.batch, 0) and "flow" not in without.measure(state, scene.batch, 0)[0]
+
+
+def test_the_total_is_the_weighted_sum_and_terms_without_weight_pass_no_gradient():
+    weights = PARAMS.model_copy(update={"flow": 2.0, "landmarks": 3.0, "eye": 0.5, "lip": 0.0, "regularisation": 0.1})
+    values = torch.tensor([1.0, 10.0, 100.0, 1000.0, 10000.0], requires_grad=True)
+    total = total_loss(dict(zip(PAPER_TERMS, values, strict=True)), weights)
+    assert total.item() == pytest.approx(2 + 30 + 50 + 1000)
+    total.backward()
+    torch.testing.assert_close(values.grad, torch.tensor([2.0, 3.0, 0.5, 0.0, 0.1]))
+
+
+def test_shares_are_those_of_the_norms_of_the_weighted_gradients():
+    """Norms 3 x |(3, 4)| = 15 over both codes, 0.5 x 10 = 5, and nothing without weight or gradient."""
+    weights = PARAMS.model_copy(update={"landmarks": 3.0, "eye": 0.5, "lip": 0.0})
+    a, b = torch.ones(1, requires_grad=True), torch.ones(2, requires_grad=True)
+    terms = {"landmarks": (3 * a).sum() + 4 * b[0], "eye": 10 * b[1], "lip": b.sum(), "flow": torch.ones(())}
+    shares = gradient_shares(terms, weights, [a, b])
+    assert shares == pytest.approx({"landmarks": 0.75, "eye": 0.25, "lip": 0.0, "flow": 0.0})
+
+
+class Bright:
+    """Stands for a network: the shape is the brightness of the views, which must be one and the same photograph."""
+
+    def __init__(self, fusion: str, views: int):
+        self.params = SimpleNamespace(fusion=fusion, views=views)
+        self.slots = views if fusion == "concat" else 1
+
+    def __call__(self, images):
+        assert images.shape[1] == self.slots and torch.equal(images, images[:, :1].expand_as(images))
+        return SimpleNamespace(shape=images.mean((1, 3, 4)))
+
+
+@pytest.mark.parametrize(("fusion", "views"), [("concat", 1), ("concat", 2), ("concat", 3), ("set", 3)])
+def test_single_view_shapes_are_those_of_each_photograph_alone(scene, fusion, views):
+    shapes = single_view_shapes(Bright(fusion, views), scene.batch)
+    shown = views if views > 1 else 3
+    torch.testing.assert_close(shapes, scene.batch.pixels()[:, :shown].mean((3, 4)))
+
+
+def test_consistency_knows_people_by_subject(flame, scene, state):
+    this = objective(flame, **dict.fromkeys(PAPER_TERMS, 0.0), shape_consistency=1.0)
+    network = Bright("concat", 3)
+    assert set(this(state, scene.batch, 0, network)) == {"shape_consistency"}
+    assert this(state, scene.batch, 0, network)["shape_consistency"] > 0
+    same = replace(scene.batch, subject=torch.zeros_like(scene.batch.subject))
+    assert this(state, same, 0, network)["shape_consistency"] == 0  # nobody else in the batch
