@@ -11,6 +11,7 @@ from mfnet.render import (
     render_textured,
 )
 from mfnet.render.shading import C4
+from mfnet.render.view import LEAST_FACING
 from tests.render.conftest import smooth_texture
 
 
@@ -43,6 +44,13 @@ def test_what_a_does_not_see_is_not_claimed(head):
     view_a, view_b = head.view(80.0), head.view(-80.0)
     cross = render_cross_view(torch.ones(1, 3, 128, 128), view_a, view_b, head.faces, 128, 128)
     assert cross.seen.sum() < 0.1 * (cross.raster.face_id > 0).sum()
+
+
+def test_what_a_sees_too_flatly_is_not_claimed(head):
+    view_a, view_b = head.view(0.0), head.view(45.0)
+    cross = render_cross_view(torch.ones(1, 3, 128, 128), view_a, view_b, head.faces, 128, 128)
+    facing = interpolate(view_a.facing[..., None], cross.raster, head.faces)[..., 0]
+    assert cross.seen.sum() > 3000 and facing[cross.seen].min() > LEAST_FACING
 
 
 def test_source_is_where_the_point_was(head):
