@@ -9,12 +9,13 @@ import torch
 from mfnet.flame import Flame
 from mfnet.flame.embedding import N_LANDMARKS
 from mfnet.flame.procedural import head_arrays
-from mfnet.geometry import project_orthographic
+from mfnet.geometry import axis_angle_to_matrix, project_orthographic
 from mfnet.nets.flow import DisFlow
 from mfnet.nets.landmarks import CELLS, SIDE
 from mfnet.nets.mfnet import Prediction
 from mfnet.nets.start import StartNetwork
 from mfnet.params import ModelParams
+from mfnet.synthetic.sampler import Sample
 from mfnet.training import pretrain_encoder, pretrain_flow, pretrain_landmarks
 from mfnet.training.pretrain_encoder import EncoderRecipe, FaceLosses, aligned, by_yaw, project, seen_once, split_points
 from mfnet.training.pretrain_flow import FlowPairs, FlowRecipe
@@ -82,6 +83,85 @@ def test_truth_has_no_loss_but_perspective(flame, pool):
     assert losses.person(wrong, pool, posed, opened) > best + 0.5
     turned = dataclasses.replace(truth, global_pose=truth.global_pose + 0.1)
     assert losses.views(turned, pool, split_points(posed)) > 2.0
+
+
+def disturbed(pool, seed: int) -> Prediction:
+    """The truth with a little of everything added."""
+    generator, truth = torch.Generator().manual_seed(seed), as_prediction(pool)
+    return truth.map(lambda value: value + 0.1 * torch.randn(value.shape, generator=generator))
+
+
+def only(prediction: Prediction, item: int) -> Prediction:
+    return prediction.map(lambda value: value[item : item + 1])
+
+
+def plain_person(flame, prediction: Prediction, truth) -> torch.Tensor:
+    """The loss of one person's codes, written out: the head that they give, with what the true jaw adds to the true
+    head, is moved and scaled onto the true one, and its landmarks are shown as the network sees each view."""
+    rest, face = torch.zeros(1, 3), flame.masks["face"].nonzero()[::3, 0]
+
+    def head(shape, expression, jaw):
+        out = flame(shape, expression, rest, jaw_pose=jaw)
+        return out.vertices[0, face], out.landmarks[0, 17:], out.joints[0, :1]
+
+    given, true = (prediction.shape, prediction.expression), (truth.shape, truth.expression)
+    parts = zip(head(*given, rest), head(*true, truth.jaw_pose), head(*true, rest), strict=True)
+    vertices, landmarks, root = (found + posed - still for found, posed, still in parts)
+    goal = head(*true, truth.jaw_pose)[0]
+    centred, wanted = vertices - vertices.mean(0), goal - goal.mean(0)
+    scale = torch.linalg.lstsq(centred.reshape(-1, 1), wanted.reshape(-1, 1)).solution
+    off = []
+    for view in range(prediction.camera.shape[1]):
+        turned = (landmarks - root) @ axis_angle_to_matrix(prediction.global_pose[0, view]).T + root
+        shown = project_orthographic(turned[None], prediction.camera[:, view])[0, :, :2]
+        off.append((shown - truth.landmarks[0, view, 17:]).abs().mean() * 128 / 2)
+    return (
+        1000 * (scale * centred - wanted).abs().mean()
+        + torch.stack(off).mean()
+        + 0.1 * (prediction.shape - truth.shape).abs().mean()
+        + 0.1 * (prediction.expression - truth.expression).abs().mean()
+        + 20 * (prediction.jaw_pose - truth.jaw_pose).abs().mean()
+    )
+
+
+def test_a_persons_loss_is_its_plain_sum(flame, pool):
+    losses, found = FaceLosses(flame), disturbed(pool, 1)
+    for item in range(2):
+        one, truth = only(found, item), Sample(*(field[item : item + 1] for field in pool))
+        value = losses.person(one, truth, *losses.true_heads(truth))
+        torch.testing.assert_close(value, plain_person(flame, one, truth), rtol=1e-3, atol=1e-3)
+
+
+def test_the_views_loss_is_its_plain_sum(flame, pool):
+    losses, found = FaceLosses(flame), disturbed(pool, 2)
+    heads = split_points(losses.decode(pool.shape, pool.expression, pool.jaw_pose))
+    shown, true = (project(heads.face, heads.root, each.global_pose, each.camera) for each in (found, pool))
+    expected = (
+        (shown - true).abs().mean() * 128 / 2
+        + (found.global_pose - pool.global_pose).abs().mean() / 0.05
+        + (found.camera[..., 0] / pool.camera[..., 0] - 1).abs().mean() / 0.05
+        + (found.camera[..., 1:] - pool.camera[..., 1:]).abs().mean() / 0.01
+        + (found.light - pool.light).abs().mean() / 3
+    )
+    torch.testing.assert_close(losses.views(found, pool, heads), expected)
+
+
+def test_the_recipes_loss_weighs_the_variants_and_counts_the_views_once(flame, pool):
+    losses, (posed, opened) = FaceLosses(flame), FaceLosses(flame).true_heads(pool)
+    found = {"concat3": disturbed(pool, 3), "set": disturbed(pool, 4)}
+    found["concat1"] = disturbed(seen_once(pool), 5)
+    alone = []
+    for row in range(18):
+        item, truth = slice(row // 3, row // 3 + 1), Sample(*(field[row : row + 1] for field in seen_once(pool)))
+        alone.append(losses.person(only(found["concat1"], row), truth, posed[item], opened[item]))
+    expected = (
+        losses.views(found["concat3"], pool, split_points(posed))
+        + 0.7 * losses.person(found["concat3"], pool, posed, opened)
+        + 0.2 * losses.person(found["set"], pool, posed, opened)
+        + 0.5 * torch.stack(alone).mean()
+    )
+    weights = {"concat1": 0.5, "concat3": 0.7, "set": 0.2}
+    torch.testing.assert_close(losses(found, pool, weights), expected)
 
 
 def test_heads_at_rest_are_linear(flame, pool):
