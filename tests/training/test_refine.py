@@ -5,11 +5,25 @@ from dataclasses import replace
 import pytest
 import torch
 
+from mfnet.geometry import vertex_normals
+from mfnet.losses.eye_lip import EYE_PAIRS, LIP_PAIRS
 from mfnet.losses.heads import decode
+from mfnet.losses.multiview import STEEPEST
 from mfnet.nets.flow import DisFlow
 from mfnet.nets.mfnet import Prediction
+from mfnet.render import comparable_faces
 from mfnet.training.pretrain_encoder import decode_face, face_error
-from mfnet.training.refine import CHUNK, RefineSettings, _huber_root, _Problem, correspondences, refine
+from mfnet.training.refine import (
+    CHUNK,
+    MAX_FLOW,
+    Correspondences,
+    RefineSettings,
+    _huber_root,
+    _Problem,
+    _step,
+    correspondences,
+    refine,
+)
 from tests.losses.scenes import rendered_scene
 
 QUICK = RefineSettings(iterations=3, flow_iterations=1, spacing=8)
@@ -86,6 +100,105 @@ def test_correspondences_lie_where_the_points_truly_are(flame, scene):
     for view, place, pixels in ((found.view_b, found.target, 0.2), (found.view_a, found.origin, 0.01)):
         points = (projected[view[:, None], found.corners] * found.weights[..., None]).sum(1)
         assert (points - place).norm(dim=-1).median() < pixels * 2 / 128
+
+
+def steady(x: float, y: float):
+    """An estimator that sees the same flow everywhere, pixels."""
+    return lambda a, b: torch.tensor([x, y])[None, :, None, None].expand(len(a), 2, *a.shape[-2:])
+
+
+@pytest.fixture(scope="module")
+def problem(flame, scene) -> _Problem:
+    """Person 0 at the truth, before cameras that are practically far away."""
+    return _Problem(flame, person(scene.truth, 0), scene.batch.landmarks[0], replace(QUICK, closeness=1e-6))
+
+
+def test_targets_follow_the_flow_and_flow_that_is_too_long_has_none(problem, scene):
+    images = scene.batch.pixels()[0]
+    still, moved = (correspondences(problem, problem.start, images, steady(*f), spacing=4) for f in ((0, 0), (2, 1)))
+    shift = torch.tensor([2.0, -1.0]) * 2 / 128
+    torch.testing.assert_close(moved.target, still.target + shift.expand_as(still.target))
+    torch.testing.assert_close(moved.origin, still.origin)
+    beyond = correspondences(problem, problem.start, images, steady(1.01 * MAX_FLOW * 64, 0), spacing=4)
+    assert len(still.target) > 200 and len(beyond.target) == 0
+
+
+def test_correspondences_lie_on_facial_skin_that_view_a_does_not_see_too_flatly(flame, problem, scene):
+    found = correspondences(problem, problem.start, scene.batch.pixels()[0], steady(0, 0), spacing=2)
+    skin = flame.faces[comparable_faces(flame.faces, flame.masks)]
+    assert set(map(tuple, found.corners.tolist())) <= set(map(tuple, skin.tolist()))
+    assert found.slide.flatten(1).norm(dim=1).max() < STEEPEST
+    facing = vertex_normals(decode(flame, scene.truth).vertices[0], flame.faces)[..., 2]
+    assert (facing[found.view_a[:, None], found.corners] * found.weights).sum(1).min() > 0.14
+
+
+def plain_cost(flame, problem: _Problem, unknowns: torch.Tensor, flow: Correspondences) -> torch.Tensor:
+    """The sum of all squared residuals, written out."""
+    settings, network, landmarks = problem.settings, problem.network, problem.landmarks
+    shape, expression, jaw, pose, camera, closeness = problem.split(unknowns[None])
+    heads = decode(flame, problem.parameters(unknowns), closeness)
+    error = (heads.landmarks[0] - landmarks) * problem.visible[..., None]
+    pairs = [(error[:, i] - error[:, j]) / settings.opening for i, j in EYE_PAIRS + LIP_PAIRS]
+    points, pieces = heads.projected[0, ..., :2], []
+    for a, b, corners, weights, origin, target, slide in zip(*flow, strict=True):
+        off_a, off_b = (weights @ points[v, corners] - place for v, place in ((a, origin), (b, target)))
+        pieces.append((off_b - slide @ off_a) / settings.flow)
+    images = (error[:, :17] / settings.contour, error[:, 17:] / settings.landmark, *pairs, *pieces)
+    size = torch.cat([part.flatten() for part in images]).abs()
+    far = 2 * settings.robust * size - settings.robust**2
+    priors = (
+        shape / settings.coefficient,
+        expression / settings.coefficient,
+        (shape - network.shape) / settings.network,
+        (expression - network.expression) / settings.network,
+        (jaw - network.jaw_pose) / settings.pose,
+        (pose - network.global_pose) / settings.pose,
+        (camera[..., 0] / network.camera[..., 0] - 1) / settings.camera,
+        (camera[..., 1:] - network.camera[..., 1:]) / (0.1 * settings.camera),
+        (closeness - settings.closeness) / settings.closeness,
+    )
+    return torch.where(size <= settings.robust, size**2, far).sum() + sum(prior.square().sum() for prior in priors)
+
+
+def test_the_cost_is_the_sum_of_what_is_measured_and_what_is_believed(flame, scene):
+    generator, state = torch.Generator().manual_seed(0), scene.disturbed(0.2)
+    item = int(decode(flame, state).visible.sum((1, 2)).argmin())  # some landmarks are hidden
+    problem = _Problem(flame, person(state, item), scene.batch.landmarks[item], QUICK)
+    unknowns = problem.start + 0.3 * problem.start_sigma * torch.randn(problem.start.shape, generator=generator)
+    corners = torch.tensor([[100, 200, 300], [400, 500, 600]])
+    places, slide = torch.rand(2, 2, 2, generator=generator) - 0.5, torch.rand(2, 2, 2, generator=generator) + 0.5
+    flow = Correspondences(torch.tensor([0, 2]), torch.tensor([1, 0]), corners, torch.eye(3)[1:], *places, slide)
+    found = problem.residuals(unknowns[None], flow).square().sum()
+    torch.testing.assert_close(found, plain_cost(flame, problem, unknowns, flow), rtol=1e-4, atol=0)
+    assert (problem.visible == 0).any()
+
+
+class Bent:
+    """Stands for a problem whose full Gauss-Newton step overshoots: the residual is the arc tangent of x."""
+
+    def residuals(self, unknowns, flow):
+        return unknowns.atan()
+
+    def linearised(self, unknowns, flow):
+        return unknowns.atan(), (1 / (1 + unknowns**2)).diag()
+
+
+def test_a_step_that_overshoots_is_damped_until_the_cost_falls():
+    unknowns, damping = torch.tensor([3.0]), 1e-3
+    for _ in range(8):
+        moved, damping = _step(Bent(), unknowns, None, damping)
+        assert moved.abs() < unknowns.abs()
+        unknowns = moved
+    assert unknowns.abs() < 1e-3
+    still, _ = _step(Bent(), torch.zeros(1), None, damping)
+    assert still == 0
+
+
+def test_a_camera_is_never_beyond_infinity(flame, scene, problem):
+    """Landmarks in which near things look smaller: orthography is the nearest that there is."""
+    impossible = decode(flame, scene.truth, -2.0).landmarks[0]
+    found = refine(flame, problem.network, None, impossible, None, replace(QUICK, iterations=2))
+    assert (found.closeness == 0).all()
 
 
 def test_the_differences_are_the_derivatives(flame, scene, rough):
