@@ -315,6 +315,18 @@ def test_a_shift_in_view_a_counts_as_far_as_it_is_seen_in_view_b():
         torch.testing.assert_close(shifts, expected, rtol=1e-4, atol=1e-4)
 
 
+def test_drawn_points_stay_the_same_points_of_the_surface():
+    """They move as far as the camera does, also where the raster could tell that pixels' centres do not."""
+    camera = torch.tensor([8.0, 0, 0]).repeat(1, 2, 1).requires_grad_()
+    flame, heads = card(0.6, 0.9, camera=camera)
+    views = [orthographic_view(heads.vertices[:, v], flame.faces, heads.cameras[:, v]) for v in (0, 1)]
+    cross = render_cross_view(torch.zeros(1, 3, 64, 64), *views, flame.faces, 64, 64)
+    points = drawn_points(flame, heads.projected[:, 1], cross)
+    (slope,) = torch.autograd.grad(points.sum(), camera)
+    count = (cross.raster.face_id > 0).sum()
+    torch.testing.assert_close(slope[0, :, 1:] / (8.0 * count), torch.tensor([[0.0, 0.0], [1.0, 1.0]]))
+
+
 @pytest.mark.parametrize("kind", ["landmarks", "geometric"])
 def test_masks_lie_inside_both_faces(flame, scene, kind):
     heads, batch = decode(flame, scene.truth), scene.batch
