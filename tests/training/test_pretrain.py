@@ -86,9 +86,11 @@ def test_truth_has_no_loss_but_perspective(flame, pool):
 
 
 def disturbed(pool, seed: int) -> Prediction:
-    """The truth with a little of everything added."""
+    """The truth with a little of everything added, and much to the codes, of which a loss takes a tenth."""
     generator, truth = torch.Generator().manual_seed(seed), as_prediction(pool)
-    return truth.map(lambda value: value + 0.1 * torch.randn(value.shape, generator=generator))
+    moved = truth.map(lambda value: value + 0.1 * torch.randn(value.shape, generator=generator))
+    shape, expression = (torch.randn(code.shape, generator=generator) for code in (truth.shape, truth.expression))
+    return dataclasses.replace(moved, shape=truth.shape + shape, expression=truth.expression + expression)
 
 
 def only(prediction: Prediction, item: int) -> Prediction:
