@@ -1,9 +1,10 @@
 import torch
 
-from mfnet.geometry import vertex_normals
+from mfnet.geometry import euler_to_matrix, vertex_normals
 from mfnet.render import (
     faces_of,
     interpolate,
+    orthographic_view,
     perspective_view,
     region_of,
     render_cross_view,
@@ -44,6 +45,21 @@ def test_what_a_does_not_see_is_not_claimed(head):
     view_a, view_b = head.view(80.0), head.view(-80.0)
     cross = render_cross_view(torch.ones(1, 3, 128, 128), view_a, view_b, head.faces, 128, 128)
     assert cross.seen.sum() < 0.1 * (cross.raster.face_id > 0).sum()
+
+
+def test_what_lies_behind_something_in_a_is_not_claimed():
+    """A small square before a large one; from the side, view b looks behind it. (Both face view a.)"""
+    corners = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
+    squares = [torch.cat([half * corners, torch.full((4, 1), z)], 1) for half, z in ((0.1, 0.0), (0.04, 0.05))]
+    vertices, faces = torch.cat(squares)[None], torch.tensor([[0, 1, 2], [2, 3, 0], [4, 5, 6], [6, 7, 4]])
+    turned = vertices @ euler_to_matrix(*torch.tensor([[0.6], [0.0], [0.0]])).mT
+    views = [orthographic_view(each, faces, torch.tensor([[8.0, 0, 0]])) for each in (vertices, turned)]
+    cross = render_cross_view(torch.ones(1, 3, 96, 96), *views, faces, 96, 96)
+    rear = (cross.raster.face_id == 1) | (cross.raster.face_id == 2)
+    place = cross.source.abs().amax(-1)  # the small square ends at 0.32, the large one at 0.8
+    hidden, shown = rear & (place < 0.3), rear & (place > 0.36) & (place < 0.75)
+    assert hidden.sum() > 100 and not cross.seen[hidden].any()
+    assert shown.sum() > 1000 and cross.seen[shown].all()
 
 
 def test_what_a_sees_too_flatly_is_not_claimed(head):
@@ -109,8 +125,6 @@ def test_perspective_and_orthographic_views_agree_from_afar(head):
     K = torch.tensor([[[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]]])
     R = torch.diag(torch.tensor([1.0, -1, -1]))[None]
     view = perspective_view(vertices, head.faces, K, R, torch.tensor([[0.0, 0, distance]]), size, size, 90.0, 110.0)
-    from mfnet.render import orthographic_view
-
     other = orthographic_view(vertices, head.faces, torch.tensor([[scale, 0, 0]]))
     torch.testing.assert_close(view.clip[..., :2] / view.clip[..., 3:], other.clip[..., :2], atol=5e-3, rtol=0)
     torch.testing.assert_close(view.facing, other.facing, atol=5e-3, rtol=0)
