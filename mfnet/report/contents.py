@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from mfnet.evaluation.methods import POSED
 from mfnet.evaluation.published import published_means
 from mfnet.evaluation.tables import compare_methods
 from mfnet.params import Params
@@ -47,7 +48,12 @@ def benchmark_section(rows: pd.DataFrame, scores: pd.DataFrame, protocol: str) -
         section.note(f"{method}: {MEANING.get(method, 'see docs/choices.md')}.")
     section.picture(plot_benchmark(rows, protocol), f"benchmark_{protocol}", f"CD by bin and method, {protocol}")
     chief = "mfnet_3" if protocol == "lab" else "mfnet_1"
-    pairs = [compare_methods(scores, chief, other) for other in dict.fromkeys(own.method) if other != chief]
+    posed = [method for method in dict.fromkeys(own.method) if method.endswith(POSED)]
+    plain = [method for method in dict.fromkeys(own.method) if method not in posed]
+    pairs = [compare_methods(scores, chief, other) for other in plain if other != chief]
+    if chief + POSED in posed:  # like with like: the mean head is posed by landmarks too
+        others = [other for other in ("mean_head", *posed) if other != chief + POSED]
+        pairs += [compare_methods(scores, chief + POSED, other) for other in others]
     if pairs:
         section.heading(f"{chief} against the others, item by item")
         section.note("Difference in CD on the items that both have; below zero is in favour of the first.")

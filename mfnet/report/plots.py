@@ -10,6 +10,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
+from mfnet.evaluation.methods import POSED
+
 COLOURS = ("#8c8c8c", "#4878a8", "#6cb0d6", "#d1603d", "#e0a458", "#5b8e5a")
 TERMS = ("flow", "landmarks", "eye", "lip", "regularisation")
 
@@ -23,7 +25,7 @@ def png_bytes(figure) -> bytes:
 
 
 def plot_benchmark(rows: pd.DataFrame, protocol: str) -> bytes:
-    """Grouped bars of CD (mm) with 95 % intervals, a group per bin and a bar per method.
+    """Grouped bars of CD (mm) with 95 % intervals, a group per bin and a bar per method; posed heads hatched.
 
     rows: the summary rows of one or more protocols (protocol, bin, method, CD, CD_low, CD_high).
     """
@@ -31,12 +33,14 @@ def plot_benchmark(rows: pd.DataFrame, protocol: str) -> bytes:
     bins, methods = list(dict.fromkeys(rows.bin)), list(dict.fromkeys(rows.method))
     figure, axes = plt.subplots(figsize=(1.6 + 1.5 * len(bins), 3.2))
     width = 0.8 / max(len(methods), 1)
+    networks = list(dict.fromkeys(method.removesuffix(POSED) for method in methods))
     for number, method in enumerate(methods):
         own = rows[rows.method == method].set_index("bin").reindex(bins)
         place = np.arange(len(bins)) + (number - (len(methods) - 1) / 2) * width
         spread = np.abs(np.stack([own.CD - own.CD_low, own.CD_high - own.CD]))
-        colour = COLOURS[number % len(COLOURS)]
-        axes.bar(place, own.CD, width * 0.92, yerr=spread, label=method, color=colour, error_kw={"lw": 0.8})
+        look = {"color": COLOURS[networks.index(method.removesuffix(POSED)) % len(COLOURS)]}
+        look |= {"hatch": "////", "edgecolor": "white"} if method.endswith(POSED) else {}
+        axes.bar(place, own.CD, width * 0.92, yerr=spread, label=method, error_kw={"lw": 0.8}, **look)
     axes.set_xticks(range(len(bins)), bins)
     axes.set_ylabel("CD (mm), lower is better")
     axes.set_xlabel("yaw bin (degrees)" if protocol == "wild" else "angle and focal length")
