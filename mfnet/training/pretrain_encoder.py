@@ -6,11 +6,12 @@ the mean face subtracted, regressors trained once more on the finished trunk, an
 """
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from mfnet.flame import Flame
@@ -21,7 +22,8 @@ from mfnet.nets.start import StartNetwork
 from mfnet.params import ModelParams
 from mfnet.synthetic.sampler import Sample, Sampler, SamplerOptions
 from mfnet.synthetic.subjects import texture_pool
-from mfnet.training.schedule import Descent
+from mfnet.training.checkpoint import Checkpoints
+from mfnet.training.descent import CHECKPOINTS, Descent, recipe_checkpoints
 
 CHUNK = 50
 """Subjects per call of the sampler."""
@@ -227,21 +229,32 @@ def seen_once(truth: Sample) -> Sample:
 
 
 def pretrain_encoder(
-    params: ModelParams, flame: Flame, seed: int, steps: int, recipe: EncoderRecipe | None = None
+    params: ModelParams,
+    flame: Flame,
+    seed: int,
+    steps: int,
+    recipe: EncoderRecipe | None = None,
+    checkpoints: Path = CHECKPOINTS,
 ) -> tuple[StartNetwork, list[float]]:
-    """Train a start for `flame` -> (network in evaluation mode, loss of every step). Deterministic on one CPU."""
+    """Train a start for `flame` -> (network in evaluation mode, loss of every step). Deterministic on one CPU.
+
+    An interrupted run with equal arguments and code is resumed from its checkpoints, which a finished run removes.
+    """
     recipe = recipe or EncoderRecipe()
     seen = min(recipe.subjects, steps * recipe.batch)  # in either phase: nobody is drawn in vain for a short run
     recipe = replace(recipe, subjects=seen)
+    model = params.model_dump()
+    kept = [
+        recipe_checkpoints(checkpoints, "encoder", flame, seed, steps, recipe, phase=phase, model=model)
+        for phase in (1, 2)
+    ]
     torch.manual_seed(seed)
     network = StartNetwork(params, flame).to(memory_format=torch.channels_last)
-    pool = sample_pool(make_sampler(flame, recipe, seed), seed, recipe.subjects, "renders")
-    if params.head == "flat":
-        pool = pool._replace(images=torch.cat([shrink(images) for images in pool.images.split(CHUNK)]))
-    order = batches(np.random.default_rng((seed, 1)), recipe.subjects, recipe.batch, steps)
-    losses = fit(network, FaceLosses(flame), pool, order, recipe)
-    del pool
-    return refit(network, flame, seed, int(recipe.refit * steps), recipe).eval(), losses
+    losses = fit(network, flame, seed, steps, recipe, kept[0])
+    network = refit(network, flame, seed, int(recipe.refit * steps), recipe, kept[1])
+    for each in kept:
+        each.remove()
+    return network.eval(), losses
 
 
 def shrink(images: Tensor) -> Tensor:
@@ -257,26 +270,36 @@ def batches(rng: np.random.Generator, size: int, batch: int, steps: int) -> Tens
     return torch.from_numpy(order.reshape(steps, batch))
 
 
-def fit(network: StartNetwork, losses: FaceLosses, pool: Sample, order: Tensor, recipe: EncoderRecipe) -> list[float]:
-    """The optimisation itself; returns the loss of every step."""
-    descent = Descent(network.parameters(), recipe.lr, recipe.weight_decay, recipe.clip, len(order))
-    fast, history = half_precision(), []
+def fit(
+    network: StartNetwork, flame: Flame, seed: int, steps: int, recipe: EncoderRecipe, kept: Checkpoints | None = None
+) -> list[float]:
+    """Train encoder and regressors together on a pool of renders; returns the loss of every step."""
+    descent = Descent(network, recipe, steps, "weights@encoder", kept)
+    if descent.done:
+        return descent.history
+    flat = network.params.head == "flat"
+    pool = sample_pool(make_sampler(flame, recipe, seed), seed, recipe.subjects, "renders")
+    if flat:
+        pool = pool._replace(images=torch.cat([shrink(images) for images in pool.images.split(CHUNK)]))
+    order = batches(np.random.default_rng((seed, 1)), recipe.subjects, recipe.batch, steps)
+    losses, fast = FaceLosses(flame), half_precision()
     network.train()
-    for rows in (bar := tqdm(order, desc="weights@encoder", disable=None)):
-        batch = Sample(*(field[rows] for field in pool))
+    for step in descent:
+        batch = Sample(*(field[order[step]] for field in pool))
         with torch.autocast("cpu", torch.bfloat16, enabled=fast):
             features = network.encode(batch.images.float() / 255)
         predictions = network.predict(features.float())  # half a pixel's worth would be lost in half precision
         loss = losses(predictions, batch, dict(recipe.variants))
-        if network.params.head == "flat":
+        if flat:
             located = network.encoder.located(features)
             loss = loss + (located - batch.landmarks).abs().mean() / losses.scales.located
-        history.append(descent.step(loss))
-        bar.set_postfix(loss=f"{history[-1]:.2f}")
-    return history
+        descent.step(loss)
+    return descent.history
 
 
-def refit(network: StartNetwork, flame: Flame, seed: int, steps: int, recipe: EncoderRecipe) -> StartNetwork:
+def refit(
+    network: StartNetwork, flame: Flame, seed: int, steps: int, recipe: EncoderRecipe, kept: Checkpoints | None = None
+) -> StartNetwork:
     """A network of the same encoder with regressors trained anew, on new people, while the encoder rests.
 
     Regressors that grew up beside a changing trunk stay behind what its features allow, and the trunk knows its own
@@ -293,13 +316,12 @@ def refit(network: StartNetwork, flame: Flame, seed: int, steps: int, recipe: En
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=fast):
             chunks.append(sample._replace(images=fresh.encode(images.float() / 255).float()))
     features = Sample(*(torch.cat(field) for field in zip(*chunks, strict=True)))  # its images are features
-    regressors = [*fresh.view_regressor.parameters(), *fresh.person_regressors.parameters()]
-    descent, losses = Descent(regressors, recipe.lr, recipe.weight_decay, recipe.clip, steps), FaceLosses(flame)
+    regressors = nn.ModuleList([fresh.view_regressor, fresh.person_regressors])
+    descent, losses = Descent(regressors, recipe, steps, "regressors", kept), FaceLosses(flame)
     order = batches(np.random.default_rng((seed, 1 << 30)), len(features.images), 2 * recipe.batch, steps)
-    for rows in (bar := tqdm(order, desc="regressors", disable=None)):
-        batch = Sample(*(field[rows] for field in features))
-        loss = descent.step(losses(fresh.predict(batch.images), batch, dict(recipe.variants)))
-        bar.set_postfix(loss=f"{loss:.2f}")
+    for step in descent:
+        batch = Sample(*(field[order[step]] for field in features))
+        descent.step(losses(fresh.predict(batch.images), batch, dict(recipe.variants)))
     return fresh
 
 

@@ -9,7 +9,7 @@ themselves, from the first step on. `measure_flow` puts any estimator beside DIS
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +22,8 @@ from mfnet.nets.flow import DisFlow, RaftFlow, calibrate, end_point_error
 from mfnet.synthetic.flow_pairs import FlowPairs, sample_cross_pairs, sample_flow_pairs
 from mfnet.synthetic.sampler import Sampler
 from mfnet.synthetic.subjects import texture_pool
-from mfnet.training.checkpoint import Checkpoints, run_key
+from mfnet.training.descent import CHECKPOINTS, Descent, recipe_checkpoints
 from mfnet.training.pretrain_encoder import CHUNK, HELD_OUT, HELD_OUT_SKINS, batches, half_precision
-from mfnet.training.schedule import Descent
 
 SIDE = 128
 """Side of the pairs, pixels: the least that RAFT takes."""
@@ -32,8 +31,6 @@ CELL = 8
 """Pixels per cell of RAFT's features."""
 BATCH = 8
 """Pairs that an estimator sees at once when it is measured."""
-SAVE_EVERY = 100
-"""Steps between checkpoints: a run takes hours on a CPU."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,7 @@ def pretrain_flow(
     seed: int,
     steps: int,
     recipe: FlowRecipe | None = None,
-    checkpoints: Path = Path(".mfnet/checkpoints"),
+    checkpoints: Path = CHECKPOINTS,
 ) -> tuple[RaftFlow, list[float]]:
     """Train torchvision's RAFT `name` from scratch -> (estimator, loss of every step). Deterministic on one CPU.
 
@@ -82,36 +79,20 @@ def pretrain_flow(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     fast = device.type == "cuda" or half_precision()
     network = estimator.to(device).network
-    descent = Descent(network.parameters(), recipe.lr, recipe.weight_decay, recipe.clip, steps)
-    settings = {"flow": name, "head": flame.content_hash, "seed": seed, "steps": steps, "recipe": asdict(recipe)}
-    kept = Checkpoints(checkpoints, run_key(settings, []))
-    history = resume(kept, network, descent, device)
+    kept = recipe_checkpoints(checkpoints, name, flame, seed, steps, recipe)
+    descent = Descent(network, recipe, steps, f"weights@flow {name}", kept)
     pool = flow_pool(flame, seed, recipe, min(recipe.pairs, steps * recipe.batch))
     order = batches(np.random.default_rng((seed, 1)), len(pool.first), recipe.batch, steps)
     mirror = np.random.default_rng((seed, 2)).random(steps) < 0.5
-    bar = tqdm(range(len(history), steps), desc=f"weights@flow {name}", initial=len(history), total=steps, disable=None)
-    for step in bar:
+    for step in descent:
         pairs = FlowPairs(*(field[order[step]].to(device) for field in pool))
         pairs = mirrored(pairs) if mirror[step] else pairs
         with features_of(network) as features, torch.autocast(device.type, torch.bfloat16, enabled=fast):
             flows = estimator.iterations(pairs.first.float() / 255, pairs.second.float() / 255)
         loss = sequence_loss(flows, pairs, recipe.decay) + recipe.matching * matching_loss(features[0].float(), pairs)
-        history.append(descent.step(loss))
-        bar.set_postfix(loss=f"{history[-1]:.2f}")
-        if len(history) % SAVE_EVERY == 0 and len(history) < steps:
-            kept.save({"network": network.state_dict(), "descent": descent.state_dict(), "history": history})
+        descent.step(loss)
     kept.remove()
-    return estimator.cpu().requires_grad_(False), history
-
-
-def resume(kept: Checkpoints, network: torch.nn.Module, descent: Descent, device: torch.device) -> list[float]:
-    """Take up the run where its checkpoint left it -> loss of every step so far."""
-    state = kept.load(device)
-    if state is None:
-        return []
-    network.load_state_dict(state["network"])
-    descent.load_state_dict(state["descent"])
-    return state["history"]
+    return estimator.cpu().requires_grad_(False), descent.history
 
 
 def flow_pool(flame: Flame, seed: int, recipe: FlowRecipe, count: int) -> FlowPairs:

@@ -1,12 +1,12 @@
 """Training the embedded landmark network on synthetic renders: crops from tight to whole photographs, and no-faces."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
-from tqdm import tqdm
 
 from mfnet.flame import Flame
 from mfnet.geometry import ndc_to_pixels
@@ -22,6 +22,7 @@ from mfnet.nets.landmarks import (
 from mfnet.synthetic.degrade import random_backgrounds
 from mfnet.synthetic.sampler import Sampler, SamplerOptions
 from mfnet.synthetic.subjects import texture_pool
+from mfnet.training.descent import CHECKPOINTS, Descent, recipe_checkpoints
 from mfnet.training.pretrain_encoder import (
     HELD_OUT,
     HELD_OUT_SKINS,
@@ -30,7 +31,6 @@ from mfnet.training.pretrain_encoder import (
     half_precision,
     sample_pool,
 )
-from mfnet.training.schedule import Descent
 
 CELL = SIDE / CELLS
 """Pixels per heat-map cell."""
@@ -64,18 +64,26 @@ class LandmarkRecipe:
 
 
 def pretrain_landmarks(
-    flame: Flame, seed: int, steps: int, recipe: LandmarkRecipe | None = None
+    flame: Flame,
+    seed: int,
+    steps: int,
+    recipe: LandmarkRecipe | None = None,
+    checkpoints: Path = CHECKPOINTS,
 ) -> tuple[LandmarkNetwork, list[float]]:
-    """Train the network -> (network in evaluation mode, loss of every step). Deterministic on one CPU."""
+    """Train the network -> (network in evaluation mode, loss of every step). Deterministic on one CPU.
+
+    An interrupted run with equal arguments and code is resumed from its checkpoint, which a finished run removes.
+    """
     recipe = recipe or LandmarkRecipe()
     torch.manual_seed(seed)
     network = LandmarkNetwork(recipe.width).to(memory_format=torch.channels_last).train()
     images, points = training_crops(flame, seed, recipe)
     rng = np.random.default_rng((seed, 1))
-    descent = Descent(network.parameters(), recipe.lr, recipe.weight_decay, recipe.clip, steps)
-    fast, history = half_precision(), []
-    for rows in (bar := tqdm(batches(rng, len(images), recipe.batch, steps), desc="weights@landmarks", disable=None)):
-        crops, places = images[rows].float() / 255, points[rows]
+    order = batches(rng, len(images), recipe.batch, steps)
+    kept = recipe_checkpoints(checkpoints, "landmarks", flame, seed, steps, recipe)
+    descent, fast = Descent(network, recipe, steps, "weights@landmarks", kept, rng), half_precision()
+    for step in descent:
+        crops, places = images[order[step]].float() / 255, points[order[step]]
         if rng.random() < 0.5:
             crops, places = crops.flip(-1), mirrored_points(places)
         strangers = len(crops) // 16
@@ -84,9 +92,9 @@ def pretrain_landmarks(
             logits, presence = network(crops.contiguous(memory_format=torch.channels_last))
         loss = landmark_loss(logits[strangers:], places[strangers:])
         loss = loss + functional.binary_cross_entropy_with_logits(presence, face_labels(len(crops), strangers))
-        history.append(descent.step(loss))
-        bar.set_postfix(loss=f"{history[-1]:.2f}")
-    return network.eval(), history
+        descent.step(loss)
+    kept.remove()
+    return network.eval(), descent.history
 
 
 def training_crops(flame: Flame, seed: int, recipe: LandmarkRecipe) -> tuple[Tensor, Tensor]:

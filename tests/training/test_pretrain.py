@@ -16,7 +16,7 @@ from mfnet.nets.mfnet import Prediction
 from mfnet.nets.start import StartNetwork
 from mfnet.params import ModelParams
 from mfnet.synthetic.sampler import Sample
-from mfnet.training import pretrain_encoder, pretrain_flow, pretrain_landmarks
+from mfnet.training import descent, pretrain_encoder, pretrain_flow, pretrain_landmarks
 from mfnet.training.pretrain_encoder import EncoderRecipe, FaceLosses, aligned, by_yaw, project, seen_once, split_points
 from mfnet.training.pretrain_flow import FlowPairs, FlowRecipe
 from mfnet.training.pretrain_landmarks import LandmarkRecipe, landmark_loss, without_face
@@ -47,11 +47,12 @@ def as_prediction(sample) -> Prediction:
 # ------------------------------------------------------------------------------------------------------------- encoder
 
 
-def test_encoder_recipe_learns_and_repeats(flame):
+def test_encoder_recipe_learns_and_repeats(flame, tmp_path):
     torch.set_num_threads(1)
-    start, losses = pretrain_encoder.pretrain_encoder(SMALL, flame, 0, 40, ENCODER)
+    start, losses = pretrain_encoder.pretrain_encoder(SMALL, flame, 0, 40, ENCODER, tmp_path)
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
-    once, again = (pretrain_encoder.pretrain_encoder(SMALL, flame, 0, 3, ENCODER)[0].state_dict() for _ in range(2))
+    runs = [pretrain_encoder.pretrain_encoder(SMALL, flame, 0, 3, ENCODER, tmp_path)[0] for _ in range(2)]
+    once, again = (run.state_dict() for run in runs)
     assert all(torch.equal(once[name], again[name]) for name in once)
     assert not start.training
 
@@ -226,9 +227,9 @@ def test_encoder_figures_of_an_untrained_network_are_the_mean_heads(flame):
 # ----------------------------------------------------------------------------------------------------------- landmarks
 
 
-def test_landmark_recipe_learns(flame):
+def test_landmark_recipe_learns(flame, tmp_path):
     torch.set_num_threads(1)
-    network, losses = pretrain_landmarks.pretrain_landmarks(flame, 0, 40, LANDMARKS)
+    network, losses = pretrain_landmarks.pretrain_landmarks(flame, 0, 40, LANDMARKS, tmp_path)
     assert np.mean(losses[-5:]) < 0.75 * np.mean(losses[:5])
     figures = pretrain_landmarks.measure_landmarks(network, flame, 0, subjects=4)
     assert 0 < figures["error_px"] < 40
@@ -273,24 +274,51 @@ def test_flow_recipe_learns(flame, tmp_path):
 
 def test_an_interrupted_flow_recipe_ends_with_the_same_weights(flame, tmp_path, monkeypatch):
     torch.set_num_threads(1)
-    monkeypatch.setattr(pretrain_flow, "SAVE_EVERY", 2)
-    whole, losses = pretrain_flow.pretrain_flow("raft_small", flame, 0, 6, FLOW, tmp_path / "a")
-    step, done = pretrain_flow.Descent.step, []
+    same_after_an_interruption(
+        lambda folder: pretrain_flow.pretrain_flow("raft_small", flame, 0, 6, FLOW, folder), tmp_path, monkeypatch, 5
+    )
+
+
+@pytest.mark.parametrize("step", [3, 5])  # beside the trunk, and after it: the second phase has three steps
+def test_an_interrupted_encoder_recipe_ends_with_the_same_weights(flame, tmp_path, monkeypatch, step):
+    recipe = dataclasses.replace(ENCODER, refit=1.0)
+    same_after_an_interruption(
+        lambda folder: pretrain_encoder.pretrain_encoder(SMALL, flame, 0, 3, recipe, folder),
+        tmp_path,
+        monkeypatch,
+        step,
+    )
+
+
+def test_an_interrupted_landmark_recipe_ends_with_the_same_weights(flame, tmp_path, monkeypatch):
+    """Its steps draw mirrors and strangers: those are taken up too."""
+    same_after_an_interruption(
+        lambda folder: pretrain_landmarks.pretrain_landmarks(flame, 0, 5, LANDMARKS, folder), tmp_path, monkeypatch, 3
+    )
+
+
+def same_after_an_interruption(train, folder, monkeypatch, step):
+    """Training that falls over at a step and is called again ends as an undisturbed one, and leaves no checkpoint."""
+    torch.set_num_threads(1)
+    monkeypatch.setattr(descent, "SAVE_EVERY", 2)
+    whole, losses = train(folder / "a")
+    go, made = descent.Descent.step, []
 
     def falls_over(self, loss):
-        if len(done) == 5:
+        if len(made) == step:
             raise KeyboardInterrupt
-        done.append(step(self, loss))
-        return done[-1]
+        made.append(go(self, loss))
 
-    monkeypatch.setattr(pretrain_flow.Descent, "step", falls_over)
+    monkeypatch.setattr(descent.Descent, "step", falls_over)
     with pytest.raises(KeyboardInterrupt):
-        pretrain_flow.pretrain_flow("raft_small", flame, 0, 6, FLOW, tmp_path / "b")
-    monkeypatch.setattr(pretrain_flow.Descent, "step", step)
-    resumed, again = pretrain_flow.pretrain_flow("raft_small", flame, 0, 6, FLOW, tmp_path / "b")
+        train(folder / "b")
+    monkeypatch.setattr(descent.Descent, "step", go)
+    assert list((folder / "b").rglob("last.pt"))
+    resumed, again = train(folder / "b")
     assert again == losses
-    other = resumed.network.state_dict()
-    assert all(torch.equal(value, other[name]) for name, value in whole.network.state_dict().items())
+    other = resumed.state_dict()
+    assert all(torch.equal(value, other[name]) for name, value in whole.state_dict().items())
+    assert not list(folder.rglob("*.pt"))
 
 
 def test_some_pairs_are_photographs_and_themselves(flame):
