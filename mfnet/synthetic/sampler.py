@@ -1,7 +1,7 @@
 """Batches of random heads with their true parameters: what the networks' warm starts learn from.
 
 Nothing is written to disk and no two batches are alike: shapes, expressions, poses, lights, cameras and backgrounds are
-drawn anew, skins come from a pool. The camera is either a scaled orthography or a perspective one as near as 37 cm.
+drawn anew, skins come from a pool. The camera is either a scaled orthography or a perspective one as near as 34 cm.
 """
 
 import math
@@ -29,12 +29,13 @@ YAWS = {1: ((-90.0, 90.0),), 3: ((-10.0, 10.0), (-90.0, -10.0), (10.0, 90.0))}
 class SamplerOptions:
     """What is random, and how much. Angles in degrees, standard deviations unless said."""
 
-    pitch: float = 9.0
+    pitch: float = 14.0
+    """Rigs look from 30 degrees above and below too."""
     roll: float = 6.0
     jaw_open: float = 4.0
     """Scale of the half-normal opening of the jaw."""
-    nearest: float = 0.37
-    """Least distance of the camera to the head's centre, metres (300 px focal length at 256 px: 46 degrees)."""
+    nearest: float = 0.34
+    """Least distance of the camera to the head's centre, metres (a face at 300 px focal length and 256 px has 0.37)."""
     farthest: float = math.inf
     """Greatest distance, metres."""
     orthographic_share: float = 0.3
