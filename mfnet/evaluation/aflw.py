@@ -62,7 +62,7 @@ def reconstruct_items(items: Sequence[AflwItem], model, flame, size: int, crop_s
     clip = clip_from_orthographic(output.vertices, camera).cpu()
     results = []
     for row, (item, crop) in enumerate(zip(items, crops, strict=True)):
-        landmarks = transform_points(in_crop[row], np.linalg.inv(crop.matrix))
+        landmarks = transform_points(in_crop[row], crop.to_photograph)
         results.append(AflwResult(item, landmarks, crop, output.vertices[row].cpu(), clip[row]))
     return results
 

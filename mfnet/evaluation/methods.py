@@ -96,11 +96,16 @@ def predict(
     """
     methods = models.methods(protocol) if methods is None else methods
     results: Result = {}
+    answers: dict[str, Answer] = {}
     with one_thread(), torch.inference_mode():
         for method in methods:
-            jobs = {item.name: _job(method, item, views) for item in items}
+            said = method.removesuffix(POSED)
+            jobs = {item.name: _job(said, item, views) for item in items}
             good = {name: job for name, job in jobs.items() if isinstance(job, _Job)}
-            faces = _faces(method, list(good.values()), views, models) if good else []
+            if good and said not in answers:
+                answers[said] = _ANSWERS[said](list(good.values()), views, models)
+            posed = method.endswith(POSED)
+            faces = _faces(answers[said], list(good.values()), views, models, posed) if good else []
             found = dict(zip(good, faces, strict=True))
             for name, job in jobs.items():
                 results[method, name] = found.get(name, job)
@@ -153,7 +158,7 @@ class _Job:
 
 def _job(method: str, item: Item, views: Views) -> _Job | ItemError:
     focal = float(item.intrinsics[0, 0]) if isinstance(item, LabItem) else None
-    if method.removesuffix(POSED) in ("mfnet_3", "mfnet_3_refined", "mfnet_1_averaged"):
+    if method in ("mfnet_3", "mfnet_3_refined", "mfnet_1_averaged"):
         names = companions(item)
         job = _Job(tuple(names[slot] for slot in SLOTS), SLOTS.index(slot_of(item.view)), focal)
     else:
@@ -251,11 +256,11 @@ def _images(names: Sequence[Sequence[str]], views: dict[str, FaceCrop], network:
 # ---------------------------------------------------------------------------------------------- heads before cameras
 
 
-def _faces(method: str, jobs: list[_Job], views: dict[str, FaceCrop], models: Models) -> list[Face]:
-    answer = _ANSWERS[method.removesuffix(POSED)](jobs, views, models)
+def _faces(answer: Answer, jobs: list[_Job], views: dict[str, FaceCrop], models: Models, posed: bool) -> list[Face]:
+    """The heads before their cameras; posed: by the landmarks of the item, whatever pose the answer holds."""
     own = [views[job.names[job.own]] for job in jobs]
     focals = [job.focal if models.calibrated else None for job in jobs]
-    if method.endswith(POSED) or answer.global_pose is None:
+    if posed or answer.global_pose is None:
         answer = _by_landmarks(answer, own, focals, models.flame)
     vertices, centre = _heads(answer, models.flame)
     faces = []
@@ -269,7 +274,8 @@ def _faces(method: str, jobs: list[_Job], views: dict[str, FaceCrop], models: Mo
 def _by_landmarks(answer: Answer, own: list[FaceCrop], focals: list[float | None], flame: Flame) -> Answer:
     """The heads where the landmarks of their own views put them, through the lens where its focal length is known."""
     landmarks = np.stack([view.landmarks for view in own])
-    lens = np.array([_ndc_pixels(view) / focal if focal else 0.0 for view, focal in zip(own, focals, strict=True)])
+    pixels = np.array([pixels_per_ndc(view.to_photograph, len(view.image)) for view in own])
+    lens = np.array([length / focal if focal else 0.0 for length, focal in zip(pixels, focals, strict=True)])
     pose, camera = fit_poses(flame, landmarks, lens, answer.shape, answer.expression, answer.jaw_pose)
     return answer._replace(global_pose=pose, camera=camera, closeness=None)
 
@@ -289,16 +295,12 @@ def _place(vertices, camera, centre, closeness, view: FaceCrop, focal: float | N
     """One head before its camera: at the fitted distance, else at the one that the calibrated focal length and the
     camera's scale give, else in the image cube as the official loaders of orthographic methods place it.
     """
-    to_image, size = np.linalg.inv(view.matrix), len(view.image)
+    crop = view.to_photograph, len(view.image)
     if closeness is None and focal is None:
-        return from_crop(_points(project_orthographic(vertices[None], camera[None])[0].numpy()), to_image, size)
+        return from_crop(_points(project_orthographic(vertices[None], camera[None])[0].numpy()), *crop)
     if closeness is None:
-        closeness = _ndc_pixels(view) * camera[0] / focal
-    return from_lens(_points(vertices.numpy()), camera.numpy(), float(closeness), float(centre), to_image, size)
-
-
-def _ndc_pixels(view: FaceCrop) -> float:
-    return pixels_per_ndc(np.linalg.inv(view.matrix), len(view.image))
+        closeness = pixels_per_ndc(*crop) * camera[0] / focal
+    return from_lens(_points(vertices.numpy()), camera.numpy(), float(closeness), float(centre), *crop)
 
 
 def _points(vertices: np.ndarray) -> Mesh:

@@ -30,6 +30,11 @@ class FaceCrop(NamedTuple):
     landmarks: np.ndarray
     """[68, 2] ndc of the crop."""
 
+    @property
+    def to_photograph(self) -> np.ndarray:
+        """[3, 3] px of the crop to px of the photograph."""
+        return np.linalg.inv(self.matrix)
+
 
 def crop_face(image: np.ndarray, landmarks: np.ndarray, scale: float, size: int) -> FaceCrop:
     """Crop a photograph [H, W, 3] uint8 to its landmarks [68, 2] (px): `scale` times their box, `size` px wide.

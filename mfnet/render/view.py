@@ -97,11 +97,13 @@ def seen_at(surface: Tensor, xy: Tensor, expected: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def surface_map(view: View, faces: Tensor, height: int, width: int, uv: Tensor | None = None, uv_faces=None) -> Tensor:
-    """What the view shows at each pixel, for `seen_at`: distance (metres) and, with uv [T, 2] and its table uv_faces
-    [F, 3], u and v: [B, H, W, 1 or 3]; infinite in the background."""
-    raster = rasterize(view.clip, faces, height, width)
-    surface = interpolate(view.distance[..., None].contiguous(), raster, faces)
+def surface_map(
+    clip: Tensor, distance: Tensor, faces: Tensor, height: int, width: int, uv: Tensor | None = None, uv_faces=None
+) -> Tensor:
+    """What a view shows at each pixel, for `seen_at`: distance (metres) and, with uv [T, 2] and its table uv_faces
+    [F, 3], u and v: [B, H, W, 1 or 3]; infinite in the background. clip [B, V, 4] and distance [B, V] as in `View`."""
+    raster = rasterize(clip, faces, height, width)
+    surface = interpolate(distance[..., None].contiguous(), raster, faces)
     if uv is not None:
         surface = torch.cat([surface, interpolate(uv.to(surface.dtype), raster, uv_faces)], -1)
     return torch.where((raster.face_id > 0)[..., None], surface, torch.full_like(surface, torch.inf))

@@ -25,11 +25,10 @@ from mfnet.render import (
     rasterize,
     render_cross_view,
 )
-from mfnet.render.view import pixel_centres, sample_image, seen_at
+from mfnet.render.view import pixel_centres, sample_image, seen_at, surface_map
 from mfnet.synthetic.degrade import degrade
-from mfnet.synthetic.lights import rotate_light
-from mfnet.synthetic.photo import BEHIND, develop, draw
-from mfnet.synthetic.sampler import Heads, Lens, Sampler, exposure, random_photo_light, tensor
+from mfnet.synthetic.photo import develop, draw
+from mfnet.synthetic.sampler import Heads, Lens, Sampler, exposure, flashes_in_views, random_photo_light, tensor
 
 VISIBLE = 0.004
 """A point is hidden when it lies this far (metres) behind the nearest surface."""
@@ -85,24 +84,20 @@ def exact_flow(faces: Tensor, clip_from: Tensor, clip_to: Tensor, depth_to: Tens
     ndc, origin = carried[..., :2] / carried[..., 3:4], carried[..., 4:6] / carried[..., 7:8]
     target = ndc_to_pixels(ndc, size, size)
     flow = target - ndc_to_pixels(origin, size, size)  # from where the point lies: its pixel's centre, but for slivers
-    in_front = _not_hidden(target, carried[..., 8], _surface(faces, clip_to, depth_to, size))
+    in_front = _not_hidden(target, carried[..., 8], faces, clip_to, depth_to, size)
     valid = (head & (ndc.abs() < 1).all(-1) & in_front)[:, None]
     return flow.permute(0, 3, 1, 2) * valid, valid
 
 
-def _surface(faces: Tensor, clip: Tensor, depth: Tensor, size: int) -> Tensor:
-    """What a drawing shows at each pixel: metres towards the camera [B, size, size], BEHIND in the background."""
-    raster = rasterize(clip, faces, size, size)
-    shown = interpolate(depth[..., None].contiguous(), raster, faces)[..., 0]
-    return torch.where(raster.face_id > 0, shown, torch.full_like(shown, BEHIND))
+def _not_hidden(target: Tensor, depth: Tensor, faces: Tensor, clip: Tensor, depths: Tensor, size: int) -> Tensor:
+    """Whether points at target [B, H, W, 2] (pixels) and depth [B, H, W] lie on what a drawing shows or before it.
 
-
-def _not_hidden(target: Tensor, depth: Tensor, surface: Tensor) -> Tensor:
-    """Whether points at target [B, H, W, 2] (pixels) and depth [B, H, W] lie on a drawing's `_surface` or before it."""
-    size = surface.shape[-1]
-    farthest = -torch.nn.functional.max_pool2d(-surface[:, None], 3, 1, 1)[:, 0]
+    clip [B, V, 4], depths [B, V]: the vertices in the drawing, size x size pixels; metres towards the camera.
+    """
+    surface = surface_map(clip, -depths, faces, size, size)[..., 0]
+    farthest = torch.nn.functional.max_pool2d(surface[:, None], 3, 1, 1)[:, 0]
     column, row = target.floor().long().clamp(0, size - 1).unbind(-1)
-    return depth >= farthest.flatten(1).gather(1, (row * size + column).flatten(1)).view_as(row) - VISIBLE
+    return -depth <= farthest.flatten(1).gather(1, (row * size + column).flatten(1)).view_as(row) + VISIBLE
 
 
 @torch.no_grad()
@@ -128,7 +123,7 @@ def sample_cross_pairs(sampler: Sampler, rng: np.random.Generator, count: int) -
     raster = rasterize(clip[0::2], flame.faces, size, size)
     target, depth, whole = _follow(cross.source, raster, flame.faces, truth[0::2, :, 2], clip[1::2], truth[1::2, :, 2])
     pixels = ndc_to_pixels(target, size, size)
-    in_front = _not_hidden(pixels, depth, _surface(flame.faces, clip[1::2], truth[1::2, :, 2], size))
+    in_front = _not_hidden(pixels, depth, flame.faces, clip[1::2], truth[1::2, :, 2], size)
     compared = covisible_by_geometry(cross, comparable_faces(flame.faces, flame.masks))
     valid = (compared & whole & (target.abs() < 1).all(-1) & in_front)[:, None]
     flow = (pixels - ndc_to_pixels(pixel_centres(size, size, pixels), size, size)).permute(0, 3, 1, 2)
@@ -155,12 +150,10 @@ def _follow(source: Tensor, raster: Raster, faces: Tensor, depth_a: Tensor, clip
 
 def _flashes(rng: np.random.Generator, pose: Tensor, count: int) -> Tensor:
     """Lights [2 count, 9, 3] in view axes: one flash for both views of half of the people, else each its own."""
-    turns = axis_angle_to_matrix(pose).numpy()  # head to view
-    one = [random_photo_light(rng) for _ in range(count)]
-    own = [random_photo_light(rng) for _ in range(2 * count)]
-    same = rng.random(count) < 0.5
-    rotated = [rotate_light(one[n // 2], turn) if same[n // 2] else own[n] for n, turn in enumerate(turns)]
-    return tensor(np.stack(rotated))
+    one = np.stack([random_photo_light(rng) for _ in range(count)])
+    own = tensor(np.stack([random_photo_light(rng) for _ in range(2 * count)]))
+    same = torch.from_numpy(rng.random(count) < 0.5).repeat_interleave(2)
+    return torch.where(same[:, None, None], flashes_in_views(one, pose), own)
 
 
 def _disturbed(sampler: Sampler, rng: np.random.Generator, heads: Heads, lens: Lens) -> tuple[Tensor, Tensor]:

@@ -133,9 +133,7 @@ class Sampler:
         """Lights [subjects x views, 9, 3] in view axes; pose [subjects x views, 3]: the heads' global poses."""
         if not self.options.one_flash:
             return tensor(np.stack([random_photo_light(rng) for _ in range(subjects * views)]))
-        turns = axis_angle_to_matrix(pose).numpy()  # head to view
-        flashes = [random_photo_light(rng) for _ in range(subjects)]
-        return tensor(np.stack([lights.rotate_light(flashes[n // views], turn) for n, turn in enumerate(turns)]))
+        return flashes_in_views(np.stack([random_photo_light(rng) for _ in range(subjects)]), pose)
 
     def random_heads(self, rng: np.random.Generator, yaws: Tensor) -> Heads:
         """People with random shape, expression and jaw, each turned to `yaws` [N, V] degrees and a little otherwise."""
@@ -208,6 +206,13 @@ def random_photo_light(rng: np.random.Generator) -> np.ndarray:
         return lights.random_light(rng)
     turn = euler_to_matrix(*torch.from_numpy(np.radians([rng.uniform(-90, 90), rng.uniform(-15, 15), 0.0])))
     return lights.rotate_light(lights.multipie_light(int(rng.integers(20))), turn.numpy()) * rng.uniform(0.8, 1.2)
+
+
+def flashes_in_views(flashes: np.ndarray, pose: Tensor) -> Tensor:
+    """Flashes [N, 9, 3] in the heads' axes -> lights [B, 9, 3] in the axes of B / N views each; pose [B, 3] to them."""
+    turns = axis_angle_to_matrix(pose).numpy()
+    each = flashes.repeat(len(turns) // len(flashes), 0)
+    return tensor(np.stack([lights.rotate_light(*pair) for pair in zip(each, turns, strict=True)]))
 
 
 def exposure(colour: Tensor, cover: Tensor) -> Tensor:

@@ -11,12 +11,11 @@ from mfnet.datasets import facescape
 from mfnet.errors import InputError
 from mfnet.evaluation import methods, protocol
 from mfnet.evaluation.artifacts import require_disjoint, write_benchmark
-from mfnet.evaluation.landmark_pose import fit_poses
 from mfnet.evaluation.meshes import ItemError
 from mfnet.evaluation.methods import Models, companions, slot_of
 from mfnet.evaluation.protocol import Cropper, pictured_items, run_protocol
 from mfnet.flame import Flame
-from mfnet.geometry import FaceCrop, euler_to_matrix, matrix_to_axis_angle, perspective_shrink, project_orthographic
+from mfnet.geometry import FaceCrop, euler_to_matrix, matrix_to_axis_angle
 from mfnet.nets.mfnet import Prediction
 
 SIZE, CROP_SCALE = 64, 1.3
@@ -104,40 +103,6 @@ class Echo(nn.Module):
         return Prediction(
             *person, torch.zeros(batch, 3), pose, camera, torch.zeros(batch, views, 1), torch.zeros(batch, views, 9, 3)
         )
-
-
-@pytest.mark.parametrize("lens", [0.0, 0.4])
-@pytest.mark.parametrize("yaw", [-80, -45, -10, 0, 30, 70])
-@pytest.mark.parametrize("pitch", [-25, 0, 20])
-def test_a_head_finds_its_own_pose(flame, yaw, pitch, lens):
-    """Before scaled orthography, and before a lens through which 7 ndc a metre mean a distance of 36 cm."""
-    rotation = euler_to_matrix(*torch.deg2rad(torch.tensor([float(yaw), float(pitch), 8.0])))
-    pose, camera = matrix_to_axis_angle(rotation[None]), torch.tensor([[7.0, 0.01, 0.02]])
-    codes = (
-        torch.linspace(-2, 2, flame.n_shape)[None],
-        torch.zeros(1, flame.n_expression),
-        torch.tensor([[0.1, 0, 0]]),
-    )
-
-    def seen(pose, camera) -> np.ndarray:
-        points = flame(*codes[:2], pose, jaw_pose=codes[2]).landmarks
-        shrink = perspective_shrink(points[..., 2], points[..., 2].mean(), lens * camera[0, 0])
-        return project_orthographic(points, camera, shrink)[..., :2].double().numpy()
-
-    landmarks = seen(pose, camera)
-    found, fitted = fit_poses(flame, landmarks, np.array([lens]), *codes)
-    assert np.abs(seen(found, fitted) - landmarks).max() < 0.02
-    np.testing.assert_allclose(found[0].numpy(), pose[0].numpy(), atol=0.03)
-    np.testing.assert_allclose(fitted[0, 0].item(), 7.0, rtol=0.01)
-
-
-def test_a_head_that_is_not_finite_has_no_pose(flame):
-    shape = torch.zeros(2, flame.n_shape)
-    shape[0, 3] = torch.nan
-    zeros = torch.zeros(2, flame.n_expression), torch.zeros(2, 3)
-    landmarks = mean_vertices(flame).landmarks.double().numpy()[:, :, :2].repeat(2, 0)
-    pose, camera = fit_poses(flame, landmarks, np.zeros(2), shape, *zeros)
-    assert pose[0].isnan().all() and camera[0].isnan().all() and pose[1].isfinite().all()
 
 
 def test_the_mean_head_scores_as_a_copy_in_the_wild(flame, tmp_path):
@@ -275,6 +240,16 @@ def test_averaging_takes_persons_from_three_views_and_the_pose_from_one(flame):
     said = methods._averaged([job], views, Models(flame, Counting(), None))
     assert said.shape[0, 0].item() == pytest.approx((0 + 0.2 + 0.6) / 3)
     assert said.global_pose[0, 0].item() == pytest.approx(0.6) and said.camera[0, 0].item() == pytest.approx(1.6)
+
+
+def test_a_network_is_asked_once_for_its_heads_in_both_poses(flame, tmp_path):
+    studio, items = lab_benchmark(flame, tmp_path)
+    network = Echo(flame, lambda slot: torch.zeros(3), 1)
+    cropped = Cropper(studio.detect, SIZE, CROP_SCALE)
+    table, _, _ = run_protocol("lab", items, tmp_path, Models(flame, network, None), cropped)
+    alone, averaged = len(items), 3 * len(items)
+    assert {"mfnet_1_posed", "mfnet_1_averaged_posed"} < set(table["method"])
+    assert sum(len(images) for images in network.calls) == alone + averaged
 
 
 def test_what_cannot_be_predicted_keeps_a_row_with_a_reason(flame, tmp_path):
