@@ -1,6 +1,5 @@
 """Stage ``weights@<network>``: the weights of one of the three pre-trained networks, and their figures."""
 
-import time
 from pathlib import Path
 
 import torch
@@ -20,7 +19,7 @@ def run(params, args) -> None:
     figures = make_weights(args.network, params, flame, out)
     write_json(figures, out.with_suffix(".json"))
     if args.bundle:
-        bundle(args.network, params, flame, out, figures, minutes=time.process_time() / 120)
+        bundle(args.network, params, flame, out, figures)
 
 
 def parser():

@@ -16,21 +16,20 @@ SUMMARY = {
 DATA = "Renders of random heads by `mfnet.synthetic.sampler` only: no photograph, no licensed file."
 
 
-def bundle(network: str, params: Params, flame, made: Path, figures: dict, minutes: float) -> None:
+def bundle(network: str, params: Params, flame, made: Path, figures: dict) -> None:
     """Copy the file `made` by stage ``weights`` into the package and write its card beside it."""
     folder = Path(mfnet.nets.__file__).parent / "bundled"
     copy(made, folder / made.name)
     with atomic_path(folder / f"{network}.md") as beside:
-        beside.write_text(card(network, params, flame, figures, minutes), encoding="utf-8")
+        beside.write_text(card(network, params, flame, figures), encoding="utf-8")
 
 
-def card(network: str, params: Params, flame, figures: dict, minutes: float) -> str:
+def card(network: str, params: Params, flame, figures: dict) -> str:
     """The card of a network that was trained by its recipe, in Markdown."""
     recipe, head = getattr(params.weights, network), head_metadata(flame)
     facts = {
         "data": DATA,
         "recipe": f"`mfnet/training/pretrain_{network}.py`, {recipe.steps} steps, seed {recipe.seed}",
-        "time": f"{minutes:.1f} minutes of two cores (CPU seconds / 120), renders and figures included",
         "head": f"SHA-256 {head['head_hash']}; {head['n_shape']} shape, {head['n_expression']} expression coefficients",
         "made by": f"`python -m stages.weights {network} --bundle` with `weights.{network}.source: train`",
     }
