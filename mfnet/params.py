@@ -88,12 +88,19 @@ class NetworkWeights(Section):
 
     source: str
     """``bundled`` (shipped with the package), ``train`` (run the recipe here), for flow also ``torchvision`` (its own
-    weights by enum) and ``dis`` (OpenCV's estimator, which has none), or a path: ``deca_model.tar``, torchvision's RAFT
-    as ``.pth``, a landmark network that this stage wrote (FAN's files are named by `landmarks.fan_weights`)."""
+    weights by enum), or a path: ``deca_model.tar``, torchvision's RAFT as ``.pth``, a landmark network that this stage
+    wrote (FAN's files are named by `landmarks.fan_weights`)."""
     seed: Seed
     """Seed of the recipe."""
     steps: Count
     """Optimiser steps of the recipe."""
+
+
+class FlowWeights(NetworkWeights):
+    """Where RAFT comes from. OpenCV's DIS has no weights and is always at hand."""
+
+    estimator: Literal["raft_large", "raft_small"]
+    """Which of torchvision's networks."""
 
 
 class WeightsParams(Section):
@@ -101,8 +108,8 @@ class WeightsParams(Section):
 
     encoder: NetworkWeights
     """Start of MFNet."""
-    flow: NetworkWeights
-    """The estimator that `loss.flow_estimator` names; ``dis`` here if and only if it is ``dis`` there."""
+    flow: FlowWeights
+    """RAFT, for `loss.flow_estimator`."""
     landmarks: NetworkWeights
     """The embedded landmark network."""
 
@@ -219,7 +226,7 @@ class LossParams(Section):
     shape_consistency: NonNegative
     """Beyond the paper: RingNet's shape consistency between single-view shapes."""
     flow_estimator: Literal["raft_large", "raft_small", "dis"]
-    """F of eq. 6."""
+    """F of eq. 6: the RAFT of `weights.flow`, or OpenCV's DIS."""
     flow_gradient: Literal["through", "target", "none"]
     """``through`` RAFT into the render (the paper's), flow as fixed ``target`` of the projected points, or ``none``."""
     flow_check: bool
@@ -349,8 +356,10 @@ class Params(Section):
     def _across_sections(self):
         if self.loss.flow_estimator != "dis" and self.loss.flow_gradient != "none" and self.triplets.image_size < 128:
             raise ValueError("triplets.image_size: RAFT refuses inputs below 128 px")
-        if (self.weights.flow.source == "dis") != (self.loss.flow_estimator == "dis"):
-            raise ValueError("weights.flow.source and loss.flow_estimator: only both or neither can be 'dis'")
+        if self.loss.flow_estimator not in ("dis", self.weights.flow.estimator):
+            raise ValueError(
+                f"loss.flow_estimator: {self.loss.flow_estimator} has no weights: set weights.flow.estimator"
+            )
         for name in self.ablation.variants:
             self.variant(name)
         for name in self.ablation.run:

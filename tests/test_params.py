@@ -57,6 +57,7 @@ def test_nightly_is_the_default_with_more_evidence():
         (lambda raw: raw["train"].update(epochs=True), "train.epochs"),
         (lambda raw: raw["plan"].update(min_side_yaw=80.0, max_side_yaw=20.0), "min_side_yaw is greater"),
         (lambda raw: raw["loss"].update(flow_estimator="dis", flow_gradient="through"), "flow_gradient"),
+        (lambda raw: raw["loss"].update(flow_estimator="raft_large"), "flow_estimator: raft_large has no weights"),
         (lambda raw: raw["landmarks"].update(annotations="x"), "annotations"),
         (lambda raw: raw["ablation"]["run"].remove("views-1"), "views-1 is missing"),
         (lambda raw: raw["ablation"]["run"].append("no-such"), "no-such"),

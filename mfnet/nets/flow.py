@@ -151,18 +151,18 @@ def calibrate(estimator, images: torch.Tensor) -> dict[str, float]:
 
 
 def load_flow(name: str, path: str | Path) -> RaftFlow | DisFlow:
-    """The estimator that ``loss.flow_estimator`` names, with the weights of stage ``weights`` (``dis`` has none).
+    """The estimator that ``loss.flow_estimator`` names, with the weights of stage ``weights``; ``dis`` needs none.
 
     Raises InputError if the file is missing or holds another estimator.
     """
+    if name == "dis":
+        return DisFlow()
     state, metadata = read_tensors(path, "flow")
     if metadata["estimator"] != name:
         raise InputError(
-            f"{path}: holds {metadata['estimator']}, loss.flow_estimator is {name}: set it to "
-            f"{metadata['estimator']}, or rerun weights@flow with another weights.flow.source"
+            f"{path}: holds {metadata['estimator']}, wanted is {name}: set weights.flow.estimator and "
+            f"loss.flow_estimator to {metadata['estimator']}, or choose another weights.flow.source"
         )
-    if name == "dis":
-        return DisFlow()
     estimator = RaftFlow(name, metadata.get("updates", UPDATES))
     fill(estimator.network, state, path)
     return estimator

@@ -7,8 +7,6 @@ import shutil
 from importlib import resources
 from pathlib import Path
 
-import torch
-
 from mfnet.errors import InputError
 from mfnet.files import atomic_path
 from mfnet.flame import Flame
@@ -65,15 +63,11 @@ def encoder_weights(params: Params, flame: Flame, out: Path) -> Figures:
 
 
 def flow_weights(params: Params, flame: Flame, out: Path) -> Figures:
-    """The flow estimator that ``loss.flow_estimator`` names; ``dis`` has no weights, its file says so.
-
-    The shipped RAFT-small serves any head: the figures say how well.
-    """
-    wanted, name = params.weights.flow, params.loss.flow_estimator
+    """The RAFT of ``weights.flow.estimator``. The shipped RAFT-small serves any head: the figures say how well."""
+    wanted = params.weights.flow
+    name = wanted.estimator
     metadata = {"kind": "flow", "estimator": name}
-    if name == "dis":
-        write_tensors({"no_weights": torch.zeros(0)}, out, metadata)
-    elif wanted.source == "bundled":
+    if wanted.source == "bundled":
         load_flow(name, bundled("flow"))  # refuses another estimator
         copy(bundled("flow"), out)
     elif wanted.source == "train":

@@ -150,8 +150,9 @@ def test_files(raft, tmp_path):
     of_recipe = {"kind": "flow", "estimator": "raft_small", "updates": 2}
     write_tensors(raft.network.state_dict(), tmp_path / "ours.safetensors", of_recipe)
     assert load_flow("raft_small", tmp_path / "ours.safetensors").updates == 2
-    with pytest.raises(InputError, match=r"holds raft_small, loss\.flow_estimator is dis"):
-        load_flow("dis", path)
+    with pytest.raises(InputError, match=r"holds raft_small, wanted is raft_large"):
+        load_flow("raft_large", path)
+    assert isinstance(load_flow("dis", tmp_path / "absent"), DisFlow)
     torch.save(raft.network.state_dict(), tmp_path / "raft.pth")
     assert raft_state("raft_small", tmp_path / "raft.pth").keys() == raft.network.state_dict().keys()
     with pytest.raises(InputError, match=r"raft\.pth: tensor .* (missing|unknown|expected)"):

@@ -9,7 +9,7 @@ import torch
 from mfnet.errors import InputError
 from mfnet.flame import Flame
 from mfnet.flame.procedural import head_arrays
-from mfnet.nets.flow import DisFlow, RaftFlow, load_flow
+from mfnet.nets.flow import RaftFlow, load_flow
 from mfnet.nets.landmarks import LandmarkNetwork, load_landmark_detector
 from mfnet.nets.start import StartNetwork, save_start
 from mfnet.nets.tensors import write_tensors
@@ -91,19 +91,10 @@ def test_nothing_shipped_is_one_clear_line():
 
 def test_shipped_flow_is_of_one_estimator(flame, params, shelf, tmp_path):
     write_tensors({}, shelf / "flow.safetensors", {"kind": "flow", "estimator": "raft_small"})
-    wanted = params(weights__flow__source="bundled", loss__flow_estimator="raft_large")
-    with pytest.raises(InputError, match=r"holds raft_small, loss\.flow_estimator is raft_large: set it to raft_small"):
+    wanted = params(weights__flow__estimator="raft_large")
+    with pytest.raises(InputError, match=r"holds raft_small, wanted is raft_large: set weights\.flow\.estimator"):
         weights.make_weights("flow", wanted, flame, tmp_path / "out.safetensors")
     assert not (tmp_path / "out.safetensors").exists()
-
-
-def test_dis_has_a_file_that_says_so(flame, params, quick, tmp_path):
-    out = tmp_path / "flow.safetensors"
-    figures = weights.make_weights("flow", params(), flame, out)
-    assert isinstance(load_flow("dis", out), DisFlow)
-    assert figures["epe_dis_px"] < figures["epe_zero_px"]
-    with pytest.raises(InputError, match=r"holds dis, loss\.flow_estimator is raft_small"):
-        load_flow("raft_small", out)
 
 
 def test_flow_from_a_torchvision_file(flame, params, quick, monkeypatch, tmp_path):
@@ -111,7 +102,7 @@ def test_flow_from_a_torchvision_file(flame, params, quick, monkeypatch, tmp_pat
     raft = RaftFlow("raft_small")
     torch.save(raft.network.state_dict(), tmp_path / "raft.pth")
     monkeypatch.setattr("mfnet.nets.flow.CALIBRATION_LIMIT", 1e3)  # random weights
-    source = {"weights__flow__source": str(tmp_path / "raft.pth"), "loss__flow_estimator": "raft_small"}
+    source = {"weights__flow__source": str(tmp_path / "raft.pth"), "weights__flow__estimator": "raft_small"}
     figures = weights.make_weights("flow", params(**source), flame, tmp_path / "flow.safetensors")
     assert figures["source"] == "raft.pth" and figures["epe_raft_small_px"] > 0
     loaded = load_flow("raft_small", tmp_path / "flow.safetensors").network.state_dict()
@@ -135,7 +126,7 @@ def test_card_names_data_recipe_and_head(flame, params):
         assert part in text
 
 
-@pytest.mark.parametrize("network", ["encoder", "landmarks"])
+@pytest.mark.parametrize("network", weights.NETWORKS)
 def test_shipped_files_have_cards_with_their_head(network):
     """The card beside a shipped file is that file's: same head, same seed and steps."""
     from mfnet.nets.tensors import read_tensors
