@@ -178,17 +178,20 @@ def cell_targets(pairs: FlowPairs) -> tuple[Tensor, Tensor]:
 def measure_flow(estimator: RaftFlow | DisFlow, flame: Flame, seed: int, pairs: int = 64) -> dict[str, float]:
     """Held-out figures of the estimator, of DIS and of zero flow, and the calibration on identical images.
 
-    ``epe_*_px`` end-point error and ``below_1px_*`` share of pixels off by less than one, over the valid pixels; with
-    ``_small`` over those whose true flow is below 2 px, as late in training; with ``_cross`` on `sample_cross_pairs`.
+    ``epe_*_px`` mean and ``median_*_px`` median end-point error, ``below_1px_*`` share of pixels off by less than one,
+    over the valid pixels; with ``_small`` over those whose true flow is below 2 px, as late in training and in the
+    refinement; with ``_cross`` on `sample_cross_pairs`.
     """
     held_out = HELD_OUT + seed
     recipe = FlowRecipe(skins=HELD_OUT_SKINS)
     sampler = Sampler(flame, texture_pool(flame, recipe.skins, recipe.skin_size, held_out), SIDE)
-    drawn = sample_flow_pairs(sampler, np.random.default_rng(held_out), pairs)
-    figures = calibrate(estimator, drawn.second[:BATCH].float() / 255) | errors(estimator, drawn)
-    small = drawn._replace(valid=drawn.valid & (drawn.flow.norm(dim=1, keepdim=True) < 2))
-    cross = sample_cross_pairs(sampler, np.random.default_rng(held_out), pairs)
-    return figures | errors(estimator, small, "_small") | errors(estimator, cross, "_cross")
+    kinds = {"": sample_flow_pairs, "_cross": sample_cross_pairs}
+    drawn = {label: sample(sampler, np.random.default_rng(held_out), pairs) for label, sample in kinds.items()}
+    figures = calibrate(estimator, drawn[""].second[:BATCH].float() / 255)
+    for label, every in drawn.items():
+        small = every._replace(valid=every.valid & (every.flow.norm(dim=1, keepdim=True) < 2))
+        figures |= errors(estimator, every, label) | errors(estimator, small, f"{label}_small")
+    return figures
 
 
 def errors(estimator: RaftFlow | DisFlow, pairs: FlowPairs, label: str = "") -> dict[str, float]:
@@ -202,5 +205,6 @@ def errors(estimator: RaftFlow | DisFlow, pairs: FlowPairs, label: str = "") -> 
     for name, flow in flows.items():
         off = (flow - pairs.flow).norm(dim=1)[valid]
         figures[f"epe{label}_{name}_px"] = float(end_point_error(flow, pairs.flow, valid))
+        figures[f"median{label}_{name}_px"] = float(off.median())
         figures[f"below_1px{label}_{name}"] = float((off < 1).float().mean())
     return figures

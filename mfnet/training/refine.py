@@ -34,8 +34,8 @@ class RefineSettings:
     """Of a detected jaw-line landmark, ndc: it slides along the outline."""
     opening: float = 0.014
     """Of the distance between two lids or lips, ndc."""
-    flow: float = 0.035
-    """Of one flow vector, ndc (2 px of 128): more than it errs, for neighbours err together."""
+    flow: float = 0.025
+    """Of one flow vector, ndc (1.6 px of 128): more than it errs, for neighbours err together."""
     coefficient: float = 1.0
     """Of shape and expression coefficients about the mean head, sigma units."""
     network: float = 0.7
