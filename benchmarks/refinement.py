@@ -3,8 +3,8 @@
     python -m benchmarks.refinement --start data/weights/encoder.safetensors --people 40
 
 People, cameras and light are those of `benchmarks.self_supervision`: three photographs under one flash; their landmarks
-are off by ``--noise`` px, each by itself. The network is the start; OpenCV's DIS flow stands beside the estimator of
-params.
+are off by ``--noise`` px, each by itself. The network is the start; OpenCV's DIS flow stands beside the RAFT of
+``weights.flow``.
 """
 
 import argparse
@@ -42,8 +42,8 @@ def main() -> None:
     model = load_start(args.start, flame).model(params.model, flame).eval()
     with torch.no_grad():
         answers = model(images)
-    name = params.loss.flow_estimator
-    flows = {"landmarks": None, "and dis": DisFlow().flow, f"and {name}": load_flow(name, args.flow).flow}
+    raft = params.weights.flow.estimator
+    flows = {"landmarks": None, "and dis": DisFlow().flow, f"and {raft}": load_flow(raft, args.flow).flow}
 
     def error(codes: list[torch.Tensor]) -> float:
         return float(person_errors(flame, codes, people).mean())
