@@ -17,6 +17,9 @@ from mfnet.errors import InputError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+RESTART = "1 day"
+"""How long a lost worker may take to come back. dask's own 15 seconds are not enough on a busy machine: it then gives
+up the nanny that is about to restart it, and once every nanny is gone the items that are left wait for ever."""
 RETRIES = 2
 """Further tries of an item whose function raised, on a cluster: network file systems fail now and then."""
 
@@ -108,9 +111,11 @@ def _named(item) -> str:
 @contextlib.contextmanager
 def _client(mode: str, workers: int):
     """A dask client of the given cluster, or of a local one that ends with the block and leaves no file."""
+    import dask
     from distributed import Client, LocalCluster
 
     with contextlib.ExitStack() as stack:
+        stack.enter_context(dask.config.set({"distributed.deploy.lost-worker-timeout": RESTART}))
         address = mode
         if mode == "local":
             scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="mfnet-dask-", ignore_cleanup_errors=True))

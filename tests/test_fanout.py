@@ -1,10 +1,12 @@
 """Fan-out: order, errors that name their item, survival of a killed worker, no leftovers."""
 
+import contextlib
 import os
 import signal
 import time
 from pathlib import Path
 
+import dask
 import pytest
 
 from mfnet.errors import InputError
@@ -28,6 +30,17 @@ def die_once(item: tuple[int, str]) -> int:
     if value == 4 and not Path(marker).exists():
         Path(marker).touch()
         os.kill(os.getpid(), signal.SIGKILL)
+    return value
+
+
+def die_all_once(item: tuple[int, str]) -> int:
+    """Kill the first two processes that run anything, each with the first item it sees."""
+    value, marker = item
+    mine = [Path(f"{marker}{number}") for number in range(2)]
+    for path in mine:
+        with contextlib.suppress(FileExistsError):
+            path.touch(exist_ok=False)
+            os.kill(os.getpid(), signal.SIGKILL)
     return value
 
 
@@ -58,6 +71,12 @@ def test_killed_worker_does_not_lose_the_batch(tmp_path):
     items = [(value, str(tmp_path / "killed")) for value in range(12)]
     assert list(fan_out(die_once, items, "local", workers=2)) == list(range(12))
     assert (tmp_path / "killed").exists()
+
+
+def test_workers_that_take_long_to_come_back_are_not_given_up(tmp_path):
+    items = [(value, str(tmp_path / "killed")) for value in range(12)]
+    with dask.config.set({"distributed.deploy.lost-worker-timeout": "1 ms"}):
+        assert list(fan_out(die_all_once, items, "local", workers=2)) == list(range(12))
 
 
 def test_item_that_kills_every_worker_is_named():
