@@ -58,10 +58,8 @@ def rendered_scene(distance: float | None = None) -> Scene:
     """
     flame, even = procedural_flame(), np.zeros((9, 3))
     even[0] = 1.0
-    if distance is None:
-        options = sampling.SamplerOptions(orthographic_share=1.0, degrade=False)
-    else:
-        options = sampling.SamplerOptions(orthographic_share=0.0, nearest=distance, farthest=distance, degrade=False)
+    cameras = {"orthographic_share": 1.0} if distance is None else {"nearest": distance, "farthest": distance}
+    options = sampling.SamplerOptions(**{"orthographic_share": 0.0} | cameras, pitch=9.0, degrade=False)
     sampler = sampling.Sampler(flame, texture_pool(flame, 2, 256, seed=0), SIZE, options)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sampling, "random_photo_light", lambda rng: even)
