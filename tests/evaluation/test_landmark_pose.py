@@ -43,11 +43,6 @@ def test_a_head_that_is_not_finite_has_no_pose(flame):
     shape = torch.zeros(2, flame.n_shape)
     shape[0, 3] = torch.nan
     zeros = torch.zeros(2, flame.n_expression), torch.zeros(2, 3)
-    landmarks = (
-        flame(torch.zeros(1, flame.n_shape), torch.zeros(1, flame.n_expression), torch.zeros(1, 3))
-        .landmarks.double()
-        .numpy()[:, :, :2]
-        .repeat(2, 0)
-    )
+    landmarks = flame(torch.zeros_like(shape), zeros[0], zeros[1]).landmarks[..., :2].double().numpy()
     pose, camera = fit_poses(flame, landmarks, np.zeros(2), shape, *zeros)
     assert pose[0].isnan().all() and camera[0].isnan().all() and pose[1].isfinite().all()
