@@ -115,9 +115,9 @@ def _client(mode: str, workers: int):
     from distributed import Client, LocalCluster
 
     with contextlib.ExitStack() as stack:
-        stack.enter_context(dask.config.set({"distributed.deploy.lost-worker-timeout": RESTART}))
         address = mode
         if mode == "local":
+            stack.enter_context(dask.config.set({"distributed.deploy.lost-worker-timeout": RESTART}))
             scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="mfnet-dask-", ignore_cleanup_errors=True))
             address = stack.enter_context(
                 LocalCluster(

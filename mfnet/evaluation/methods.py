@@ -274,7 +274,7 @@ def _faces(answer: Answer, jobs: list[_Job], views: dict[str, FaceCrop], models:
 def _by_landmarks(answer: Answer, own: list[FaceCrop], focals: list[float | None], flame: Flame) -> Answer:
     """The heads where the landmarks of their own views put them, through the lens where its focal length is known."""
     landmarks = np.stack([view.landmarks for view in own])
-    pixels = np.array([pixels_per_ndc(view.to_photograph, len(view.image)) for view in own])
+    pixels = [pixels_per_ndc(view.to_photograph, len(view.image)) for view in own]
     lens = np.array([length / focal if focal else 0.0 for length, focal in zip(pixels, focals, strict=True)])
     pose, camera = fit_poses(flame, landmarks, lens, answer.shape, answer.expression, answer.jaw_pose)
     return answer._replace(global_pose=pose, camera=camera, closeness=None)

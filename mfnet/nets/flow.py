@@ -33,10 +33,13 @@ class RaftFlow(nn.Module):
 
     differentiable = True
 
-    def __init__(self, name: str, updates: int = UPDATES):
+    def __init__(self, name: str, updates: int = UPDATES, enlarge: int = 1):
+        """enlarge: sides of the images are this many times as long for RAFT, whose cells of 8 px see little detail in
+        a face of 100."""
         super().__init__()
         self.name = name
         self.updates = updates
+        self.enlarge = enlarge
         self.network = RAFT[name][0](weights=None)
         self.requires_grad_(False)
         self.eval()
@@ -51,12 +54,21 @@ class RaftFlow(nn.Module):
 
     def iterations(self, image_a: torch.Tensor, image_b: torch.Tensor) -> list[torch.Tensor]:
         """As `flow`, after every update: what RAFT's own training looks at."""
-        height, width = image_a.shape[-2:]
+        larger = [enlarged(image, self.enlarge) for image in (image_a, image_b)]
+        height, width = larger[0].shape[-2:]
         pad = raft_padding(height, width)
-        a, b = (functional.pad(2 * image - 1, pad, mode="replicate") for image in (image_a, image_b))
+        a, b = (functional.pad(2 * image - 1, pad, mode="replicate") for image in larger)
         flows = self.network(a, b, num_flow_updates=self.updates)
         left, _, top, _ = pad
-        return [flow[..., top : top + height, left : left + width] for flow in flows]
+        flows = [flow[..., top : top + height, left : left + width] for flow in flows]
+        return [functional.avg_pool2d(flow, self.enlarge) / self.enlarge for flow in flows]
+
+
+def enlarged(images: torch.Tensor, times: int) -> torch.Tensor:
+    """Images [B,C,H,W] with sides `times` as long, bilinear."""
+    if times == 1:
+        return images
+    return functional.interpolate(images, scale_factor=times, mode="bilinear", align_corners=False)
 
 
 def raft_padding(height: int, width: int) -> tuple[int, int, int, int]:
@@ -163,7 +175,7 @@ def load_flow(name: str, path: str | Path) -> RaftFlow | DisFlow:
             f"{path}: holds {metadata['estimator']}, wanted is {name}: set weights.flow.estimator and "
             f"loss.flow_estimator to {metadata['estimator']}, or choose another weights.flow.source"
         )
-    estimator = RaftFlow(name, metadata.get("updates", UPDATES))
+    estimator = RaftFlow(name, metadata.get("updates", UPDATES), metadata.get("enlarge", 1))
     fill(estimator.network, state, path)
     return estimator
 

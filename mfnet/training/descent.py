@@ -24,7 +24,7 @@ SAVE_EVERY = 100
 
 def warmup_cosine(steps: int, warmup: int = 30) -> Callable[[int], float]:
     """Factor of the learning rate by step: linear warm-up, then half a cosine down to zero."""
-    return lambda step: min((step + 1) / warmup, 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps))))
+    return lambda step: min((step + 1) / warmup, 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(steps, 1)))))
 
 
 def recipe_checkpoints(root: Path, name: str, flame, seed: int, steps: int, recipe, **more) -> Checkpoints:

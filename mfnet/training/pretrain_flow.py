@@ -4,12 +4,14 @@ That is what eq. 6 compares. The estimate is drawn with the person's skin or wit
 shares: an estimator that knew the first kind alone was worse than OpenCV's DIS on the second. RAFT's own loss says
 nothing to its features until its updates can read their correlation, and the updates have nothing to read until then:
 left alone, RAFT-small stays at zero flow for the first thousand steps. So the features are also taught to match by
-themselves, from the first step on. `measure_flow` puts any estimator beside DIS and beside zero on held-out pairs.
+themselves, from the first step on. A second, shorter phase goes on with images of twice the side: a step costs more
+there, and cells of half the size are what small displacements need. `measure_flow` puts any estimator beside DIS and
+beside zero on held-out pairs.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +24,14 @@ from mfnet.nets.flow import DisFlow, RaftFlow, calibrate, end_point_error
 from mfnet.synthetic.flow_pairs import FlowPairs, sample_cross_pairs, sample_flow_pairs
 from mfnet.synthetic.sampler import Sampler
 from mfnet.synthetic.subjects import texture_pool
+from mfnet.training.checkpoint import Checkpoints
 from mfnet.training.descent import CHECKPOINTS, Descent, recipe_checkpoints
 from mfnet.training.pretrain_encoder import CHUNK, HELD_OUT, HELD_OUT_SKINS, batches, half_precision
 
 SIDE = 128
 """Side of the pairs, pixels: the least that RAFT takes."""
-CELL = 8
-"""Pixels per cell of RAFT's features."""
+FINE = 500_009
+"""Added to the seed for the pairs of the second phase."""
 BATCH = 8
 """Pairs that an estimator sees at once when it is measured."""
 
@@ -59,6 +62,14 @@ class FlowRecipe:
     """Weight of each iteration's error against the next one's (RAFT's gamma)."""
     matching: float = 1.0
     """Weight of the cross entropy of the features' matches."""
+    enlarge: int = 2
+    """How many times as long the sides of the images are in the second phase, and in use."""
+    fine: float = 0.15
+    """Steps of the second phase as a share of the first's, on pairs of its own."""
+    fine_batch: int = 4
+    """Pairs per step of the second phase."""
+    fine_lr: float = 2e-4
+    """Peak learning rate of the second phase."""
 
 
 def pretrain_flow(
@@ -71,16 +82,32 @@ def pretrain_flow(
 ) -> tuple[RaftFlow, list[float]]:
     """Train torchvision's RAFT `name` from scratch -> (estimator, loss of every step). Deterministic on one CPU.
 
-    An interrupted run with equal arguments and code is resumed from its checkpoint, which a finished run removes.
+    An interrupted run with equal arguments and code is resumed from its checkpoints, which a finished run removes.
     """
     recipe = recipe or FlowRecipe()
+    kept = [recipe_checkpoints(checkpoints, name, flame, seed, steps, recipe, phase=phase) for phase in (1, 2)]
     torch.manual_seed(seed)
     estimator = RaftFlow(name, recipe.updates).requires_grad_(True)
+    losses = fit(estimator, flame, seed, steps, recipe, kept[0])
+    estimator.enlarge = recipe.enlarge
+    finer = replace(recipe, batch=recipe.fine_batch, lr=recipe.fine_lr)
+    fit(estimator, flame, seed + FINE, int(recipe.fine * steps), finer, kept[1])
+    for each in kept:
+        each.remove()
+    return estimator.cpu().requires_grad_(False), losses
+
+
+def fit(
+    estimator: RaftFlow, flame: Flame, seed: int, steps: int, recipe: FlowRecipe, kept: Checkpoints | None = None
+) -> list[float]:
+    """Train the estimator at its scale on a pool of rendered pairs; returns the loss of every step."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     fast = device.type == "cuda" or half_precision()
     network = estimator.to(device).network
-    kept = recipe_checkpoints(checkpoints, name, flame, seed, steps, recipe)
-    descent = Descent(network, recipe, steps, f"weights@flow {name}", kept)
+    label = f"weights@flow {estimator.name}, {SIDE * estimator.enlarge} px"
+    descent = Descent(network, recipe, steps, label, kept)
+    if descent.done:
+        return descent.history
     pool = flow_pool(flame, seed, recipe, min(recipe.pairs, steps * recipe.batch))
     order = batches(np.random.default_rng((seed, 1)), len(pool.first), recipe.batch, steps)
     mirror = np.random.default_rng((seed, 2)).random(steps) < 0.5
@@ -91,8 +118,7 @@ def pretrain_flow(
             flows = estimator.iterations(pairs.first.float() / 255, pairs.second.float() / 255)
         loss = sequence_loss(flows, pairs, recipe.decay) + recipe.matching * matching_loss(features[0].float(), pairs)
         descent.step(loss)
-    kept.remove()
-    return estimator.cpu().requires_grad_(False), descent.history
+    return descent.history
 
 
 def flow_pool(flame: Flame, seed: int, recipe: FlowRecipe, count: int) -> FlowPairs:
@@ -144,8 +170,8 @@ def matching_loss(features: Tensor, pairs: FlowPairs) -> Tensor:
     first, second = features.chunk(2)
     scores = torch.einsum("bcij,bckl->bijkl", first, second) / first.shape[1] ** 0.5
     logarithms = scores.flatten(3).log_softmax(-1).view_as(scores)
-    target, counts = cell_targets(pairs)
     height, width = scores.shape[3:]
+    target, counts = cell_targets(pairs, pairs.flow.shape[-1] // width)
     down, across = (
         (1 - (target[:, axis, ..., None] - torch.arange(side, device=target.device)).abs()).clamp_min(0)
         for axis, side in ((1, height), (0, width))
@@ -153,16 +179,17 @@ def matching_loss(features: Tensor, pairs: FlowPairs) -> Tensor:
     return -torch.einsum("bijkl,bijk,bijl->bij", logarithms, down, across)[counts].mean()
 
 
-def cell_targets(pairs: FlowPairs) -> tuple[Tensor, Tensor]:
-    """Where the middle of every cell of the first image goes [B,2,h,w] (cells; x, y), and which cells count [B,h,w]."""
-    middle = slice(CELL // 2 - 1, CELL // 2 + 1)  # the four pixels around the cell's centre
+def cell_targets(pairs: FlowPairs, cell: int) -> tuple[Tensor, Tensor]:
+    """Where the middle of every cell of the first image goes [B,2,h,w] (cells; x, y), and which cells count [B,h,w].
 
-    def middles(field: Tensor) -> Tensor:
-        return (
-            field.unflatten(-1, (-1, CELL)).unflatten(-3, (-1, CELL))[..., middle, :, middle].float()
-        )  # [B,C,h,2,w,2]
+    cell: pixels of the pairs per cell of the features, even.
+    """
+    middle = slice(cell // 2 - 1, cell // 2 + 1)  # the four pixels around the cell's centre
 
-    moved = middles(pairs.flow).mean((3, 5)) / CELL
+    def middles(field: Tensor) -> Tensor:  # [B,C,h,2,w,2]
+        return field.unflatten(-1, (-1, cell)).unflatten(-3, (-1, cell))[..., middle, :, middle].float()
+
+    moved = middles(pairs.flow).mean((3, 5)) / cell
     height, width = moved.shape[-2:]
     row, column = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     target = moved + torch.stack([column, row]).to(moved)

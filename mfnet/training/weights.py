@@ -72,7 +72,8 @@ def flow_weights(params: Params, flame: Flame, out: Path) -> Figures:
         copy(bundled("flow"), out)
     elif wanted.source == "train":
         estimator, _ = pretrain_flow(name, flame, wanted.seed, wanted.steps)
-        recipe = {"seed": wanted.seed, "steps": wanted.steps, "updates": estimator.updates}
+        recipe = {"seed": wanted.seed, "steps": wanted.steps}
+        recipe |= {"updates": estimator.updates, "enlarge": estimator.enlarge}
         metadata |= head_metadata(flame) | recipe
         write_tensors(halved(estimator.network.state_dict()), out, metadata)
     elif wanted.source == "torchvision":

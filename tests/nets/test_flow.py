@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 from torchvision.models.optical_flow import raft_small
 
 from mfnet.errors import InputError
@@ -100,6 +101,17 @@ def test_raft_takes_any_size(raft):
     assert raft.flow(a[..., :90], b[..., :90]).shape == (1, 2, 100, 90)
 
 
+def test_enlarged_images_give_flow_in_their_own_pixels(raft):
+    """What RAFT sees at twice the side, it says in the small images' pixels: half as many."""
+    a, b = shifted_pair(2, 1)
+    larger = RaftFlow("raft_small", updates=2, enlarge=2)
+    larger.network = raft.network
+    twice = [functional.interpolate(image, scale_factor=2.0, mode="bilinear") for image in (a, b)]
+    with torch.no_grad():
+        expected = raft.flow(*twice).unflatten(-1, (-1, 2)).unflatten(-3, (-1, 2)).mean((-3, -1)) / 2
+        torch.testing.assert_close(larger.flow(a, b), expected)
+
+
 def test_gradient_reaches_both_images_and_no_weight(raft):
     a, b = (image.clone().requires_grad_() for image in shifted_pair(2, 1))
     raft.train()
@@ -147,9 +159,10 @@ def test_files(raft, tmp_path):
     loaded = load_flow("raft_small", path)
     loaded.updates = 2
     torch.testing.assert_close(loaded.flow(a, b), raft.flow(a, b))
-    of_recipe = {"kind": "flow", "estimator": "raft_small", "updates": 2}
+    of_recipe = {"kind": "flow", "estimator": "raft_small", "updates": 2, "enlarge": 3}
     write_tensors(raft.network.state_dict(), tmp_path / "ours.safetensors", of_recipe)
-    assert load_flow("raft_small", tmp_path / "ours.safetensors").updates == 2
+    ours = load_flow("raft_small", tmp_path / "ours.safetensors")
+    assert (loaded.enlarge, ours.updates, ours.enlarge) == (1, 2, 3)
     with pytest.raises(InputError, match=r"holds raft_small, wanted is raft_large"):
         load_flow("raft_large", path)
     assert isinstance(load_flow("dis", tmp_path / "absent"), DisFlow)

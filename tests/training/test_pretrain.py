@@ -259,7 +259,7 @@ def test_no_face_means_no_face():
 # ---------------------------------------------------------------------------------------------------------------- flow
 
 
-FLOW = FlowRecipe(pairs=4, skins=2, skin_size=64, batch=2, updates=2)
+FLOW = FlowRecipe(pairs=4, skins=2, skin_size=64, batch=2, updates=2, fine=0.0)
 
 
 @pytest.mark.slow
@@ -272,11 +272,28 @@ def test_flow_recipe_learns(flame, tmp_path):
     assert not list(tmp_path.rglob("*.pt"))
 
 
-def test_an_interrupted_flow_recipe_ends_with_the_same_weights(flame, tmp_path, monkeypatch):
-    torch.set_num_threads(1)
+@pytest.mark.parametrize("step", [3, 5])  # at the images' own size, and at twice that: the second phase has two steps
+def test_an_interrupted_flow_recipe_ends_with_the_same_weights(flame, tmp_path, monkeypatch, step):
+    recipe = dataclasses.replace(FLOW, fine=0.5, fine_batch=2)
     same_after_an_interruption(
-        lambda folder: pretrain_flow.pretrain_flow("raft_small", flame, 0, 6, FLOW, folder), tmp_path, monkeypatch, 5
+        lambda folder: pretrain_flow.pretrain_flow("raft_small", flame, 0, 4, recipe, folder),
+        tmp_path,
+        monkeypatch,
+        step,
     )
+
+
+def test_the_second_phase_sees_enlarged_images(flame, tmp_path, monkeypatch):
+    look, sides = pretrain_flow.matching_loss, []
+
+    def watched(features, pairs):
+        sides.append(features.shape[-1])
+        return look(features, pairs)
+
+    monkeypatch.setattr(pretrain_flow, "matching_loss", watched)
+    recipe = dataclasses.replace(FLOW, fine=0.5, fine_batch=2)
+    estimator, losses = pretrain_flow.pretrain_flow("raft_small", flame, 0, 2, recipe, tmp_path)
+    assert sides == [16, 16, 32] and estimator.enlarge == 2 and len(losses) == 2
 
 
 @pytest.mark.parametrize("step", [3, 5])  # beside the trunk, and after it: the second phase has three steps
@@ -336,18 +353,20 @@ def moved_pairs(across: float, down: float) -> FlowPairs:
 
 
 def test_cells_go_where_their_middles_go():
-    target, counts = pretrain_flow.cell_targets(moved_pairs(8.0, -4.0))
+    target, counts = pretrain_flow.cell_targets(moved_pairs(8.0, -4.0), 8)
     row, column = torch.meshgrid(torch.arange(16.0), torch.arange(16.0), indexing="ij")
     torch.testing.assert_close(target[0], torch.stack([column + 1, row - 0.5]))
     assert torch.equal(counts[0], (column < 15) & (row > 0))  # the others leave the image
+    finer = pretrain_flow.cell_targets(moved_pairs(8.0, -4.0), 4)[0][0]
+    torch.testing.assert_close(finer[:, 0, 0], torch.tensor([2.0, -1.0]))
     pairs = moved_pairs(0.0, 0.0)
     pairs.valid[..., 3, 4] = False  # one of the four middle pixels of the first cell
-    assert not pretrain_flow.cell_targets(pairs)[1][0, 0, 0]
+    assert not pretrain_flow.cell_targets(pairs, 8)[1][0, 0, 0]
 
 
 def test_mirrored_pairs_move_the_other_way():
-    target, counts = pretrain_flow.cell_targets(moved_pairs(11.0, 3.0))
-    mirrored, there = pretrain_flow.cell_targets(pretrain_flow.mirrored(moved_pairs(11.0, 3.0)))
+    target, counts = pretrain_flow.cell_targets(moved_pairs(11.0, 3.0), 8)
+    mirrored, there = pretrain_flow.cell_targets(pretrain_flow.mirrored(moved_pairs(11.0, 3.0)), 8)
     torch.testing.assert_close(mirrored[:, 0].flip(-1), 15 - target[:, 0])
     torch.testing.assert_close(mirrored[:, 1].flip(-1), target[:, 1])
     assert torch.equal(there.flip(-1), counts)
