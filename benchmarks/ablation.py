@@ -21,15 +21,14 @@ from mfnet.nets.mfnet import load_mfnet
 from mfnet.params import load_params
 from mfnet.synthetic.sampler import Sample
 from mfnet.training.pretrain_encoder import HELD_OUT
+from mfnet.training.trainer import views_of
 
 
 def model_errors(path: Path, flame: Flame, people: Sample) -> torch.Tensor:
     """Face error [N] of one model, mm after scale and translation."""
     model = load_mfnet(path, flame)
-    if model.params.views > 1:
-        return errors(model, flame, people)
-    views = [people._replace(images=people.images[:, [view]]) for view in range(people.images.shape[1])]
-    return torch.stack([errors(model, flame, seen) for seen in views]).mean(0)
+    seen = people._replace(images=views_of(people.images, model.params.views))
+    return errors(model, flame, seen).unflatten(0, (len(people.shape), -1)).mean(1)
 
 
 def main() -> None:
