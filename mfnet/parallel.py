@@ -34,12 +34,16 @@ def kernel(function=None, *, reassociate: bool = False):
 
     reassociate: let sums be split over the lanes of a register. Their order then depends on the kind of CPU, as it does
     in torch's own sums, but not on the number of threads.
+
+    A kernel that another one calls becomes part of it. Left to LLVM, that was decided otherwise in the process that
+    compiles than in later ones, which find it in the cache: their sums had other last bits.
     """
     if function is None:
         return partial(kernel, reassociate=reassociate)
     options = {
         "nogil": True,
         "error_model": "numpy",
+        "forceinline": True,
         "fastmath": {"reassoc", "contract", "nsz"} if reassociate else False,
     }
     try:

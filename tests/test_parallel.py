@@ -1,4 +1,5 @@
 import gc
+import os
 import subprocess
 import sys
 import threading
@@ -128,6 +129,36 @@ interpolate(clip, rasterize(clip, faces, 8, 8), faces)
 assert kernels.rasterize.stats.cache_hits and not kernels.rasterize.stats.cache_misses
 """
     subprocess.run([sys.executable, "-c", script], check=True, timeout=240)
+
+
+@pytest.mark.slow
+def test_the_process_that_compiles_gets_the_bits_of_those_that_load(tmp_path):
+    script = """
+import hashlib
+import torch
+from mfnet.flame.pose_chain import pose_chain
+from mfnet.flame.skinning import BLOCK, skin
+from tests.flame import test_pose_chain, test_skinning
+from tests.test_parallel import draw
+
+unposed, transforms, weights = test_skinning.inputs(3 * BLOCK, 5, torch.float32)
+vertices = skin(unposed, transforms, weights, 3 * BLOCK)
+arguments = test_pose_chain.inputs(torch.float32, 0.3)
+posed = pose_chain(*arguments)
+grads = torch.autograd.grad(vertices.square().sum(), (unposed, transforms))
+grads += torch.autograd.grad(sum(out.square().sum() for out in posed[:3]), arguments[:2])
+digest = hashlib.sha256()
+for tensor in (vertices, *posed, *grads, draw(0)):
+    digest.update(tensor.detach().contiguous().numpy().tobytes())
+print(digest.hexdigest())
+"""
+    command, environment = [sys.executable, "-c", script], os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    compiling, loading = (
+        subprocess.run(command, env=environment, check=True, capture_output=True, text=True, timeout=240).stdout
+        for _ in range(2)
+    )
+    assert list(tmp_path.rglob("*.nbc"))
+    assert compiling == loading
 
 
 def test_without_a_folder_to_write_to_a_kernel_says_so_and_works():

@@ -31,8 +31,8 @@ HELD_OUT = 1_000_003
 """Added to a recipe's seed: held-out people, skins and lights come from another stream than the training's."""
 HELD_OUT_SKINS = 8
 """Skins of the held-out people: figures are measured at every run of the stage, and a skin takes half a second."""
-REFIT = 500_009
-"""Added to the seed for the people of the second phase."""
+PHASE = 500_009
+"""Added to a recipe's seed once for every phase after the first: each draws people, skins and lights of its own."""
 PERSON = ("shape", "expression", "jaw_pose")
 YAW_BINS = ((0, 5), (5, 30), (30, 60), (60, 90))
 """The benchmark's bins of |yaw|, degrees."""
@@ -305,7 +305,7 @@ def refit(
     Regressors that grew up beside a changing trunk stay behind what its features allow, and the trunk knows its own
     training images too well; features of images it never saw are computed once, so this costs little.
     """
-    seed, fast = seed + REFIT, half_precision()
+    seed, fast = seed + PHASE, half_precision()
     torch.manual_seed(seed)
     fresh = StartNetwork(network.params, flame)
     fresh.encoder = network.encoder.eval()

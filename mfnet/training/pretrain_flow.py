@@ -4,7 +4,7 @@ That is what eq. 6 compares. The estimate is drawn with the person's skin or wit
 shares: an estimator that knew the first kind alone was worse than OpenCV's DIS on the second. RAFT's own loss says
 nothing to its features until its updates can read their correlation, and the updates have nothing to read until then:
 left alone, RAFT-small stays at zero flow for the first thousand steps. So the features are also taught to match by
-themselves, from the first step on. A second, shorter phase goes on with images of twice the side: a step costs more
+themselves, from the first step on. Later, shorter phases go on with images of twice the side: a step costs more
 there, and cells of half the size are what small displacements need. `measure_flow` puts any estimator beside DIS and
 beside zero on held-out pairs.
 """
@@ -12,6 +12,7 @@ beside zero on held-out pairs.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +27,10 @@ from mfnet.synthetic.sampler import Sampler
 from mfnet.synthetic.subjects import texture_pool
 from mfnet.training.checkpoint import Checkpoints
 from mfnet.training.descent import CHECKPOINTS, Descent, recipe_checkpoints
-from mfnet.training.pretrain_encoder import CHUNK, HELD_OUT, HELD_OUT_SKINS, batches, half_precision
+from mfnet.training.pretrain_encoder import CHUNK, HELD_OUT, HELD_OUT_SKINS, PHASE, batches, half_precision
 
 SIDE = 128
 """Side of the pairs, pixels: the least that RAFT takes."""
-FINE = 500_009
-"""Added to the seed for the pairs of the second phase."""
 BATCH = 8
 """Pairs that an estimator sees at once when it is measured."""
 
@@ -63,13 +62,13 @@ class FlowRecipe:
     matching: float = 1.0
     """Weight of the cross entropy of the features' matches."""
     enlarge: int = 2
-    """How many times as long the sides of the images are in the second phase, and in use."""
-    fine: float = 0.15
-    """Steps of the second phase as a share of the first's, on pairs of its own."""
+    """How many times as long the sides of the images are in the later phases, and in use."""
+    fine: tuple[float, ...] = (0.15, 0.25)
+    """Steps of every later phase as a share of the first's; each has pairs and a warm-up of its own."""
     fine_batch: int = 4
-    """Pairs per step of the second phase."""
+    """Pairs per step of the later phases."""
     fine_lr: float = 2e-4
-    """Peak learning rate of the second phase."""
+    """Peak learning rate of the later phases."""
 
 
 def pretrain_flow(
@@ -85,13 +84,14 @@ def pretrain_flow(
     An interrupted run with equal arguments and code is resumed from its checkpoints, which a finished run removes.
     """
     recipe = recipe or FlowRecipe()
-    kept = [recipe_checkpoints(checkpoints, name, flame, seed, steps, recipe, phase=phase) for phase in (1, 2)]
+    finer = replace(recipe, batch=recipe.fine_batch, lr=recipe.fine_lr)
+    phases = [(recipe, steps, 1)] + [(finer, ceil(share * steps), recipe.enlarge) for share in recipe.fine]
     torch.manual_seed(seed)
     estimator = RaftFlow(name, recipe.updates).requires_grad_(True)
-    losses = fit(estimator, flame, seed, steps, recipe, kept[0])
-    estimator.enlarge = recipe.enlarge
-    finer = replace(recipe, batch=recipe.fine_batch, lr=recipe.fine_lr)
-    fit(estimator, flame, seed + FINE, int(recipe.fine * steps), finer, kept[1])
+    losses, kept = [], []
+    for phase, (settings, count, estimator.enlarge) in enumerate(phases):
+        kept.append(recipe_checkpoints(checkpoints, name, flame, seed, steps, recipe, phase=phase))
+        losses += fit(estimator, flame, seed + phase * PHASE, count, settings, kept[-1])
     for each in kept:
         each.remove()
     return estimator.cpu().requires_grad_(False), losses

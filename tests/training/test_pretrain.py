@@ -259,7 +259,7 @@ def test_no_face_means_no_face():
 # ---------------------------------------------------------------------------------------------------------------- flow
 
 
-FLOW = FlowRecipe(pairs=4, skins=2, skin_size=64, batch=2, updates=2, fine=0.0)
+FLOW = FlowRecipe(pairs=4, skins=2, skin_size=64, batch=2, updates=2, fine=())
 
 
 @pytest.mark.slow
@@ -272,9 +272,9 @@ def test_flow_recipe_learns(flame, tmp_path):
     assert not list(tmp_path.rglob("*.pt"))
 
 
-@pytest.mark.parametrize("step", [3, 5])  # at the images' own size, and at twice that: the second phase has two steps
+@pytest.mark.parametrize("step", [3, 5, 6])  # in each of the three phases of four, two and one steps
 def test_an_interrupted_flow_recipe_ends_with_the_same_weights(flame, tmp_path, monkeypatch, step):
-    recipe = dataclasses.replace(FLOW, fine=0.5, fine_batch=2)
+    recipe = dataclasses.replace(FLOW, fine=(0.5, 0.25), fine_batch=2)
     same_after_an_interruption(
         lambda folder: pretrain_flow.pretrain_flow("raft_small", flame, 0, 4, recipe, folder),
         tmp_path,
@@ -283,7 +283,7 @@ def test_an_interrupted_flow_recipe_ends_with_the_same_weights(flame, tmp_path, 
     )
 
 
-def test_the_second_phase_sees_enlarged_images(flame, tmp_path, monkeypatch):
+def test_later_phases_see_enlarged_images(flame, tmp_path, monkeypatch):
     look, sides = pretrain_flow.matching_loss, []
 
     def watched(features, pairs):
@@ -291,9 +291,9 @@ def test_the_second_phase_sees_enlarged_images(flame, tmp_path, monkeypatch):
         return look(features, pairs)
 
     monkeypatch.setattr(pretrain_flow, "matching_loss", watched)
-    recipe = dataclasses.replace(FLOW, fine=0.5, fine_batch=2)
+    recipe = dataclasses.replace(FLOW, fine=(0.5, 0.1), fine_batch=2)
     estimator, losses = pretrain_flow.pretrain_flow("raft_small", flame, 0, 2, recipe, tmp_path)
-    assert sides == [16, 16, 32] and estimator.enlarge == 2 and len(losses) == 2
+    assert sides == [16, 16, 32, 32] and estimator.enlarge == 2 and len(losses) == 4
 
 
 @pytest.mark.parametrize("step", [3, 5])  # beside the trunk, and after it: the second phase has three steps
