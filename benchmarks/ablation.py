@@ -50,8 +50,8 @@ def main() -> None:
         paired = found - full
         low, high = bootstrap_interval(paired.mean(0).numpy(), 1000, 0)
         each = " ".join(f"{float(value):+.4f}" for value in paired.mean(1))
-        difference = f"{paired.mean():+.4f} [{low:+.4f}, {high:+.4f}]"
-        print(f"{variant}: {found.mean():.3f} mm, {difference}, seeds {each}", flush=True)
+        mean = f"{found.mean():.3f} mm (spread over seeds {found.mean(1).std():.3f})"
+        print(f"{variant}: {mean}, minus full {paired.mean():+.4f} [{low:+.4f}, {high:+.4f}], each {each}", flush=True)
 
 
 if __name__ == "__main__":
