@@ -283,23 +283,24 @@ def test_an_interrupted_flow_recipe_ends_with_the_same_weights(flame, tmp_path, 
     )
 
 
-def test_later_phases_see_enlarged_images_of_pairs_of_their_own(flame, tmp_path, monkeypatch):
-    look, render, sides, seeds = pretrain_flow.matching_loss, pretrain_flow.flow_pool, [], []
+def test_later_phases_have_enlarged_images_pairs_and_settings_of_their_own(flame, tmp_path, monkeypatch):
+    look, render, sides, pools = pretrain_flow.matching_loss, pretrain_flow.flow_pool, [], []
 
     def watched(features, pairs):
         sides.append(features.shape[-1])
         return look(features, pairs)
 
     def counted(flame, seed, recipe, count):
-        seeds.append(seed)
+        pools.append((seed, count, recipe.lr))
         return render(flame, seed, recipe, count)
 
     monkeypatch.setattr(pretrain_flow, "matching_loss", watched)
     monkeypatch.setattr(pretrain_flow, "flow_pool", counted)
-    recipe = dataclasses.replace(FLOW, fine=(0.5, 0.1), fine_batch=2)
+    recipe = dataclasses.replace(FLOW, fine=(0.5, 0.1), fine_batch=3, lr=1e-3, fine_lr=1e-4)
     estimator, losses = pretrain_flow.pretrain_flow("raft_small", flame, 0, 2, recipe, tmp_path)
     assert sides == [16, 16, 32, 32] and estimator.enlarge == 2 and len(losses) == 4
-    assert len(set(seeds)) == 3
+    seeds, counts, rates = zip(*pools, strict=True)
+    assert len(set(seeds)) == 3 and counts == (4, 3, 3) and rates == (1e-3, 1e-4, 1e-4)
 
 
 @pytest.mark.parametrize("step", [3, 5])  # beside the trunk, and after it: the second phase has three steps
