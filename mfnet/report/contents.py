@@ -42,8 +42,9 @@ def benchmark_section(rows: pd.DataFrame, scores: pd.DataFrame, protocol: str) -
     section.note(f"{PROTOCOLS[protocol]} {COLUMNS}")
     own = rows[rows.protocol == protocol]
     best = own.groupby("bin").CD.transform("min") == own.CD
+    marks = ["best" if flag else "" for flag in best]
     table = own.drop(columns="protocol").reset_index(drop=True)
-    section.table(table, f"benchmark_{protocol}", ["best" if flag else "" for flag in best], {"MNE": 3, "CR": 3})
+    section.table(table, f"benchmark_{protocol}", marks, {"MNE": ".3f", "CR": ".3f"})
     for method in dict.fromkeys(own.method):
         section.note(f"{method}: {MEANING.get(method, 'see docs/choices.md')}.")
     section.picture(plot_benchmark(rows, protocol), f"benchmark_{protocol}", f"CD by bin and method, {protocol}")
@@ -57,7 +58,7 @@ def benchmark_section(rows: pd.DataFrame, scores: pd.DataFrame, protocol: str) -
     if pairs:
         section.heading(f"{chief} against the others, item by item")
         section.note("Difference in CD on the items that both have; below zero is in favour of the first.")
-        section.table(pd.DataFrame(pairs), f"paired_{protocol}", digits={"share_better": 2})
+        section.table(pd.DataFrame(pairs), f"paired_{protocol}")
     return section
 
 
@@ -105,14 +106,15 @@ def ablation_section(runs: pd.DataFrame, differences: pd.DataFrame | None) -> Se
         "Table 3 of the paper: the same training with one term removed. The paper gives one run of each; a difference "
         "smaller than the spread between seeds says nothing. `diverged` runs are flagged, never dropped."
     )
-    section.table(runs, "ablation", ["marked" if flag else "" for flag in runs["diverged"]])
+    marks = ["marked" if flag else "" for flag in runs["diverged"]]
+    section.table(runs, "ablation", marks, form=dict.fromkeys(runs.columns, "#.3g"))  # losses of very different size
     if differences is not None and len(differences):
         section.note(
             "Each variant against the full loss in wild, one image in every slot. `difference` is in mm of CD, paired "
             "by seed and item (below 0: better than full), `low` and `high` its 95 % bootstrap interval over items; "
             "`spread` and `spread_difference` are standard deviations over seeds."
         )
-        section.table(differences, "ablation_differences")
+        section.table(differences, "ablation_differences", form=dict.fromkeys(differences.columns, ".3f"))
     measured = runs.dropna(subset=["CD"]) if "CD" in runs else runs.iloc[:0]
     if len(measured):
         section.picture(plot_ablation(measured), "ablation", "CD in wild per ablation variant")
@@ -128,7 +130,7 @@ def published_section() -> Section:
         "tables of a synthetic set above. Three of 168 cells of the paper's Table 1 do not follow from them, and its "
         "Table 2 follows from no subset of the lab items; docs/choices.md has both."
     )
-    section.table(published_means(), "published", digits={"MNE": 3, "CR": 3})
+    section.table(published_means(), "published", form={"MNE": ".3f", "CR": ".3f"})
     return section
 
 
@@ -139,7 +141,7 @@ def training_section(folder: Path) -> Section:
     section.picture(plot_history(history), "history", "terms of eq. 11 over the training steps")
     metrics = json.loads((folder / "train" / "metrics.json").read_text())
     section.table(
-        pd.DataFrame(sorted(metrics.items()), columns=["metric", "value"]), "train_metrics", digits={"value": 4}
+        pd.DataFrame(sorted(metrics.items()), columns=["metric", "value"]), "train_metrics", form={"value": ".4g"}
     )
     return section
 
@@ -153,7 +155,7 @@ def weights_section(folder: Path) -> Section:
         for path in sorted((folder / "weights").glob("*.json"))
         for name, value in sorted(json.loads(path.read_text()).items())
     ]
-    section.table(pd.DataFrame(rows, columns=["network", "figure", "value"]), "weights", digits={"value": 3})
+    section.table(pd.DataFrame(rows, columns=["network", "figure", "value"]), "weights", form={"value": ".3f"})
     return section
 
 

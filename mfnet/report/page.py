@@ -33,10 +33,14 @@ class Section:
         """A PNG, inlined in HTML and written as `name`.png beside the Markdown; `text` is its alternative."""
         self.blocks.append({"kind": "picture", "name": name, "png": png, "text": text})
 
-    def table(self, table: pd.DataFrame, name: str, marks: list[str] | None = None, digits: dict | None = None) -> None:
-        """A table, also written as `name`.csv; `marks` names a row style (``best``, ``marked``) per row."""
+    def table(self, table: pd.DataFrame, name: str, marks: list[str] | None = None, form: dict | None = None) -> None:
+        """A table, also written as `name`.csv; `marks` names a row style (``best``, ``marked``) per row.
+
+        form: how the floats of a column are written, by its name; two decimals where it says nothing.
+        """
         marks = marks or [""] * len(table)
-        cells = [[_cell(value, (digits or {}).get(name, 2)) for name, value in row.items()] for row in _records(table)]
+        form = dict.fromkeys(table.columns, ".2f") | (form or {})
+        cells = [[_cell(value, form[column]) for column, value in row.items()] for row in table.to_dict("records")]
         self.blocks.append(
             {
                 "kind": "table",
@@ -69,14 +73,10 @@ def write_page(sections: list[Section], title: str, subtitle: str, folder: Path)
     (folder / "report.md").write_text(_markdown(sections, title, subtitle), encoding="utf-8")
 
 
-def _records(table: pd.DataFrame) -> list[dict]:
-    return table.to_dict("records")
-
-
-def _cell(value, digits: int) -> str:
+def _cell(value, form: str) -> str:
     if value is None or (isinstance(value, float) and value != value):
         return "–"
-    return f"{value:.{digits}f}" if isinstance(value, float) else str(value)
+    return f"{value:{form}}" if isinstance(value, float) else str(value)
 
 
 def _markdown(sections: list[Section], title: str, subtitle: str) -> str:

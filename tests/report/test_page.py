@@ -1,0 +1,19 @@
+"""The report's page: what a table says in Markdown, in HTML and in the file beside it."""
+
+import pandas as pd
+
+from mfnet.report.page import Section, write_page
+
+
+def test_floats_are_written_as_their_column_says_and_kept_in_the_file_beside(tmp_path):
+    section = Section("Figures of a run")
+    table = pd.DataFrame(
+        {"name": ["a|b", "<c>"], "loss": [0.00661234, 4.0], "CD": [2.0123, float("nan")], "seed": [6, 7]}
+    )
+    section.table(table, "figures", ["best", ""], form={"loss": "#.3g"})
+    write_page([section], "title", "subtitle", tmp_path)
+    markdown = (tmp_path / "report.md").read_text().splitlines()
+    assert markdown[-2:] == ["| a\\|b | 0.00661 | 2.01 | 6 |", "| <c> | 4.00 | – | 7 |"]
+    html = (tmp_path / "report.html").read_text()
+    assert "&lt;c&gt;" in html and "<c>" not in html and 'id="figures-of-a-run"' in html
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "tables" / "figures.csv"), table)
