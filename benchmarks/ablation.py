@@ -14,13 +14,13 @@ from pathlib import Path
 import torch
 
 from benchmarks.self_supervision import errors, photographs
-from mfnet.arguments import add_params
-from mfnet.evaluation.tables import bootstrap_interval
+from mfnet.cli.arguments import add_params
 from mfnet.flame import Flame, load_project_head
-from mfnet.nets.mfnet import load_mfnet
+from mfnet.model.mfnet import load_mfnet
 from mfnet.params import load_params
+from mfnet.pretraining.pools import HELD_OUT
+from mfnet.scoring.statistics import bootstrap_interval
 from mfnet.synthetic.sampler import Sample
-from mfnet.training.pretrain_encoder import HELD_OUT
 from mfnet.training.trainer import views_of
 
 

@@ -15,13 +15,14 @@ import cv2
 import torch
 
 from benchmarks.self_supervision import noisy_landmarks, person_errors, photographs
-from mfnet.arguments import add_params
+from mfnet.cli.arguments import add_params
+from mfnet.fitting.refine import refine
 from mfnet.flame import load_project_head
-from mfnet.nets.flow import DisFlow, load_flow
-from mfnet.nets.start import load_start
+from mfnet.flow import DisFlow, load_flow
+from mfnet.losses.supervised import PERSON
+from mfnet.model.pretrained import load_start
 from mfnet.params import load_params
-from mfnet.training.pretrain_encoder import HELD_OUT, PERSON
-from mfnet.training.refine import refine
+from mfnet.pretraining.pools import HELD_OUT
 
 
 def main() -> None:

@@ -20,11 +20,11 @@ from pathlib import Path
 import numpy as np
 
 from mfnet.datasets import facescape
-from mfnet.evaluation import metrics
-from mfnet.evaluation.closest import surface_distances
-from mfnet.evaluation.meshes import Mesh
-from mfnet.evaluation.score import Job as ScoreJob
-from mfnet.evaluation.score import benchmark_items, prediction_folder, score_item
+from mfnet.scoring import metrics
+from mfnet.scoring.closest import surface_distances
+from mfnet.scoring.meshes import Mesh
+from mfnet.scoring.score import Job as ScoreJob
+from mfnet.scoring.score import benchmark_items, prediction_folder, score_item
 
 OFFICIAL = {"9k": 0.62, "131k": 1.1}
 """CPU seconds per item of the official code, measured once on the stand-in set (see the benchmark's README)."""

@@ -18,26 +18,21 @@ import pyarrow.parquet as pq
 import torch
 import yaml
 
-from mfnet.arguments import add_params
+from mfnet.cli.arguments import add_params
 from mfnet.datasets.plan import SLOTS
 from mfnet.datasets.shards import SCHEMA, encode
 from mfnet.flame import Flame, load_project_head
-from mfnet.nets.mfnet import load_mfnet
-from mfnet.nets.start import load_start, save_start
-from mfnet.nets.tensors import write_tensors
+from mfnet.io.tensors import write_tensors
+from mfnet.losses.supervised import PERSON
+from mfnet.model.mfnet import load_mfnet
+from mfnet.model.pretrained import load_start, save_start
 from mfnet.params import Params, load_params
+from mfnet.pretraining.encoder import EncoderRecipe, pretrain_encoder
+from mfnet.pretraining.figures import decode_face, face_error
+from mfnet.pretraining.pools import HELD_OUT, sample_pool
 from mfnet.synthetic.sampler import Sample, Sampler, SamplerOptions
 from mfnet.synthetic.subjects import texture_pool
 from mfnet.training.loop import Inputs, train
-from mfnet.training.pretrain_encoder import (
-    HELD_OUT,
-    PERSON,
-    EncoderRecipe,
-    decode_face,
-    face_error,
-    pretrain_encoder,
-    sample_pool,
-)
 
 SKINS = 40
 

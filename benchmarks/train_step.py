@@ -13,13 +13,13 @@ from pathlib import Path
 
 import torch
 
-from mfnet.arguments import add_params
+from mfnet.cli.arguments import add_params
 from mfnet.datasets.triplets import TripletBatch
 from mfnet.flame import Flame
 from mfnet.flame.procedural import head_arrays
+from mfnet.flow import DisFlow, RaftFlow
 from mfnet.losses.total import Objective
-from mfnet.nets.flow import DisFlow, RaftFlow
-from mfnet.nets.mfnet import MFNet
+from mfnet.model.mfnet import MFNet
 from mfnet.params import load_params
 from mfnet.training.distributed import process
 from mfnet.training.loop import set_up

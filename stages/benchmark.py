@@ -10,15 +10,15 @@ SINGLE = "views-1"
 
 def run(params, args) -> None:
     """Write ``data/benchmark/<protocol>/scores.parquet``, ``metrics.json`` and ``meshes.npz``."""
-    from mfnet.datasets.landmark_backends import make_backend
-    from mfnet.evaluation.artifacts import require_disjoint, write_benchmark
-    from mfnet.evaluation.error_maps import error_picture
-    from mfnet.evaluation.methods import Models
-    from mfnet.evaluation.protocol import Cropper, pictured_items, run_protocol
-    from mfnet.evaluation.refined import Refiner
-    from mfnet.evaluation.score import benchmark_items
+    from mfnet.benchmark.artifacts import require_disjoint, write_benchmark
+    from mfnet.benchmark.methods import Models
+    from mfnet.benchmark.protocol import Cropper, pictured_items, run_protocol
+    from mfnet.fitting.batch import Refiner
     from mfnet.flame import load_project_head
-    from mfnet.nets.mfnet import load_mfnet
+    from mfnet.landmarks.backends import make_backend
+    from mfnet.model.mfnet import load_mfnet
+    from mfnet.scoring.error_maps import error_picture
+    from mfnet.scoring.score import benchmark_items
     from stages.provenance import tracked
 
     root = Path(params.source.facescape)

@@ -1,6 +1,6 @@
 """Stage ``capture``: virtual photo sessions in Multi-PIE's and FaceScape's layouts."""
 
-from mfnet.synthetic.capture import HeadFiles, capture
+from mfnet.synthetic.capture.archives import HeadFiles, capture
 from stages.common import run_stage, stage_parser
 
 HEAD = ("data/head/head.npz", "data/head/landmarks.npz", "data/head/template.obj")

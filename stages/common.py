@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from mfnet.arguments import add_params
+from mfnet.cli.arguments import add_params
 from mfnet.errors import InputError
 from mfnet.params import Params, load_params
 

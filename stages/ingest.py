@@ -1,12 +1,12 @@
 """Stage ``ingest``: list the Multi-PIE archive, sort out what cannot be used."""
 
 from mfnet.datasets import multipie
-from mfnet.files import write_table
+from mfnet.io.files import write_table
 from stages.common import run_stage, stage_parser
 
 
 def run(params, args) -> None:
-    from stages import quality
+    from mfnet.datasets import quality
 
     manifest, rejected = multipie.scan(params.source.multipie, params.compute.fanout, params.compute.workers)
     quality.check_manifest(manifest, rejected, params.ingest.max_rejected, "data/multipie/ingest.json")

@@ -2,9 +2,9 @@
 
 import shutil
 
-from mfnet.datasets.landmark_backends import make_backend
-from mfnet.datasets.landmarks import find_landmarks
-from mfnet.files import read_table, write_table
+from mfnet.io.files import read_table, write_table
+from mfnet.landmarks.backends import make_backend
+from mfnet.landmarks.table import find_landmarks
 from stages.common import run_stage, stage_parser
 
 SCRATCH = ".mfnet/landmarks"
@@ -12,7 +12,7 @@ SCRATCH = ".mfnet/landmarks"
 
 
 def run(params, args) -> None:
-    from stages import quality
+    from mfnet.datasets import quality
 
     plan = read_table("data/multipie/plan.parquet")
     backend = make_backend(params.landmarks, params.source.multipie, "data/weights/landmarks.safetensors")

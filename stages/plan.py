@@ -1,7 +1,7 @@
 """Stage ``plan``: draw the triplets and the subjects that are held out."""
 
 from mfnet.datasets.plan import plan_triplets
-from mfnet.files import read_table, write_table
+from mfnet.io.files import read_table, write_table
 from stages.common import run_stage, stage_parser
 
 

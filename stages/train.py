@@ -13,9 +13,9 @@ def run(params, args) -> None:
     import pandas as pd
 
     from mfnet.datasets.triplets import TripletShards
+    from mfnet.export.sheets import first_of_each_subject, person_sheet
     from mfnet.flame import load_project_head
-    from mfnet.nets.mfnet import load_mfnet
-    from mfnet.report.pictures import first_of_each_subject, person_sheet
+    from mfnet.model.mfnet import load_mfnet
     from mfnet.training.loop import Inputs, train
     from stages.provenance import tracked
 

@@ -1,12 +1,12 @@
 """Stage ``triplets``: crops and landmarks of the planned triplets, in Parquet shards."""
 
 from mfnet.datasets.shards import CropSpec, write_shards
-from mfnet.files import atomic_directory, read_table, write_table
+from mfnet.io.files import atomic_directory, read_table, write_table
 from stages.common import run_stage, stage_parser
 
 
 def run(params, args) -> None:
-    from stages import quality
+    from mfnet.datasets import quality
 
     plan = read_table("data/multipie/plan.parquet")
     landmarks = read_table("data/multipie/landmarks.parquet")

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import torch
 
-from mfnet.files import write_json
 from mfnet.flame import load_project_head
-from mfnet.training.bundle import bundle
-from mfnet.training.weights import NETWORKS, make_weights
+from mfnet.io.files import write_json
+from mfnet.pretraining.weights import NETWORKS, make_weights
 from stages.common import run_stage, stage_parser
 
 
@@ -18,15 +17,12 @@ def run(params, args) -> None:
     out = Path("data/weights") / f"{args.network}.safetensors"
     figures = make_weights(args.network, params, flame, out)
     write_json(figures, out.with_suffix(".json"))
-    if args.bundle:
-        bundle(args.network, params, flame, out, figures)
 
 
 def parser():
     """The stage's command line."""
     each = stage_parser(__doc__)
     each.add_argument("network", choices=NETWORKS)
-    each.add_argument("--bundle", action="store_true", help="also ship the result with the package, with its card")
     return each
 
 

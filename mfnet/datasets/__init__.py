@@ -1,1 +1,1 @@
-"""Image archives and what is made of them: manifests, triplet plans, landmarks, Parquet shards."""
+"""Image archives and what is made of them: manifests, triplet plans, Parquet shards, benchmark layouts."""

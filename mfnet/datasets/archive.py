@@ -8,7 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from mfnet.errors import InputError
-from mfnet.files import write_json
+from mfnet.io.files import write_json
 from mfnet.params import SourceParams
 
 

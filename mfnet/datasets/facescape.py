@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from mfnet.errors import InputError
-from mfnet.files import atomic_path
+from mfnet.io.files import atomic_path
 
 PUPIL_DISTANCE = (64.0 + 61.7) / 2
 """Millimetres between the pupils of every ground truth: the benchmark's mean of men and women."""

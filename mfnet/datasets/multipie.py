@@ -21,8 +21,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
+from mfnet.compute.executor import fan_out
 from mfnet.errors import InputError
-from mfnet.fanout import fan_out
 
 FRONTAL = "05_1"
 """The camera of the anchor view."""

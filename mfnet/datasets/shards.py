@@ -16,10 +16,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mfnet.compute.executor import fan_out
 from mfnet.datasets.multipie import Rejected, read_image
 from mfnet.datasets.plan import SLOTS
 from mfnet.errors import InputError
-from mfnet.fanout import fan_out
 from mfnet.geometry.crops import CropBox, crop_box, cut_face
 from mfnet.params import TripletParams
 

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from mfnet.errors import InputError
-from mfnet.files import atomic_path
+from mfnet.io.files import atomic_path
 
 
 def export_head(path: str | Path, vertices, flame, texture: np.ndarray | None = None) -> None:

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mfnet.files import atomic_path
 from mfnet.geometry import clip_from_orthographic, euler_to_matrix, vertex_normals
+from mfnet.io.files import atomic_path
 from mfnet.render import interpolate, rasterize, sample_texture
 
 CLAY = (0.78, 0.76, 0.74)

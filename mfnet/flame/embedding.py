@@ -6,18 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mfnet.flame.head import LandmarkEmbedding, fail, float_array, index_array
+from mfnet.errors import fail
+from mfnet.flame.head import LandmarkEmbedding, float_array, index_array
+from mfnet.landmarks.ibug import N_CONTOUR, N_LANDMARKS, N_STATIC
 
-N_STATIC = 51
-N_CONTOUR = 17
-N_LANDMARKS = N_CONTOUR + N_STATIC
-_PAIRS = "16-0 26-17 27-30 35-31 45-42 47-46 39-36 41-40 54-48 59-55 64-60 67-65"
-MIRRORED = [
-    point
-    for first, last in (map(int, bounds.split("-")) for bounds in _PAIRS.split())
-    for point in (range(first, last + 1) if first < last else range(first, last - 1, -1))
-]
-"""For each of the 68 iBUG points, the one at its place in a mirror."""
 _LARGEST_YAW = 39  # degrees: the contour stops walking there
 N_YAW_ROWS = 2 * _LARGEST_YAW + 1
 _KEYS = ("static_lmk", "dynamic_lmk", "full_lmk")

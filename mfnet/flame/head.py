@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mfnet.errors import InputError
+from mfnet.errors import fail
 
 MAX_VERTICES = 200_000
 MAX_FACES = 400_000
@@ -75,11 +75,6 @@ class HeadArrays:
             digest.update(memoryview(array).cast("B"))
         digest.update(f"n_shape_total {self.n_shape_total}".encode())
         return digest.hexdigest()
-
-
-def fail(path: str | Path, name: str, problem: str):
-    """Raise the one-line error that names file and field."""
-    raise InputError(f"{path}: field '{name}' {problem}")
 
 
 def head_from_fields(fields: dict, path: str | Path) -> HeadArrays:

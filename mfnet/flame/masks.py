@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mfnet.errors import InputError
-from mfnet.flame.head import HeadArrays, fail
+from mfnet.errors import InputError, fail
+from mfnet.flame.head import HeadArrays
 
 REGIONS = ("face", "eyes", "eyeballs", "lips", "neck")
 """Always there when any mask is. face: frontal skin from jaw line to forehead, lips and lids included, eyeballs not;

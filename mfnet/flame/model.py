@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from mfnet.errors import InputError
-from mfnet.flame.embedding import N_LANDMARKS, contour_rows
+from mfnet.flame.embedding import contour_rows
 from mfnet.flame.head import N_JOINTS, HeadArrays
 from mfnet.flame.pose_chain import pose_chain
 from mfnet.flame.readers import read_head
 from mfnet.flame.skinning import BLOCK, blend_shapes, skin, skin_with_points
+from mfnet.landmarks.ibug import N_LANDMARKS
 from mfnet.params import HeadParams
 
 

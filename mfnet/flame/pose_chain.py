@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from mfnet.compute.compiled import kernel, over_batch
 from mfnet.flame.head import N_JOINTS
 from mfnet.geometry.rotations import axis_angle_to_matrix
-from mfnet.parallel import kernel, over_batch
 
 
 def pose_chain(

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from mfnet.errors import InputError
-from mfnet.files import atomic_path
+from mfnet.errors import InputError, fail
 from mfnet.flame.embedding import embedding_fields, embedding_from_fields, has_embedding
-from mfnet.flame.head import HeadArrays, LandmarkEmbedding, fail, head_from_fields
+from mfnet.flame.head import HeadArrays, LandmarkEmbedding, head_from_fields
 from mfnet.flame.masks import derive_masks, masks_from_fields
-from mfnet.flame.npz import read_npy_header, read_npz
-from mfnet.flame.pickle_names import ALLOWED, PickledArray, resolve
-from mfnet.flame.pickles import read_pickle
 from mfnet.flame.template import check_uv, read_template
-from mfnet.flame.torch_storage import WITH_TENSORS
+from mfnet.io.files import atomic_path
+from mfnet.io.npz import read_npy_header, read_npz
+from mfnet.io.pickle_names import ALLOWED, PickledArray, resolve
+from mfnet.io.pickles import read_pickle
+from mfnet.io.torch_storage import WITH_TENSORS
 
 MAX_BYTES = 256 << 20
 """Largest model file, and most memory that its arrays may take: five times FLAME 2017 in float64."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from mfnet.parallel import empty, kernel, one_thread, over_batch, over_batch_in_torch
+from mfnet.compute.compiled import empty, kernel, one_thread, over_batch, over_batch_in_torch
 
 BLOCK = 160
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mfnet.errors import InputError
-from mfnet.flame.head import MAX_FACES, MAX_VERTICES, fail, float_array, index_array
+from mfnet.errors import InputError, fail
+from mfnet.flame.head import MAX_FACES, MAX_VERTICES, float_array, index_array
 
 _MAX_BYTES = 64 << 20
 _MAX_LINE = 512

@@ -7,9 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mfnet.errors import InputError
-from mfnet.flame.head import fail
-from mfnet.flame.npz import npz_shapes, read_npz, read_npz_columns
+from mfnet.errors import InputError, fail
+from mfnet.io.npz import npz_shapes, read_npz, read_npz_columns
 
 _KEYS = {("mean", "tex_dir"): 255.0, ("MU", "PC"): 1.0}
 """Names of mean and directions, and the value of white: FLAME_texture.npz, FLAME_albedo_from_BFM.npz."""

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from mfnet.parallel import kernel, over_batch
+from mfnet.compute.compiled import kernel, over_batch
 
 
 def face_normals(vertices: Tensor, faces: Tensor) -> Tensor:

@@ -8,13 +8,8 @@ their distance is the opening of the mouth, whereas that of the outer ones is mo
 import torch
 from torch import Tensor
 
+from mfnet.landmarks.ibug import EYE_PAIRS, LIP_PAIRS
 from mfnet.losses.landmarks import weighted_mean
-
-EYE_PAIRS = ((37, 41), (38, 40), (43, 47), (44, 46))
-"""E of eq. 8: upper and lower lid of the subject's right eye (36-41), then of the left eye (42-47)."""
-
-LIP_PAIRS = ((61, 67), (62, 66), (63, 65))
-"""P of eq. 9: upper and lower inner lip (60-67), from the subject's right to the left."""
 
 
 def eye_loss(detected: Tensor, projected: Tensor, visible: Tensor) -> Tensor:

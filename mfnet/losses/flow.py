@@ -11,8 +11,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from mfnet.flow import consistent
 from mfnet.losses.landmarks import weighted_mean
-from mfnet.nets.flow import consistent
 
 Estimate = Callable[[Tensor, Tensor], Tensor]
 """F: two images [B, 3, H, W] in [0, 1] -> flow [B, 2, H, W] in pixels (x right, y down) from the first to the

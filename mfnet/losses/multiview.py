@@ -5,7 +5,7 @@ from torch import Tensor
 
 from mfnet.geometry import triangle_map
 from mfnet.losses.flow import Estimate, flow_loss_target, flow_loss_through
-from mfnet.losses.heads import Heads
+from mfnet.model.projection import Heads
 from mfnet.params import LossParams
 from mfnet.render import (
     CrossView,

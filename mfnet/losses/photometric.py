@@ -6,8 +6,8 @@ from torch import Tensor
 
 from mfnet.flame.texture_space import TextureSpace
 from mfnet.geometry import vertex_normals
-from mfnet.losses.heads import Heads, ViewParameters
 from mfnet.losses.landmarks import weighted_mean
+from mfnet.model.projection import Heads, ViewParameters
 from mfnet.render import comparable_faces, orthographic_view, region_of, render_shaded, uv_layout
 
 TEXELS = 64

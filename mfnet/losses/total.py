@@ -10,11 +10,11 @@ from mfnet.flame import load_texture_space
 from mfnet.losses.consistency import shape_consistency_loss
 from mfnet.losses.eye_lip import eye_loss, lip_loss
 from mfnet.losses.flow import Estimate
-from mfnet.losses.heads import Heads, ViewParameters, decode
 from mfnet.losses.landmarks import landmark_loss
 from mfnet.losses.multiview import cross_pairs, multiview_flow_loss
 from mfnet.losses.photometric import TEXELS, Photometric, smooth_texture_space
 from mfnet.losses.regularisation import regularisation_loss
+from mfnet.model.projection import Heads, ViewParameters, decode
 from mfnet.params import LossParams
 
 PAPER_TERMS = ("flow", "landmarks", "eye", "lip", "regularisation")

@@ -1,6 +1,8 @@
-"""Rendering: rasterizer, shading, texture, cross-view images and covisibility."""
+"""Rendering: rasterizer, shading, texture, cross-view images and covisibility.
 
-from mfnet.render.antialias import antialias
+`mfnet.render.antialias` is imported by its own name: no stage draws with it, so its edits re-run none (.dvcignore).
+"""
+
 from mfnet.render.covisible import (
     comparable_faces,
     covisible_by_geometry,
@@ -30,7 +32,6 @@ __all__ = [
     "Raster",
     "UVLayout",
     "View",
-    "antialias",
     "comparable_faces",
     "covisible_by_geometry",
     "covisible_by_landmarks",

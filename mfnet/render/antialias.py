@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from mfnet.parallel import empty, kernel, over_batch
+from mfnet.compute.compiled import empty, kernel, over_batch
 from mfnet.render.rasterizer import Raster, check_mesh
 
 

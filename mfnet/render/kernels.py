@@ -10,7 +10,7 @@ to zero and the others are rescaled.
 
 import numpy as np
 
-from mfnet.parallel import kernel
+from mfnet.compute.compiled import kernel
 
 SUBPIXEL = 16  # steps a pixel
 GUARD = 64.0  # |x|, |y| <= GUARD w is drawn as it is; the few triangles beyond are clipped to it

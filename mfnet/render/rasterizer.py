@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from mfnet.parallel import empty, over_batch
+from mfnet.compute.compiled import empty, over_batch
 from mfnet.render import kernels
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from mfnet.evaluation.protocol import ABLATION
-from mfnet.evaluation.tables import bootstrap_interval
+from mfnet.benchmark.names import ABLATION
 from mfnet.params import Params
+from mfnet.scoring.statistics import bootstrap_interval
 
 FULL = "full"
 """The variant that the others are compared with."""

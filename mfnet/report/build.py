@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from mfnet.evaluation.protocol import ABLATION
-from mfnet.evaluation.tables import summary_rows
-from mfnet.files import atomic_directory, write_json
+from mfnet.benchmark.names import ABLATION
+from mfnet.io.files import atomic_directory, write_json
 from mfnet.params import Params
 from mfnet.report import contents
 from mfnet.report.ablation import ablation_differences, ablation_runs
 from mfnet.report.page import write_page
+from mfnet.scoring.statistics import summary_rows
 
 
 def build_report(params: Params, data: str | Path = "data", out: str | Path = "data/report") -> None:

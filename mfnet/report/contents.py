@@ -6,24 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mfnet.evaluation.methods import POSED
-from mfnet.evaluation.published import published_means
-from mfnet.evaluation.tables import compare_methods
+from mfnet.benchmark.names import MEANING, POSED
 from mfnet.params import Params
 from mfnet.report.page import Section
 from mfnet.report.plots import plot_ablation, plot_benchmark, plot_errors, plot_history
-
-MEANING = {
-    "mean_head": "the mean head, posed by the detected landmarks: no network",
-    "mfnet_1": "single-view MFNet of the same budget, on the item's own image",
-    "mfnet_1_averaged": "its shape and expression averaged over the three views that mfnet_3 sees",
-    "mfnet_3": "MFNet on three views",
-    "mfnet_3_same_image": "MFNet with one image in all three slots, the paper's way of testing on single views",
-    "mfnet_1_posed": "mfnet_1's heads posed by the item's landmarks, as the mean head is: its shapes alone",
-    "mfnet_1_averaged_posed": "mfnet_1_averaged's heads posed by the item's landmarks",
-    "mfnet_3_posed": "mfnet_3's heads posed by the item's landmarks",
-    "mfnet_3_refined": "mfnet_3's answer fitted further, at test time, to landmarks and flow of its three views",
-}
+from mfnet.scoring.published import published_means
+from mfnet.scoring.statistics import compare_methods
 
 PROTOCOLS = {
     "wild": "One image an item, orthographic, four yaw bins; only depth is aligned, so pose and scale count.",
@@ -65,9 +53,9 @@ def benchmark_section(rows: pd.DataFrame, scores: pd.DataFrame, protocol: str) -
 def pictures_section(params: Params, folder: Path) -> Section:
     """Held-out subjects: photographs, overlays, clay and textured heads from new views."""
     from mfnet.datasets.triplets import TripletShards
+    from mfnet.export.sheets import encode_png, first_of_each_subject, person_sheet
     from mfnet.flame import load_project_head
-    from mfnet.nets.mfnet import load_mfnet
-    from mfnet.report.pictures import encode_png, first_of_each_subject, person_sheet
+    from mfnet.model.mfnet import load_mfnet
 
     section = Section("Pictures")
     section.note(

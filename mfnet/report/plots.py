@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from mfnet.evaluation.methods import POSED
+from mfnet.benchmark.names import POSED
 
 COLOURS = ("#8c8c8c", "#4878a8", "#6cb0d6", "#d1603d", "#e0a458", "#5b8e5a")
 TERMS = ("flow", "landmarks", "eye", "lip", "regularisation")

@@ -1,1 +1,1 @@
-"""The virtual capture: subjects, skins, lights, camera rig, training sampler, and writers for each archive's layout."""
+"""Random people in pictures: subjects, skins, lights, the training sampler, flow pairs."""

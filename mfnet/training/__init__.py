@@ -1,1 +1,1 @@
-"""Training MFNet and the networks it starts from."""
+"""Training MFNet: loop, trainer, validation, supervision, schedule, distribution."""

@@ -20,14 +20,14 @@ from tqdm import tqdm
 from mfnet.datasets.plan import SLOTS
 from mfnet.datasets.triplets import TripletShards
 from mfnet.errors import InputError
-from mfnet.files import write_json, write_table
+from mfnet.flow import calibrate, load_flow
+from mfnet.io.checkpoints import Checkpoints, run_key
+from mfnet.io.files import write_json, write_table
 from mfnet.losses.flow import Estimate
 from mfnet.losses.total import Objective
-from mfnet.nets.flow import calibrate, load_flow
-from mfnet.nets.mfnet import save_mfnet
-from mfnet.nets.start import start_mfnet
+from mfnet.model.mfnet import save_mfnet
+from mfnet.model.pretrained import start_mfnet
 from mfnet.params import LossParams, Params, TrainParams
-from mfnet.training.checkpoint import Checkpoints, run_key
 from mfnet.training.distributed import Process, process
 from mfnet.training.supervision import Supervision
 from mfnet.training.trainer import Trainer

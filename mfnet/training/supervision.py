@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mfnet.nets.mfnet import Prediction
+from mfnet.losses.supervised import FaceLosses, seen_once
+from mfnet.model.mfnet import Prediction
 from mfnet.synthetic.sampler import Sample, Sampler
 from mfnet.synthetic.subjects import texture_pool
-from mfnet.training.pretrain_encoder import FaceLosses, seen_once
 
 SKINS, SKIN_SIZE = 24, 256
 """Skins of the random heads, and the side of their textures in pixels."""

@@ -11,9 +11,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from mfnet.datasets.triplets import TripletBatch
 from mfnet.errors import InputError
-from mfnet.files import atomic_path
-from mfnet.losses.heads import ViewParameters
+from mfnet.io.files import atomic_path
 from mfnet.losses.total import Objective, gradient_shares, total_loss
+from mfnet.model.projection import ViewParameters
 from mfnet.params import TrainParams
 from mfnet.training.distributed import Process
 from mfnet.training.schedule import learning_rate

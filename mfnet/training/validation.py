@@ -4,9 +4,9 @@ import torch
 
 from mfnet.datasets.triplets import TripletBatch, TripletShards
 from mfnet.errors import InputError
-from mfnet.losses.heads import Heads, ViewParameters
 from mfnet.losses.landmarks import weighted_mean
 from mfnet.losses.total import total_loss
+from mfnet.model.projection import Heads, ViewParameters
 from mfnet.training.trainer import Trainer, views_of
 
 

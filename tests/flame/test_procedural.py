@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from mfnet.flame import Flame, load_flame
-from mfnet.flame.embedding import MIRRORED
 from mfnet.flame.procedural import head_arrays
 from mfnet.flame.procedural.expression import NAMES
 from mfnet.flame.procedural.topology import EYEBALL, make_mesh
+from mfnet.landmarks.ibug import MIRRORED
 
 ROOT = Path(__file__).parents[2]
 FLIP = np.array([-1.0, 1.0, 1.0], np.float32)

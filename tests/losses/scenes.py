@@ -10,7 +10,7 @@ import torch
 from mfnet.datasets.triplets import TripletBatch
 from mfnet.flame import Flame
 from mfnet.flame.procedural import head_arrays
-from mfnet.losses.heads import ViewParameters
+from mfnet.model.projection import ViewParameters
 from mfnet.synthetic import sampler as sampling
 from mfnet.synthetic.subjects import texture_pool
 

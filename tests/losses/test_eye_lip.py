@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from mfnet.losses.eye_lip import EYE_PAIRS, LIP_PAIRS, eye_loss, lip_loss
+from mfnet.landmarks.ibug import EYE_PAIRS, LIP_PAIRS
+from mfnet.losses.eye_lip import eye_loss, lip_loss
 
 UPPER_LIDS, LOWER_LIDS = {37, 38, 43, 44}, {40, 41, 46, 47}
 UPPER_LIPS, LOWER_LIPS = {61, 62, 63}, {65, 66, 67}

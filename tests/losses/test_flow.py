@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from mfnet.flow import DisFlow
 from mfnet.losses.flow import flow_loss_target, flow_loss_through, flow_to_ndc, trusted_flow
-from mfnet.nets.flow import DisFlow
 
 SIZE = 64
 

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from mfnet.flow import DisFlow, RaftFlow
 from mfnet.geometry import axis_angle_to_matrix, project_orthographic
 from mfnet.losses.eye_lip import eye_loss, lip_loss
-from mfnet.losses.heads import Heads, ViewParameters, decode
 from mfnet.losses.landmarks import landmark_loss
 from mfnet.losses.multiview import (
     PAIRS,
@@ -19,7 +19,7 @@ from mfnet.losses.multiview import (
     multiview_flow_loss,
     sliding_points,
 )
-from mfnet.nets.flow import DisFlow, RaftFlow
+from mfnet.model.projection import Heads, ViewParameters, decode
 from mfnet.params import LossParams
 from mfnet.render import comparable_faces, interpolate, orthographic_view, region_of, render_cross_view
 

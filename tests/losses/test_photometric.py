@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from mfnet.geometry import vertex_normals
-from mfnet.losses.heads import decode
 from mfnet.losses.photometric import TEXELS, Photometric, photometric_loss, smooth_texture_space
+from mfnet.model.projection import decode
 from mfnet.render import comparable_faces, orthographic_view, region_of, render_shaded
 
 

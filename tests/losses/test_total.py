@@ -6,13 +6,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from mfnet.flow import DisFlow
 from mfnet.losses.eye_lip import eye_loss, lip_loss
-from mfnet.losses.heads import decode
 from mfnet.losses.landmarks import landmark_loss
 from mfnet.losses.multiview import cross_pairs, multiview_flow_loss
 from mfnet.losses.regularisation import regularisation_loss
 from mfnet.losses.total import PAPER_TERMS, Objective, gradient_shares, single_view_shapes, total_loss
-from mfnet.nets.flow import DisFlow
+from mfnet.model.projection import decode
 from tests.losses.test_multiview import PARAMS
 
 

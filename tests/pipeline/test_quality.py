@@ -8,12 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mfnet.datasets import multipie
+from mfnet.datasets import multipie, quality
 from mfnet.datasets.plan import SLOTS
 from mfnet.datasets.shards import SCHEMA
 from mfnet.errors import InputError
 from mfnet.params import LandmarkParams, TripletParams
-from stages import quality
 
 LANDMARKS = LandmarkParams(
     backend="network", annotations=None, fan_weights=None, chunk=64, min_score=0.1, max_rejected=0.05

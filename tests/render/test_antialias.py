@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from mfnet.geometry import clip_from_orthographic
-from mfnet.render import antialias, rasterize
-from mfnet.render.antialias import opposite_vertices
+from mfnet.render import rasterize
+from mfnet.render.antialias import antialias, opposite_vertices
 from tests.render.meshes import bumpy_sphere, triangle_soup
 
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from mfnet.geometry import clip_from_orthographic
-from mfnet.render import antialias, interpolate, rasterize
+from mfnet.render import interpolate, rasterize
+from mfnet.render.antialias import antialias
 from tests.render.meshes import bumpy_sphere, triangle_soup
 
 pytestmark = pytest.mark.gpu

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mfnet.evaluation.protocol import ABLATION
+from mfnet.benchmark.protocol import ABLATION
 from mfnet.params import load_params
 from mfnet.report.ablation import ablation_differences, ablation_runs
 

@@ -9,7 +9,7 @@ from mfnet.flame import Flame, write_head
 from mfnet.flame.procedural import head_arrays
 from mfnet.params import CaptureParams, ComputeParams
 from mfnet.synthetic.atlas import HeadAtlas, head_atlas
-from mfnet.synthetic.capture import HeadFiles, capture
+from mfnet.synthetic.capture.archives import HeadFiles, capture
 from mfnet.synthetic.subjects import texture_pool
 
 SMALL = CaptureParams(

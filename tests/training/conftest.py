@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from mfnet.datasets.plan import SLOTS
-from mfnet.nets.start import StartNetwork, save_start
-from mfnet.nets.tensors import write_tensors
+from mfnet.io.tensors import write_tensors
+from mfnet.model.pretrained import StartNetwork, save_start
 from mfnet.params import Params, load_params
 from mfnet.synthetic.sampler import Sample, Sampler
 from mfnet.synthetic.subjects import texture_pool

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from mfnet.datasets.triplets import TripletShards
-from mfnet.nets.mfnet import load_mfnet
+from mfnet.model.mfnet import load_mfnet
 from mfnet.training.distributed import Process
 from mfnet.training.loop import epoch_rows
 from tests.training.conftest import ROOT

@@ -10,7 +10,7 @@ import torch
 from mfnet.datasets.triplets import TripletBatch
 from mfnet.errors import InputError
 from mfnet.losses.total import PAPER_TERMS
-from mfnet.nets.mfnet import load_mfnet
+from mfnet.model.mfnet import load_mfnet
 from mfnet.training import loop, supervision
 from mfnet.training.loop import train
 from mfnet.training.trainer import NumericalError, Trainer

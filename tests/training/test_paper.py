@@ -7,23 +7,23 @@ import pandas as pd
 import pytest
 import torch
 
-from mfnet.datasets.landmark_backends import AnnotationBackend
-from mfnet.datasets.landmarks import find_landmarks
 from mfnet.datasets.multipie import scan
 from mfnet.datasets.plan import plan_triplets
 from mfnet.datasets.shards import CropSpec, write_shards
+from mfnet.flow import RAFT, raft_state
 from mfnet.geometry import project_perspective
-from mfnet.nets.deca import deca_start
-from mfnet.nets.flow import RAFT, raft_state
-from mfnet.nets.mfnet import load_mfnet
-from mfnet.nets.start import save_start
-from mfnet.nets.tensors import write_tensors
+from mfnet.io.tensors import write_tensors
+from mfnet.landmarks.backends import AnnotationBackend
+from mfnet.landmarks.table import find_landmarks
+from mfnet.model.deca import deca_start
+from mfnet.model.mfnet import load_mfnet
+from mfnet.model.pretrained import save_start
 from mfnet.params import Params, load_params
 from mfnet.synthetic.atlas import head_atlas
-from mfnet.synthetic.multipie import write_subject
-from mfnet.synthetic.rig import OPENCV
+from mfnet.synthetic.capture.multipie import write_subject
+from mfnet.synthetic.capture.rig import OPENCV
 from mfnet.training.loop import Inputs, train
-from tests.nets.test_deca import PlainDeca
+from tests.model.test_deca import PlainDeca
 from tests.training.conftest import ROOT, changed
 
 SIZE = 128

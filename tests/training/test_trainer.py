@@ -6,12 +6,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from mfnet.losses.heads import ViewParameters
+from mfnet.losses.supervised import FaceLosses, seen_once
 from mfnet.losses.total import PAPER_TERMS
-from mfnet.nets.mfnet import Prediction
+from mfnet.model.mfnet import Prediction
+from mfnet.model.projection import ViewParameters
 from mfnet.training import supervision
 from mfnet.training.distributed import Process
-from mfnet.training.pretrain_encoder import FaceLosses, seen_once
 from mfnet.training.schedule import learning_rate
 from mfnet.training.supervision import PER_VIEW, Supervision
 from mfnet.training.trainer import Trainer, views_of

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mfnet.files import atomic_path
 from mfnet.flame.embedding import embedding_fields
 from mfnet.flame.head import HeadArrays
+from mfnet.io.files import atomic_path
 
 
 def write_landmarks(head: HeadArrays, path: str | Path) -> None:

@@ -1,0 +1,120 @@
+"""The FaceScape benchmark from photographs to scores: faces are found and cropped, every method is asked and scored."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from mfnet.benchmark.methods import Models, Result, Views, predict
+from mfnet.benchmark.names import ABLATION
+from mfnet.benchmark.predictions import ItemJob, score_predictions
+from mfnet.compute.executor import fan_out
+from mfnet.datasets.facescape import Item, image_path, read_image
+from mfnet.errors import InputError
+from mfnet.flame import Flame
+from mfnet.geometry import FaceCrop, crop_face
+from mfnet.scoring.meshes import ItemError
+from mfnet.scoring.score import score_table
+
+
+@dataclass(frozen=True)
+class Cropper:
+    """Finds the faces of photographs and cuts them out as the networks saw them in training."""
+
+    detect: Callable
+    """`mfnet.landmarks.backends.Backend.detect`, (paths relative to the benchmark's data folder, images) ->
+    Detections."""
+    size: int
+    """Side of the crops, px."""
+    scale: float
+    """Their side over the larger one of the landmarks' box."""
+
+    def __call__(self, items: Sequence[Item], data: str | Path) -> Views:
+        """Read, find and crop the image of every item of the benchmark folder `data`."""
+        views: Views = {}
+        paths, images = {}, {}
+        for item in items:
+            try:
+                images[item.name] = read_image(data, item)
+                path = image_path(data, item)
+                paths[item.name] = f"{path.parent.name}/{path.name}"
+            except InputError as error:
+                views[item.name] = ItemError("missing_image", str(error))
+        found = self.detect(list(paths.values()), list(images.values())) if images else []
+        for (name, image), detection in zip(images.items(), found, strict=True):
+            views[name] = self._crop(image, detection)
+        return views
+
+    def _crop(self, image: np.ndarray, detection) -> FaceCrop | ItemError:
+        if detection.landmarks is None or not np.isfinite(detection.landmarks).all():
+            return ItemError("no_landmarks", detection.reason or "the detected landmarks are not finite")
+        try:
+            return crop_face(image, detection.landmarks, self.scale, self.size)
+        except InputError as error:
+            return ItemError("no_landmarks", str(error))
+
+
+def run_protocol(
+    protocol: str,
+    items: Sequence[Item],
+    data: str | Path,
+    models: Models,
+    cropper: Cropper,
+    variants: dict[str, torch.nn.Module] | None = None,
+    pictured: Sequence[str] = (),
+    mode: str = "serial",
+    workers: int = 0,
+) -> tuple[pd.DataFrame, Result, dict[tuple[str, str], np.ndarray]]:
+    """Predict and score every method on every item.
+
+    variants: see `predict_variants`; pictured: names of the items whose distances are wanted as pictures; mode and
+    workers: as `fan_out` takes them.
+
+    Returns the score table (a row for each method and item, with views, n_views, status, reason), the predictions of
+    the methods, and (method, name) -> front view of the distances, mm.
+    """
+    views = cropper(items, data)
+    results = predict(protocol, items, views, models)
+    every = results | predict_variants(items, views, models.flame, variants or {})
+    faces = models.flame.faces.cpu().numpy()
+    methods = list(dict.fromkeys(method for method, _ in every))
+    jobs = [
+        ItemJob(item, Path(data), faces, {m: every[m, item.name] for m in methods}, item.name in pictured)
+        for item in items
+    ]
+    scores = list(fan_out(score_predictions, jobs, mode, workers, f"score {protocol}"))
+    pictures = {
+        (method, item.name): picture
+        for item, score in zip(items, scores, strict=True)
+        for method, picture in score.pictures.items()
+        if not method.startswith(ABLATION)
+    }
+    return score_table([row for score in scores for row in score.rows]), results, pictures
+
+
+def predict_variants(items: Sequence[Item], views: Views, flame: Flame, variants: dict[str, torch.nn.Module]) -> Result:
+    """Table 3's way of testing: each variant sees the item's one image, in every slot it has.
+
+    variants: ``<variant>-<seed>`` -> network of one or three views. The methods are called ABLATION + name.
+    """
+    results: Result = {}
+    for name, network in variants.items():
+        if network.params.views == 1:
+            models, method = Models(flame, network, None), "mfnet_1"
+        else:
+            models, method = Models(flame, None, network), "mfnet_3_same_image"
+        found = predict("wild", items, views, models, [method])
+        results |= {(ABLATION + name, item): face for (_, item), face in found.items()}
+    return results
+
+
+def pictured_items(items: Sequence[Item], count: int) -> list[str]:
+    """Names of up to `count` items spread over the bins: the first of each bin, then the second, and so on."""
+    by_bin: dict[str, list[str]] = {}
+    for item in items:
+        by_bin.setdefault(item.bin, []).append(item.name)
+    turns = [names[turn] for turn in range(len(items)) for names in by_bin.values() if turn < len(names)]
+    return sorted(turns[:count])

@@ -1,0 +1,1 @@
+"""The ``mfnet`` command. Nothing else in the package imports this floor."""

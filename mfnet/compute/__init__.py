@@ -1,0 +1,1 @@
+"""How work is spread: over processes (executor) and over threads in compiled kernels (compiled)."""

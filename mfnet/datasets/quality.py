@@ -1,0 +1,210 @@
+"""Great Expectations suites over the tables of the data stages.
+
+A broken expectation fails its stage with one line that names it and the first offending rows; the verdict of a passed
+suite is a small JSON beside the table, without time stamps.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from mfnet.datasets import multipie
+from mfnet.datasets.plan import SLOTS
+from mfnet.errors import InputError
+from mfnet.io.files import write_json
+from mfnet.params import LandmarkParams, TripletParams
+
+os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+
+ACCEPTED = "accepted"
+LEAST_FACE = 16
+"""Larger side of a face's landmarks, pixels, below which it is no photograph to learn from."""
+SHOWN = 3  # offending rows named in a message
+
+
+def check_manifest(manifest: pd.DataFrame, rejected: pd.DataFrame, max_rejected: float, verdict: str | Path) -> None:
+    """The manifest's suite. Stray files that are no images (not .png) do not count towards `max_rejected`."""
+    import great_expectations.expectations as gxe
+
+    cameras = [*multipie.YAW, *multipie.CEILING]
+    suite = [
+        gxe.ExpectColumnValuesToBeUnique(column="path"),
+        gxe.ExpectCompoundColumnsToBeUnique(
+            column_list=["subject", "session", "recording", "camera", "illumination"],
+        ),
+        gxe.ExpectColumnValuesToMatchRegex(column="subject", regex=r"^\d{3}$"),
+        gxe.ExpectColumnValuesToBeInSet(column="session", value_set=[session for session, _ in multipie.EXPRESSIONS]),
+        gxe.ExpectColumnValuesToBeInSet(column="recording", value_set=[number for _, number in multipie.EXPRESSIONS]),
+        gxe.ExpectColumnValuesToBeInSet(column="camera", value_set=cameras),
+        gxe.ExpectColumnValuesToBeInSet(column="illumination", value_set=list(multipie.ILLUMINATIONS)),
+        gxe.ExpectColumnValuesToBeInSet(column="expression", value_set=sorted(set(multipie.EXPRESSIONS.values()))),
+        gxe.ExpectColumnValuesToBeBetween(column="yaw", min_value=-90, max_value=90),
+        gxe.ExpectColumnValuesToMatchRegex(column="checksum", regex=r"^[0-9a-f]{16}$"),
+        *_not_null(manifest),
+    ]
+    _check("data/multipie/manifest.parquet", manifest, "path", suite)
+    images = rejected[rejected["path"].str.endswith(".png")]
+    _check_rejects("data/multipie/rejected.parquet", manifest["path"], images, "path", max_rejected, "ingest")
+    _write_verdict(verdict, len(manifest), rejected, len(suite) + 1)
+
+
+def check_landmarks(
+    landmarks: pd.DataFrame, rejected: pd.DataFrame, params: LandmarkParams, verdict: str | Path
+) -> None:
+    """The suite of the landmark table, on what follows from its points: size, place and uprightness of the face."""
+    import great_expectations.expectations as gxe
+
+    table = _face_measures(landmarks)
+    suite = [
+        gxe.ExpectColumnValuesToBeUnique(column="path"),
+        gxe.ExpectColumnValuesToBeBetween(column="score", min_value=params.min_score, max_value=1),
+        gxe.ExpectColumnValuesToBeInSet(column="backend", value_set=[params.backend]),
+        gxe.ExpectColumnValuesToBeInSet(column="values", value_set=[136]),
+        gxe.ExpectColumnValuesToBeBetween(column="side", min_value=LEAST_FACE),
+        gxe.ExpectColumnValuesToBeBetween(column="centre_x", min_value=0, max_value=multipie.WIDTH),
+        gxe.ExpectColumnValuesToBeBetween(column="centre_y", min_value=0, max_value=multipie.HEIGHT),
+        gxe.ExpectColumnValuesToBeBetween(column="brows_above_chin", min_value=0, strict_min=True, mostly=0.95),
+        *_not_null(table),
+    ]
+    _check("data/multipie/landmarks.parquet", table, "path", suite)
+    file = "data/multipie/landmarks_rejected.parquet"
+    _check_rejects(file, landmarks["path"], rejected, "path", params.max_rejected, "landmarks")
+    _write_verdict(verdict, len(landmarks), rejected, len(suite) + 1, mean_score=round(float(table["score"].mean()), 4))
+
+
+def check_triplets(folder: str | Path, rejected: pd.DataFrame, params: TripletParams, verdict: str | Path) -> None:
+    """The suite of the triplet shards in `folder`; images are looked at by size only."""
+    import great_expectations.expectations as gxe
+
+    table = _triplet_measures(Path(folder))
+    suite = [
+        gxe.ExpectColumnValuesToBeUnique(column="triplet"),
+        gxe.ExpectCompoundColumnsToBeUnique(column_list=[f"path_{slot}" for slot in SLOTS]),
+        gxe.ExpectColumnValuesToBeInSet(column="split", value_set=["train", "val"]),
+        gxe.ExpectColumnValuesToBeInSet(column="splits_of_subject", value_set=[1]),
+        gxe.ExpectColumnValuesToBeInSet(column="yaw_frontal", value_set=[0]),
+        gxe.ExpectColumnValuesToBeBetween(column="yaw_left", min_value=-90, max_value=0, strict_max=True),
+        gxe.ExpectColumnValuesToBeBetween(column="yaw_right", min_value=0, max_value=90, strict_min=True),
+        *[gxe.ExpectColumnValuesToBeBetween(column=f"bytes_{slot}", min_value=100) for slot in SLOTS],
+        *[gxe.ExpectColumnValuesToBeBetween(column=f"reach_{slot}", min_value=0.1, max_value=1.5) for slot in SLOTS],
+        *_not_null(table),
+    ]
+    _check("data/triplets", table, "triplet", suite)
+    file = "data/multipie/triplets_rejected.parquet"
+    _check_rejects(file, table["triplet"], rejected, "triplet", params.max_rejected, "triplets")
+    splits = {split: int(count) for split, count in table["split"].value_counts().items()}
+    _write_verdict(verdict, len(table), rejected, len(suite) + 1, **splits)
+
+
+# ------------------------------------------------------------------------------------------------ what is looked at
+def _face_measures(landmarks: pd.DataFrame) -> pd.DataFrame:
+    """path, score, backend; number of values; side and centre of the box, and how far brows are above the chin, px."""
+    table = landmarks[["path", "score", "backend"]].copy()
+    table["values"] = landmarks["landmarks"].map(len)
+    whole = table["values"] == 136
+    points = np.full((len(table), 68, 2), np.nan)
+    points[whole] = np.stack(list(landmarks.loc[whole, "landmarks"])).reshape(-1, 68, 2) if whole.any() else np.nan
+    low, high = points.min(1), points.max(1)
+    table["side"] = (high - low).max(1)
+    table["centre_x"], table["centre_y"] = ((low + high) / 2).T
+    table["brows_above_chin"] = points[:, 8, 1] - points[:, 17:27, 1].mean(1)
+    return table
+
+
+def _triplet_measures(folder: Path) -> pd.DataFrame:
+    """Keys, paths and yaws of all shards; bytes of each image; greatest |ndc| of each view's landmarks."""
+    parts = []
+    for path in sorted(folder.glob("*.parquet")):
+        file = pq.ParquetFile(path)
+        for group in range(file.num_row_groups):
+            rows = file.read_row_group(group)
+            part = rows.select(
+                ["triplet", "subject", *(f"{n}_{s}" for n in ("yaw", "path") for s in SLOTS)]
+            ).to_pandas()
+            part["split"] = path.name.split("-")[0]
+            for slot in SLOTS:
+                part[f"bytes_{slot}"] = pc.binary_length(rows[f"image_{slot}"]).to_numpy()
+                part[f"reach_{slot}"] = np.abs(np.stack(rows[f"landmarks_{slot}"].to_pylist())).max(1)
+            parts.append(part)
+    table = pd.concat(parts, ignore_index=True)
+    table["splits_of_subject"] = table.groupby("subject")["split"].transform("nunique")
+    return table
+
+
+# --------------------------------------------------------------------------------------------------- Great Expectations
+def _not_null(table: pd.DataFrame) -> list:
+    import great_expectations.expectations as gxe
+
+    return [gxe.ExpectColumnValuesToNotBeNull(column=column) for column in table.columns]
+
+
+def _check_rejects(
+    file: str, accepted: pd.Series, rejected: pd.DataFrame, key: str, max_rejected: float, section: str
+) -> None:
+    """At most `max_rejected` of all rows may be rejected."""
+    import great_expectations.expectations as gxe
+
+    good = pd.DataFrame({key: accepted, "reason": ACCEPTED})
+    table = pd.concat([good, rejected[[key, "reason"]]], ignore_index=True)
+    hint = f"{section}.max_rejected allows {max_rejected:.2%}"
+    rule = gxe.ExpectColumnValuesToBeInSet(
+        column="reason", value_set=[ACCEPTED], mostly=1 - max_rejected, meta={"hint": hint}
+    )
+    _check(file, table, [key, "reason"], [rule])
+
+
+def _check(file: str, table: pd.DataFrame, key: str | list[str], suite: Sequence) -> None:
+    """Raise InputError for the first expectation of `suite` that `table` breaks, with the `key` of offending rows."""
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    asset = context.data_sources.add_pandas("tables").add_dataframe_asset("table")
+    batch = asset.add_batch_definition_whole_dataframe("whole").get_batch({"dataframe": table})
+    result = batch.validate(
+        gx.ExpectationSuite("suite", expectations=list(suite)), result_format={"result_format": "COMPLETE"}
+    )
+    for verdict in result.results:
+        if not verdict.success:
+            raise InputError(_broken(file, table, key, verdict))
+
+
+def _broken(file: str, table: pd.DataFrame, key: str | list[str], verdict) -> str:
+    """One line: the file, the expectation with its arguments, how many rows break it, the first of them, a hint."""
+    config = verdict.expectation_config
+    arguments = ", ".join(f"{name}={_brief(value)}" for name, value in config.kwargs.items() if name != "batch_id")
+    text = f"{file}: {config.type}({arguments}) is broken"
+    if verdict.exception_info and verdict.exception_info.get("raised_exception"):
+        return f"{text}: {' '.join(str(verdict.exception_info['exception_message']).split())}"
+    index = verdict.result.get("unexpected_index_list") or []
+    if index:
+        rows = table.iloc[index[:SHOWN]][key]
+        named = rows.astype(str).agg(": ".join, axis=1) if isinstance(key, list) else rows
+        text += f" by {len(index)} of {len(table)} rows: {', '.join(map(str, named))}{', ...' * (len(index) > SHOWN)}"
+    hint = (config.meta or {}).get("hint")
+    return f"{text} ({hint})" if hint else text
+
+
+def _brief(value) -> str:
+    text = str(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _write_verdict(path: str | Path, rows: int, rejected: pd.DataFrame, expectations: int, **more) -> None:
+    reasons = rejected["reason"].str.split(":").str[0].value_counts()
+    write_json(
+        {
+            "rows": rows,
+            "rejected": len(rejected),
+            "reasons": {reason: int(count) for reason, count in reasons.items()},
+            "expectations_met": expectations,
+            **more,
+        },
+        path,
+    )

@@ -1,0 +1,74 @@
+"""Refined answers beside the feed-forward ones: every person of the benchmark is fitted in a worker process."""
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+import cv2
+import torch
+from torch import Tensor
+
+from mfnet.compute.compiled import one_thread
+from mfnet.compute.executor import fan_out
+from mfnet.fitting.refine import refine
+from mfnet.flame import Flame
+from mfnet.flow import load_flow
+from mfnet.model.mfnet import Prediction, join
+
+PEOPLE = 6
+"""People a worker is given at once; every parcel carries the head model, tens of megabytes."""
+
+
+@dataclass(frozen=True)
+class Refiner:
+    """How answers are refined at test time (`mfnet.fitting.refine`)."""
+
+    estimator: str
+    """``loss.flow_estimator``."""
+    weights: Path
+    """Its weights, from stage ``weights@flow``."""
+    mode: str = "serial"
+    """As `fan_out` takes it."""
+    workers: int = 0
+    """Local processes; 0 is one per core."""
+
+    def __call__(
+        self, flame: Flame, prediction: Prediction, images: Tensor, landmarks: Tensor
+    ) -> tuple[Prediction, Tensor]:
+        """Refine the answers for B people on their photographs -> answers, closeness [B, V] of the cameras (1/m).
+
+        images [B, V, 3, H, W] in [0, 1]; landmarks [B, V, 68, 2] ndc of the crops. A person whose answer is not finite
+        keeps it. Every fit runs on one thread: the result does not depend on how the work is spread.
+        """
+        parcels = [
+            Parcel(self, flame, prediction.map(lambda value, rows=rows: value[rows]), images[rows], landmarks[rows])
+            for rows in torch.arange(len(images)).split(PEOPLE)
+        ]
+        parts = fan_out(refine_parcel, parcels, self.mode, self.workers, "refine")
+        answers, closeness = zip(*(answer for part in parts for answer in part), strict=True)
+        return join(answers), torch.stack(closeness)
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A few people for one worker."""
+
+    refiner: Refiner
+    flame: Flame = field(repr=False)
+    prediction: Prediction = field(repr=False)
+    images: Tensor = field(repr=False)
+    landmarks: Tensor = field(repr=False)
+
+
+def refine_parcel(parcel: Parcel) -> list[tuple[Prediction, Tensor]]:
+    """The refined answers, of batch 1 each, and how close their cameras are [V]."""
+    cv2.setNumThreads(1)  # DIS flow cuts the image into one stripe per thread, and its result depends on the stripes
+    estimator = load_flow(parcel.refiner.estimator, parcel.refiner.weights)
+    with one_thread():
+        return [_refined(parcel, row, estimator) for row in range(len(parcel.images))]
+
+
+def _refined(parcel: Parcel, row: int, estimator) -> tuple[Prediction, Tensor]:
+    answer = parcel.prediction.map(lambda value: value[row : row + 1])
+    if not all(getattr(answer, each.name).isfinite().all() for each in fields(answer)):
+        return answer, torch.zeros(answer.camera.shape[1])
+    return refine(parcel.flame, answer, parcel.images[row], parcel.landmarks[row], estimator.flow)[:2]

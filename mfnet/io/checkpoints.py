@@ -1,0 +1,83 @@
+"""Checkpoints: everything that an interrupted run needs to end with the same weights as an undisturbed one.
+
+They live outside the artifacts, in a folder named by a key of all that the result depends on, so that a run can only
+ever be resumed by the same run, and they are removed when the result is there.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+
+import mfnet
+from mfnet.errors import InputError
+from mfnet.io.files import atomic_path
+
+FORMAT = 1
+"""Raised when the content of a checkpoint changes its meaning."""
+
+
+def run_key(settings: dict, inputs: Iterable[str | Path]) -> str:
+    """A hash over settings (plain JSON values), the content of the input files, and the code of the package."""
+    parts = {
+        "format": FORMAT,
+        "settings": settings,
+        "inputs": [[Path(path).name, file_hash(path)] for path in inputs],
+        "code": code_hash(),
+        "torch": torch.__version__,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def file_hash(path: str | Path) -> str:
+    """SHA-256 of a file. Raises InputError where it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); run the stage that writes it") from None
+
+
+def code_hash() -> str:
+    """SHA-256 over the package's Python sources."""
+    root = Path(mfnet.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+class Checkpoints:
+    """The one newest checkpoint of a run, in ``<root>/<key>/last.pt``."""
+
+    def __init__(self, root: str | Path, key: str):
+        self.folder = Path(root) / key
+        self.path = self.folder / "last.pt"
+
+    def save(self, state: dict) -> None:
+        """Replace the checkpoint: tensors and plain Python values only. A kill leaves the old one or the new one."""
+        with atomic_path(self.path) as beside:
+            with open(beside, "wb") as file:
+                torch.save(state, file)
+                file.flush()
+                os.fsync(file.fileno())
+
+    def load(self, device: torch.device | str = "cpu") -> dict | None:
+        """The checkpoint, or None where there is none. Raises InputError for a damaged file."""
+        if not self.path.exists():
+            return None
+        try:
+            return torch.load(self.path, map_location=device, weights_only=True)
+        except Exception as error:  # torch raises many kinds for a damaged file
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(
+                f"{self.path}: damaged checkpoint ({reason}); remove {self.folder} to start over"
+            ) from None
+
+    def remove(self) -> None:
+        """Remove this run's folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)

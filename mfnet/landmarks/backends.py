@@ -1,0 +1,208 @@
+"""Three ways to 68 landmarks behind one interface: the embedded network, FAN by `face_alignment`, annotation files.
+
+A backend is a small picklable record; what it needs (a network) is loaded once per process, on first use.
+"""
+
+import functools
+import hashlib
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from mfnet.datasets.multipie import ANNOTATIONS
+from mfnet.errors import InputError
+from mfnet.landmarks.ibug import N_LANDMARKS
+from mfnet.params import LandmarkParams
+
+
+class Detection(NamedTuple):
+    """What a backend found in one image: landmarks [68, 2] in image px and their mean score in [0, 1], or a reason."""
+
+    landmarks: np.ndarray | None
+    score: float
+    reason: str | None = None
+
+
+class Backend(Protocol):
+    """The interface."""
+
+    name: str
+
+    def fingerprint(self) -> str:
+        """What the result depends on besides images and code. Raises InputError where the backend cannot work."""
+
+    def detect(self, paths: list[str], images: list[np.ndarray]) -> list[Detection]:
+        """Landmarks of images (uint8 [H, W, 3]) whose paths relative to the archive's root are `paths`."""
+
+
+def make_backend(params: LandmarkParams, root: str | Path, network: str | Path) -> Backend:
+    """The backend of `params`; `root`: of the image archive; `network`: weights of the embedded one."""
+    if params.backend == "network":
+        return NetworkBackend(str(network))
+    if params.backend == "face_alignment":
+        return FaceAlignmentBackend(params.fan_weights)
+    return AnnotationBackend(str(params.annotations or root))
+
+
+# ------------------------------------------------------------------------------------------------ embedded network
+@dataclass(frozen=True)
+class NetworkBackend:
+    """The network of stage ``weights@landmarks``."""
+
+    weights: str
+    name: str = "network"
+
+    def fingerprint(self) -> str:
+        _embedded_detector(self.weights)
+        return _digest(self.weights)
+
+    def detect(self, paths: list[str], images: list[np.ndarray]) -> list[Detection]:
+        landmarks, scores = _embedded_detector(self.weights).detect(images)
+        return [Detection(points, float(score.mean())) for points, score in zip(landmarks, scores, strict=True)]
+
+
+@functools.cache
+def _embedded_detector(weights: str):
+    from mfnet.landmarks.network import load_landmark_detector
+
+    return load_landmark_detector(weights)
+
+
+# --------------------------------------------------------------------------------------------------- face_alignment
+@dataclass(frozen=True)
+class FaceAlignmentBackend:
+    """FAN's 2D mode with its S3FD face detector, by the package `face_alignment`. Nothing is ever downloaded.
+
+    folder: of the two weight files, or None for torch hub's cache, where the package itself would put them.
+    """
+
+    folder: str | None
+    name: str = "face_alignment"
+
+    def fingerprint(self) -> str:
+        import face_alignment
+
+        return "-".join([face_alignment.__version__, *(_digest(path) for path in fan_files(self.folder))])
+
+    def detect(self, paths: list[str], images: list[np.ndarray]) -> list[Detection]:
+        network = _fan(self.folder)
+        return [_largest_face(network, image) for image in images]
+
+
+def fan_files(folder: str | None) -> list[Path]:
+    """FAN's and its face detector's weight files; raises InputError that says which file goes where."""
+    import torch
+    from face_alignment.api import models_urls as networks
+    from face_alignment.detection.sfd.sfd_detector import models_urls as detectors
+
+    place = Path(folder) if folder else Path(torch.hub.get_dir(), "checkpoints")
+    urls = [networks["2DFAN-4"], detectors["s3fd"]]
+    files = [place / url.rsplit("/", 1)[1] for url in urls]
+    for file, url in zip(files, urls, strict=True):
+        if not file.is_file():
+            key = "landmarks.fan_weights" if folder else "landmarks.backend: face_alignment"
+            raise InputError(f"{key}: {file} is missing; fetch {url} and put it there (nothing is downloaded here)")
+    return files
+
+
+@functools.cache
+def _fan(folder: str | None):
+    """The package's own detector, made from files that are there already."""
+    import tempfile
+
+    import face_alignment
+    import torch
+
+    files = fan_files(folder)
+    hub = torch.hub.get_dir()
+    with tempfile.TemporaryDirectory() as stand_in:  # the package takes FAN from torch hub's cache only
+        checkpoints = Path(stand_in, "checkpoints")
+        checkpoints.mkdir()
+        for file in files:
+            (checkpoints / file.name).symlink_to(file.resolve())
+        torch.hub.set_dir(stand_in)
+        try:
+            return face_alignment.FaceAlignment(
+                face_alignment.LandmarksType.TWO_D,
+                device="cuda" if torch.cuda.is_available() else "cpu",
+                compile=False,
+            )
+        except (RuntimeError, OSError, EOFError, ValueError) as error:
+            names = " or ".join(str(file) for file in files)
+            raise InputError(f"{names}: not FAN's weights: {' '.join(str(error).split())[:200]}") from None
+        finally:
+            torch.hub.set_dir(hub)
+
+
+def _largest_face(network, image: np.ndarray) -> Detection:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns of every image without a face
+        landmarks, scores, boxes = network.get_landmarks_from_image(
+            image, return_bboxes=True, return_landmark_score=True
+        )
+    if landmarks is None:
+        return Detection(None, 0.0, "no face")
+    best = int(np.argmax([(box[2] - box[0]) * (box[3] - box[1]) for box in boxes]))
+    maps = 2 if network.flip_input else 1  # heat maps of the image and of its mirror image are summed
+    return Detection(np.asarray(landmarks[best], np.float64), float(np.clip(np.mean(scores[best]) / maps, 0, 1)))
+
+
+# ------------------------------------------------------------------------------------------------- annotation files
+@dataclass(frozen=True)
+class AnnotationBackend:
+    """Files with the image's relative path and another ending; their score is 1.
+
+    .npy [68, 2], .npz (key ``landmarks``) and .txt (68 lines "x y") hold the project's pixels, centres at +0.5;
+    .pts is iBUG's format, whose first pixel's centre is (1, 1).
+    """
+
+    folder: str
+    name: str = "annotations"
+
+    def fingerprint(self) -> str:
+        if not Path(self.folder).is_dir():
+            raise InputError(f"landmarks.annotations: {self.folder}: no such folder")
+        return self.folder
+
+    def detect(self, paths: list[str], images: list[np.ndarray]) -> list[Detection]:
+        return [self._read(path) for path in paths]
+
+    def _read(self, path: str) -> Detection:
+        for ending, read in zip(ANNOTATIONS, _READERS, strict=True):
+            file = Path(self.folder, path).with_suffix(ending)
+            if not file.is_file():
+                continue
+            try:
+                landmarks = np.asarray(read(file), np.float64)
+            except (OSError, ValueError, KeyError, EOFError) as error:
+                return Detection(None, 0.0, f"unreadable annotation: {file.name}: {str(error).splitlines()[0]}")
+            if landmarks.shape != (N_LANDMARKS, 2):
+                return Detection(None, 0.0, f"bad annotation: {file.name}: shape {landmarks.shape}, not (68, 2)")
+            return Detection(landmarks, 1.0)
+        return Detection(None, 0.0, "no annotation file")
+
+
+def _read_npz(file: Path) -> np.ndarray:
+    with np.load(file, allow_pickle=False) as arrays:
+        return arrays["landmarks"]
+
+
+def _read_txt(file: Path) -> np.ndarray:
+    return np.array([line.replace(",", " ").split() for line in file.read_text().splitlines() if line.strip()], float)
+
+
+def _read_pts(file: Path) -> np.ndarray:
+    text = file.read_text()
+    inside = text[text.index("{") + 1 : text.index("}")]
+    return np.array([line.split() for line in inside.splitlines() if line.strip()], float) - 0.5
+
+
+_READERS = (functools.partial(np.load, allow_pickle=False), _read_npz, _read_pts, _read_txt)
+
+
+def _digest(file: str | Path) -> str:
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

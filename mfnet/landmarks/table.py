@@ -1,0 +1,147 @@
+"""Landmarks of every image that the plan names, in chunks that a killed run leaves behind for the next one.
+
+Each chunk's result is a file in a scratch folder, named by a hash of all it depends on: its images by path and
+checksum, the backend with its weights, and the code. Whoever has written the tables removes the folder.
+"""
+
+import functools
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mfnet.compute.executor import fan_out
+from mfnet.datasets import multipie
+from mfnet.datasets.plan import SLOTS
+from mfnet.errors import InputError
+from mfnet.io.files import write_table
+from mfnet.landmarks import backends as landmark_backends
+from mfnet.landmarks.backends import Backend, Detection
+from mfnet.landmarks.ibug import N_LANDMARKS
+from mfnet.params import LandmarkParams
+
+GRID = 64
+"""Landmarks are rounded to 1/GRID px, far below their error: the last bits of a convolution rarely reach a table."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is the same for all chunks."""
+
+    root: str
+    backend: Backend
+    scratch: str
+    key: str
+
+
+def find_landmarks(
+    plan: pd.DataFrame,
+    root: str | Path,
+    backend: Backend,
+    params: LandmarkParams,
+    scratch: str | Path,
+    mode: str = "serial",
+    workers: int = 0,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(landmarks, rejected) of the images in `plan`, ordered by path.
+
+    landmarks: path, landmarks (136 float32: x, y of 68 points, image px), score (mean, [0, 1]), backend.
+    rejected: path, reason: a file that cannot be decoded, no face, a score below ``params.min_score``, points that are
+    not finite or lie outside the image.
+
+    Raises InputError where the backend cannot work at all, or not one image passes.
+    """
+    images = planned_images(plan)
+    rows = list(images.itertuples(index=False, name=None))
+    chunks = [rows[start : start + params.chunk] for start in range(0, len(rows), params.chunk)]
+    job = Job(str(root), backend, str(scratch), f"{_code_digest()} {backend!r} {backend.fingerprint()}")
+    parts = [
+        pd.read_parquet(file) for file in fan_out(_Chunk(job), chunks, mode, workers, f"landmarks ({backend.name})")
+    ]
+    table = pd.concat(parts, ignore_index=True)
+    weak = table["reason"].isna() & (table["score"] < params.min_score)
+    table.loc[weak, "reason"] = [f"no face: score {score:.2f}" for score in table.loc[weak, "score"]]
+    good = table["reason"].isna()
+    if not good.any():
+        reasons = ", ".join(f"{n} x {reason}" for reason, n in table["reason"].value_counts().head(3).items())
+        raise InputError(f"{root}: no landmarks in any of the {len(table)} planned images ({reasons})")
+    found = table.loc[good, ["path", "landmarks", "score"]].reset_index(drop=True)
+    found["backend"] = pd.Series(backend.name, index=found.index, dtype="str")
+    return found, table.loc[~good, ["path", "reason"]].astype("str").reset_index(drop=True)
+
+
+def planned_images(plan: pd.DataFrame) -> pd.DataFrame:
+    """Every image of a plan once: path, checksum, ordered by path."""
+    slots = [plan[[slot, f"checksum_{slot}"]].set_axis(["path", "checksum"], axis=1) for slot in SLOTS]
+    return pd.concat(slots).drop_duplicates("path").sort_values("path", ignore_index=True)
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """The unit of work: a list of (path, checksum) -> the file with their landmarks."""
+
+    job: Job
+
+    def __call__(self, images: list[tuple[str, str]]) -> str:
+        name = hashlib.sha256(f"{self.job.key} {images}".encode()).hexdigest()[:32]
+        file = Path(self.job.scratch, f"{name}.parquet")
+        if not file.exists():
+            from mfnet.compute.compiled import one_thread  # torch, which listing files does not need
+
+            with one_thread():
+                write_table(detect_images([path for path, _ in images], self.job.root, self.job.backend), file)
+        return str(file)
+
+
+def detect_images(paths: list[str], root: str, backend: Backend) -> pd.DataFrame:
+    """One row an image: path, landmarks (136 float32 or null), score, reason (null where landmarks are good)."""
+    found: dict[str, Detection] = {}
+    images: dict[str, np.ndarray] = {}
+    for path in paths:
+        try:
+            images[path] = multipie.read_image(os.path.join(root, path))
+        except multipie.Rejected as error:
+            found[path] = Detection(None, 0.0, str(error))
+    for path, detection in zip(
+        images, backend.detect(list(images), list(images.values())) if images else [], strict=True
+    ):
+        found[path] = _checked(detection, images[path])
+    return pd.DataFrame(
+        {
+            "path": paths,
+            "landmarks": [None if found[p].landmarks is None else found[p].landmarks.ravel() for p in paths],
+            "score": [found[p].score for p in paths],
+            "reason": pd.array([found[p].reason for p in paths], dtype="str"),
+        }
+    )
+
+
+def _checked(detection: Detection, image: np.ndarray) -> Detection:
+    """The detection on the 1/GRID px grid, or a reason why it cannot be a face."""
+    if detection.reason is not None:
+        return detection
+    landmarks, score = detection.landmarks, round(detection.score, 4)
+    if landmarks.shape != (N_LANDMARKS, 2) or not np.isfinite(landmarks).all():
+        return Detection(None, 0.0, "landmarks are not finite")
+    centre = (landmarks.min(0) + landmarks.max(0)) / 2
+    height, width = image.shape[:2]
+    if not (0 <= centre[0] <= width and 0 <= centre[1] <= height) or np.ptp(landmarks, axis=0).max() < 1:
+        return Detection(None, score, "no face: landmarks outside the image or in one point")
+    return Detection((np.round(landmarks * GRID) / GRID).astype(np.float32), score)
+
+
+@functools.cache
+def _code_digest() -> str:
+    """Hash of the code that decides a chunk's result: what old code left behind is not taken up."""
+    package = Path(__file__).parents[1]
+    files = [
+        Path(__file__),
+        Path(landmark_backends.__file__),
+        Path(multipie.__file__),
+        package / "nets" / "landmarks.py",
+        package / "geometry" / "crops.py",
+    ]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

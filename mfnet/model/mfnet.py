@@ -1,0 +1,178 @@
+"""MFNet: photographs of one person in, one FLAME head and each view's pose, camera, albedo code and light out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from mfnet.io.tensors import fill, head_metadata, read_tensors, refuse_other_head, write_tensors
+from mfnet.model.encoder import Encoder
+from mfnet.model.fusion import Regressor, make_fusion
+from mfnet.params import ModelParams
+
+HIDDEN = {"pool": 1024, "flat": 256}
+"""Width of the regressors' hidden layer; 1024 is DECA's."""
+SLOT_YAWS = (0.0, -45.0, 45.0)
+"""Yaw, degrees, of a typical frontal, left and right view: there the mean face is the zero of the features."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What MFNet says about B people seen in V views. Coefficients in sigma units, rotations axis-angle in radians."""
+
+    shape: torch.Tensor  # [B, n_shape]
+    expression: torch.Tensor  # [B, n_expression]
+    jaw_pose: torch.Tensor  # [B, 3]
+    global_pose: torch.Tensor  # [B, V, 3]
+    camera: torch.Tensor  # [B, V, 3] scaled orthography (s, tx, ty) in ndc: s in 1/m, t in m
+    albedo: torch.Tensor  # [B, V, n_albedo]
+    light: torch.Tensor  # [B, V, 9, 3] spherical harmonics, RGB
+
+    def map(self, function) -> "Prediction":
+        """A new Prediction with `function` applied to every tensor (``detach``, ``to`` a device, indexing)."""
+        return replace(self, **{field.name: function(getattr(self, field.name)) for field in fields(self)})
+
+
+def join(predictions: Sequence[Prediction]) -> Prediction:
+    """Predictions for B1, B2, ... people in equally many views as one for all of them."""
+    return Prediction(*(torch.cat([getattr(each, field.name) for each in predictions]) for field in fields(Prediction)))
+
+
+class ViewNetwork(nn.Module):
+    """What looks at one view at a time: the encoder that all views share, the regressor of a view's own outputs.
+
+    Args:
+        params: the architecture.
+        flame: the head model: its coefficient counts, content hash and neutral landmarks are used, nothing is kept.
+    """
+
+    def __init__(self, params: ModelParams, flame):
+        super().__init__()
+        self.params = params
+        self.head = head_metadata(flame)
+        self.counts = {"shape": flame.n_shape, "expression": flame.n_expression, "albedo": params.n_albedo}
+        self.encoder = Encoder(params.backbone, params.width, params.head)
+        self.view_regressor = make_view_regressor(params, flame, self.encoder)
+
+    def encode(self, images: torch.Tensor, present: torch.Tensor | None = None) -> torch.Tensor:
+        """Images [B,V,3,H,W], present [B,V] (None: all) -> features [B,V,F], zero where a view is missing."""
+        if present is None or bool(present.all()):
+            return self.encoder(images.flatten(0, 1)).unflatten(0, images.shape[:2])
+        found = self.encoder(images[present])  # [P,F]
+        features = found.new_zeros(*images.shape[:2], self.encoder.features)
+        return features.index_put((present,), found)
+
+
+class MFNet(ViewNetwork):
+    """One shared encoder, a regressor of each view's own outputs, and a fused regressor of the person's.
+
+    The single-view model is ``MFNet`` with ``views=1``: the same parts, fusion of one feature vector. Fusion ``concat``
+    takes exactly `params.views` views in slot order (frontal, left, right; fewer are the first ones); ``set`` takes any
+    number, some of them missing.
+    """
+
+    def __init__(self, params: ModelParams, flame):
+        super().__init__(params, flame)
+        self.person_regressor = make_person_regressor(params, flame, self.encoder)
+
+    def forward(self, images: torch.Tensor, present: torch.Tensor | None = None) -> Prediction:
+        """Images [B,V,3,H,W] in [0, 1], present [B,V] bool (None: all) -> Prediction.
+
+        Where a view is missing its pixels are not looked at, and its own outputs are the regressor's bias: ignore them.
+        """
+        if present is None:
+            present = torch.ones(images.shape[:2], dtype=torch.bool, device=images.device)
+        features = self.encode(images, present)  # [B,V,F]
+        person = self.person_regressor(features, present)  # [B, ns + ne + 3]
+        view = self.view_regressor(features)  # [B, V, 3 + 3 + na + 27]
+        return assemble(person, view, self.counts)
+
+
+def assemble(person: torch.Tensor, view: torch.Tensor, counts: dict[str, int]) -> Prediction:
+    """Regressor outputs person [B, ns+ne+3], view [B,V,6+na+27] -> Prediction."""
+    shape, expression, jaw = person.split([counts["shape"], counts["expression"], 3], dim=-1)
+    pose, camera, albedo, light = view.split([3, 3, counts["albedo"], 27], dim=-1)
+    return Prediction(shape, expression, jaw, pose, camera, albedo, light.unflatten(-1, (9, 3)))
+
+
+def make_person_regressor(params: ModelParams, flame, encoder: Encoder) -> nn.Module:
+    """The fused regressor: shape, expression, jaw pose. Units: sigma; 0.1 rad of jaw."""
+    scale = torch.cat([torch.ones(flame.n_shape + flame.n_expression), torch.full((3,), 0.1)])
+    centre = resting_features(encoder, flame, SLOT_YAWS[: params.views])
+    return make_fusion(params.fusion, centre, HIDDEN[params.head], torch.zeros_like(scale), scale)
+
+
+def make_view_regressor(params: ModelParams, flame, encoder: Encoder) -> Regressor:
+    """The per-view regressor: global pose, camera, albedo code, light. Starts at a frontal head that fills a crop."""
+    camera = crop_camera(neutral_landmarks(flame, (0.0,)))[0]
+    mean = torch.cat([torch.zeros(3), camera, torch.zeros(params.n_albedo), white_light().flatten()])
+    scale = torch.cat(
+        [
+            torch.tensor([0.1, 0.6, 0.1]),  # rad: heads turn far and nod little
+            torch.tensor([0.1 * float(camera[0]), 0.02, 0.02]),  # 1/m, m, m
+            torch.ones(params.n_albedo),
+            torch.full((27,), 0.3),
+        ]
+    )
+    return Regressor(resting_features(encoder, flame, (0.0,))[0], HIDDEN[params.head], mean, scale)
+
+
+def resting_features(encoder: Encoder, flame, yaws: Sequence[float]) -> torch.Tensor:
+    """The zero of an encoder's features [V,F] in views at `yaws` (degrees): the mean head's landmarks in its crop."""
+    landmarks = neutral_landmarks(flame, yaws)
+    camera = crop_camera(landmarks)
+    return encoder.resting_features(camera[:, None, :1] * (landmarks + camera[:, None, 1:]))
+
+
+@torch.no_grad()
+def neutral_landmarks(flame, yaws: Sequence[float]) -> torch.Tensor:
+    """The mean head's 68 landmarks [V,68,2] (x, y in metres) at each of `yaws`, degrees; on the CPU."""
+    device, count = flame.faces.device, len(yaws)
+    pose = torch.zeros(count, 3, device=device)
+    pose[:, 1] = torch.deg2rad(torch.tensor(yaws))
+    zeros = (torch.zeros(count, number, device=device) for number in (flame.n_shape, flame.n_expression))
+    return flame(*zeros, pose).landmarks[..., :2].cpu()
+
+
+def crop_camera(landmarks: torch.Tensor, crop_scale: float = 1.25) -> torch.Tensor:
+    """(s, tx, ty) [V,3] that centres landmarks [V,68,2] in a crop of `crop_scale` times their box."""
+    low, high = landmarks.amin(dim=1), landmarks.amax(dim=1)
+    side = crop_scale * (high - low).amax(dim=1, keepdim=True)
+    return torch.cat([2 / side, -(low + high) / 2], dim=1)
+
+
+def white_light() -> torch.Tensor:
+    """Spherical-harmonic coefficients [9,3] of a uniform light that shows every albedo as it is."""
+    light = torch.zeros(9, 3)
+    light[0] = 1.0 / constant_harmonic()
+    return light
+
+
+def constant_harmonic() -> float:
+    """The value of the zeroth basis function in the renderer's convention (late import: only here is it needed)."""
+    from mfnet.render import sh_basis
+
+    return float(sh_basis(torch.tensor([[0.0, 0.0, 1.0]]))[0, 0])
+
+
+# ------------------------------------------------------------------------------------------------------------- files
+
+
+def save_mfnet(model: MFNet, path: str | Path) -> None:
+    """Write a model as safetensors with what is needed to build and to trust it: params, head hash, counts."""
+    metadata = {"kind": "mfnet", "model": model.params.model_dump(), **model.head}
+    write_tensors(model.state_dict(), path, metadata)
+
+
+def load_mfnet(path: str | Path, flame) -> MFNet:
+    """Read a model back for `flame`, in evaluation mode.
+
+    Raises InputError if the file is missing, damaged, of another kind, or was trained on another head.
+    """
+    state, metadata = read_tensors(path, "mfnet")
+    refuse_other_head(path, metadata, flame)
+    model = MFNet(ModelParams.model_validate(metadata["model"]), flame)
+    fill(model, state, path)
+    return model.eval()

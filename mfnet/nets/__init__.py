@@ -1,1 +1,0 @@
-"""Networks: encoder, view fusion, MFNet and its DECA start, optical flow, landmarks, and their weights."""

@@ -1,0 +1,1 @@
+"""Training of the networks that MFNet starts from, and where their weights come from."""

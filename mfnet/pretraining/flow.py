@@ -1,0 +1,237 @@
+"""Training RAFT on rendered pairs with exact flow: a photograph, and what a slightly wrong estimate looks like.
+
+That is what eq. 6 compares. The estimate is drawn with the person's skin or with another photograph's pixels, in equal
+shares: an estimator that knew the first kind alone was worse than OpenCV's DIS on the second. RAFT's own loss says
+nothing to its features until its updates can read their correlation, and the updates have nothing to read until then:
+left alone, RAFT-small stays at zero flow for the first thousand steps. So the features are also taught to match by
+themselves, from the first step on. Later, shorter phases go on with images of twice the side: a step costs more
+there, and cells of half the size are what small displacements need. `measure_flow` puts any estimator beside DIS and
+beside zero on held-out pairs.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from mfnet.flame import Flame
+from mfnet.flow import DisFlow, RaftFlow, calibrate, end_point_error
+from mfnet.io.checkpoints import Checkpoints
+from mfnet.pretraining.loop import CHECKPOINTS, Descent, half_precision, recipe_checkpoints
+from mfnet.pretraining.pools import CHUNK, HELD_OUT, HELD_OUT_SKINS, PHASE, batches
+from mfnet.synthetic.flow_pairs import FlowPairs, sample_cross_pairs, sample_flow_pairs
+from mfnet.synthetic.sampler import Sampler
+from mfnet.synthetic.subjects import texture_pool
+
+SIDE = 128
+"""Side of the pairs, pixels: the least that RAFT takes."""
+BATCH = 8
+"""Pairs that an estimator sees at once when it is measured."""
+
+
+@dataclass(frozen=True)
+class FlowRecipe:
+    """The settings beside seed and steps (``params.weights.flow``)."""
+
+    pairs: int = 12000
+    """Rendered pairs, half of each kind; every batch of them is mirrored or not."""
+    identical: int = 16
+    """One pair in so many is a photograph and itself, without flow anywhere."""
+    skins: int = 150
+    """Skins shared among all subjects."""
+    skin_size: int = 256
+    """Side of a skin texture, pixels."""
+    batch: int = 8
+    """Pairs per step."""
+    lr: float = 6e-4
+    """Peak learning rate of AdamW; 30 steps of warm-up, then a cosine to zero."""
+    weight_decay: float = 1e-4
+    """Of AdamW."""
+    clip: float = 1.0
+    """Greatest gradient norm."""
+    updates: int = 4
+    """RAFT's iterations in training."""
+    decay: float = 0.8
+    """Weight of each iteration's error against the next one's (RAFT's gamma)."""
+    matching: float = 1.0
+    """Weight of the cross entropy of the features' matches."""
+    enlarge: int = 2
+    """How many times as long the sides of the images are in the later phases, and in use."""
+    fine: tuple[float, ...] = (0.15, 0.25)
+    """Steps of every later phase as a share of the first's; each has pairs and a warm-up of its own."""
+    fine_batch: int = 4
+    """Pairs per step of the later phases."""
+    fine_lr: float = 2e-4
+    """Peak learning rate of the later phases."""
+
+
+def pretrain_flow(
+    name: str,
+    flame: Flame,
+    seed: int,
+    steps: int,
+    recipe: FlowRecipe | None = None,
+    checkpoints: Path = CHECKPOINTS,
+) -> tuple[RaftFlow, list[float]]:
+    """Train torchvision's RAFT `name` from scratch -> (estimator, loss of every step). Deterministic on one CPU.
+
+    An interrupted run with equal arguments and code is resumed from its checkpoints, which a finished run removes.
+    """
+    recipe = recipe or FlowRecipe()
+    finer = replace(recipe, batch=recipe.fine_batch, lr=recipe.fine_lr)
+    phases = [(recipe, steps, 1)] + [(finer, ceil(share * steps), recipe.enlarge) for share in recipe.fine]
+    torch.manual_seed(seed)
+    estimator = RaftFlow(name, recipe.updates).requires_grad_(True)
+    losses, kept = [], []
+    for phase, (settings, count, estimator.enlarge) in enumerate(phases):
+        kept.append(recipe_checkpoints(checkpoints, name, flame, seed, steps, recipe, phase=phase))
+        losses += fit(estimator, flame, seed + phase * PHASE, count, settings, kept[-1])
+    for each in kept:
+        each.remove()
+    return estimator.cpu().requires_grad_(False), losses
+
+
+def fit(
+    estimator: RaftFlow, flame: Flame, seed: int, steps: int, recipe: FlowRecipe, kept: Checkpoints | None = None
+) -> list[float]:
+    """Train the estimator at its scale on a pool of rendered pairs; returns the loss of every step."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    fast = device.type == "cuda" or half_precision()
+    network = estimator.to(device).network
+    label = f"weights@flow {estimator.name}, {SIDE * estimator.enlarge} px"
+    descent = Descent(network, recipe, steps, label, kept)
+    if descent.done:
+        return descent.history
+    pool = flow_pool(flame, seed, recipe, min(recipe.pairs, steps * recipe.batch))
+    order = batches(np.random.default_rng((seed, 1)), len(pool.first), recipe.batch, steps)
+    mirror = np.random.default_rng((seed, 2)).random(steps) < 0.5
+    for step in descent:
+        pairs = FlowPairs(*(field[order[step]].to(device) for field in pool))
+        pairs = mirrored(pairs) if mirror[step] else pairs
+        with features_of(network) as features, torch.autocast(device.type, torch.bfloat16, enabled=fast):
+            flows = estimator.iterations(pairs.first.float() / 255, pairs.second.float() / 255)
+        loss = sequence_loss(flows, pairs, recipe.decay) + recipe.matching * matching_loss(features[0].float(), pairs)
+        descent.step(loss)
+    return descent.history
+
+
+def flow_pool(flame: Flame, seed: int, recipe: FlowRecipe, count: int) -> FlowPairs:
+    """`count` rendered pairs of both kinds by turns, some of them identical instead; equal seeds give equal pools."""
+    sampler = Sampler(flame, texture_pool(flame, recipe.skins, recipe.skin_size, seed), SIDE)
+    chunks = []
+    for index, begin in enumerate(tqdm(range(0, count, CHUNK), desc="pairs", disable=None)):
+        sample = (sample_flow_pairs, sample_cross_pairs)[index % 2]
+        drawn = sample(sampler, np.random.default_rng((seed, index)), min(CHUNK, count - begin))
+        chunks.append(drawn._replace(flow=drawn.flow.half()))  # 0.004 px at 8 px
+    pool = FlowPairs(*(torch.cat(field) for field in zip(*chunks, strict=True)))
+    same = slice(None, None, recipe.identical)
+    pool.first[same], pool.flow[same], pool.valid[same] = pool.second[same], 0.0, True
+    return pool
+
+
+def mirrored(pairs: FlowPairs) -> FlowPairs:
+    """The pairs seen in a mirror: columns reversed, flow to the other side."""
+    flipped = FlowPairs(*(field.flip(-1) for field in pairs))
+    return flipped._replace(flow=flipped.flow * flipped.flow.new_tensor([-1.0, 1.0]).view(2, 1, 1))
+
+
+# -------------------------------------------------------------------------------------------------------------- losses
+
+
+def sequence_loss(flows: list[Tensor], pairs: FlowPairs, decay: float) -> Tensor:
+    """RAFT's loss: L1 error in px of every iteration's flow over the valid pixels, later ones weigh more."""
+    errors = [(flow - pairs.flow).abs().sum(dim=1)[pairs.valid[:, 0]].mean() for flow in flows]
+    return sum(decay ** (len(flows) - 1 - index) * error for index, error in enumerate(errors))
+
+
+@contextmanager
+def features_of(network: torch.nn.Module) -> Iterator[list[Tensor]]:
+    """Collects what the network's feature encoder returns [2B,C,h,w]: the first images', then the second ones'."""
+    found: list[Tensor] = []
+    handle = network.feature_encoder.register_forward_hook(lambda module, inputs, output: found.append(output))
+    try:
+        yield found
+    finally:
+        handle.remove()
+
+
+def matching_loss(features: Tensor, pairs: FlowPairs) -> Tensor:
+    """Cross entropy between the softmax of RAFT's correlation volume and where the cells of the first image went.
+
+    features [2B,C,h,w]. The target of a cell is shared among the four cells around it by bilinear weights, so that
+    the volume's mean is exact below a cell. Only cells count whose middle is valid and stays within the second image.
+    """
+    first, second = features.chunk(2)
+    scores = torch.einsum("bcij,bckl->bijkl", first, second) / first.shape[1] ** 0.5
+    logarithms = scores.flatten(3).log_softmax(-1).view_as(scores)
+    height, width = scores.shape[3:]
+    target, counts = cell_targets(pairs, pairs.flow.shape[-1] // width)
+    down, across = (
+        (1 - (target[:, axis, ..., None] - torch.arange(side, device=target.device)).abs()).clamp_min(0)
+        for axis, side in ((1, height), (0, width))
+    )  # [B,h,w,h], [B,h,w,w]
+    return -torch.einsum("bijkl,bijk,bijl->bij", logarithms, down, across)[counts].mean()
+
+
+def cell_targets(pairs: FlowPairs, cell: int) -> tuple[Tensor, Tensor]:
+    """Where the middle of every cell of the first image goes [B,2,h,w] (cells; x, y), and which cells count [B,h,w].
+
+    cell: pixels of the pairs per cell of the features, even.
+    """
+    middle = slice(cell // 2 - 1, cell // 2 + 1)  # the four pixels around the cell's centre
+
+    def middles(field: Tensor) -> Tensor:  # [B,C,h,2,w,2]
+        return field.unflatten(-1, (-1, cell)).unflatten(-3, (-1, cell))[..., middle, :, middle].float()
+
+    moved = middles(pairs.flow).mean((3, 5)) / cell
+    height, width = moved.shape[-2:]
+    row, column = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    target = moved + torch.stack([column, row]).to(moved)
+    last = torch.tensor([width - 1, height - 1]).to(moved).view(2, 1, 1)
+    valid = middles(pairs.valid).amin((3, 5))[:, 0] > 0
+    return target, valid & ((target >= 0) & (target <= last)).all(1)
+
+
+# ------------------------------------------------------------------------------------------------------------- figures
+
+
+@torch.no_grad()
+def measure_flow(estimator: RaftFlow | DisFlow, flame: Flame, seed: int, pairs: int = 64) -> dict[str, float]:
+    """Held-out figures of the estimator, of DIS and of zero flow, and the calibration on identical images.
+
+    ``epe_*_px`` mean and ``median_*_px`` median end-point error, ``below_1px_*`` share of pixels off by less than one,
+    over the valid pixels; with ``_small`` over those whose true flow is below 2 px, as late in training and in the
+    refinement; with ``_cross`` on `sample_cross_pairs`.
+    """
+    held_out = HELD_OUT + seed
+    recipe = FlowRecipe(skins=HELD_OUT_SKINS)
+    sampler = Sampler(flame, texture_pool(flame, recipe.skins, recipe.skin_size, held_out), SIDE)
+    kinds = {"": sample_flow_pairs, "_cross": sample_cross_pairs}
+    drawn = {label: sample(sampler, np.random.default_rng(held_out), pairs) for label, sample in kinds.items()}
+    figures = calibrate(estimator, drawn[""].second[:BATCH].float() / 255)
+    for label, every in drawn.items():
+        small = every._replace(valid=every.valid & (every.flow.norm(dim=1, keepdim=True) < 2))
+        figures |= errors(estimator, every, label) | errors(estimator, small, f"{label}_small")
+    return figures
+
+
+def errors(estimator: RaftFlow | DisFlow, pairs: FlowPairs, label: str = "") -> dict[str, float]:
+    """Figures of zero flow, DIS and the estimator on pairs; see `measure_flow`."""
+    first, second, valid = pairs.first.float() / 255, pairs.second.float() / 255, pairs.valid[:, 0]
+    flows = {"zero": torch.zeros_like(pairs.flow), "dis": DisFlow().flow(first, second)}
+    if estimator.name != "dis":
+        parts = zip(first.split(BATCH), second.split(BATCH), strict=True)
+        flows[estimator.name] = torch.cat([estimator.flow(*part) for part in parts])
+    figures = {}
+    for name, flow in flows.items():
+        off = (flow - pairs.flow).norm(dim=1)[valid]
+        figures[f"epe{label}_{name}_px"] = float(end_point_error(flow, pairs.flow, valid))
+        figures[f"median{label}_{name}_px"] = float(off.median())
+        figures[f"below_1px{label}_{name}"] = float((off < 1).float().mean())
+    return figures

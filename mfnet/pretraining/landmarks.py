@@ -1,0 +1,162 @@
+"""Training the embedded landmark network on synthetic renders: crops from tight to whole photographs, and no-faces."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mfnet.flame import Flame
+from mfnet.geometry import ndc_to_pixels
+from mfnet.landmarks.network import (
+    CELLS,
+    CROP_SCALE,
+    SIDE,
+    LandmarkDetector,
+    LandmarkNetwork,
+    expected_points,
+    mirrored_points,
+)
+from mfnet.pretraining.figures import by_yaw
+from mfnet.pretraining.loop import CHECKPOINTS, Descent, half_precision, recipe_checkpoints
+from mfnet.pretraining.pools import HELD_OUT, HELD_OUT_SKINS, batches, sample_pool
+from mfnet.synthetic.degrade import random_backgrounds
+from mfnet.synthetic.sampler import Sampler, SamplerOptions
+from mfnet.synthetic.subjects import texture_pool
+
+CELL = SIDE / CELLS
+"""Pixels per heat-map cell."""
+
+
+@dataclass(frozen=True)
+class LandmarkRecipe:
+    """The settings beside seed and steps (``params.weights.landmarks``)."""
+
+    crops: tuple[tuple[float, float, int], ...] = (
+        (1.3, 0.08, 2000),
+        (1.5, 0.10, 2000),
+        (2.2, 0.15, 700),
+        (3.3, 0.2, 700),
+    )
+    """(crop scale, greatest shift and rescaling as a share of the side, subjects in three views)."""
+    skins: int = 60
+    """Skins shared among all subjects."""
+    skin_size: int = 256
+    """Side of a skin texture, pixels."""
+    batch: int = 32
+    """Images per step, a sixteenth of them without a face."""
+    lr: float = 3e-3
+    """Peak learning rate of AdamW."""
+    weight_decay: float = 1e-3
+    """Of AdamW."""
+    clip: float = 5.0
+    """Greatest gradient norm."""
+    width: int = 48
+    """Channels of the network at the resolution of its heat maps."""
+
+
+def pretrain_landmarks(
+    flame: Flame,
+    seed: int,
+    steps: int,
+    recipe: LandmarkRecipe | None = None,
+    checkpoints: Path = CHECKPOINTS,
+) -> tuple[LandmarkNetwork, list[float]]:
+    """Train the network -> (network in evaluation mode, loss of every step). Deterministic on one CPU.
+
+    An interrupted run with equal arguments and code is resumed from its checkpoint, which a finished run removes.
+    """
+    recipe = recipe or LandmarkRecipe()
+    torch.manual_seed(seed)
+    network = LandmarkNetwork(recipe.width).to(memory_format=torch.channels_last).train()
+    images, points = training_crops(flame, seed, recipe)
+    rng = np.random.default_rng((seed, 1))
+    order = batches(rng, len(images), recipe.batch, steps)
+    kept = recipe_checkpoints(checkpoints, "landmarks", flame, seed, steps, recipe)
+    descent, fast = Descent(network, recipe, steps, "weights@landmarks", kept, rng), half_precision()
+    for step in descent:
+        crops, places = images[order[step]].float() / 255, points[order[step]]
+        if rng.random() < 0.5:
+            crops, places = crops.flip(-1), mirrored_points(places)
+        strangers = len(crops) // 16
+        crops[:strangers] = without_face(rng, crops[:strangers])
+        with torch.autocast("cpu", torch.bfloat16, enabled=fast):
+            logits, presence = network(crops.contiguous(memory_format=torch.channels_last))
+        loss = landmark_loss(logits[strangers:], places[strangers:])
+        loss = loss + functional.binary_cross_entropy_with_logits(presence, face_labels(len(crops), strangers))
+        descent.step(loss)
+    kept.remove()
+    return network.eval(), descent.history
+
+
+def training_crops(flame: Flame, seed: int, recipe: LandmarkRecipe) -> tuple[Tensor, Tensor]:
+    """Images [M,3,128,128] uint8 and landmarks [M,68,2] in crop pixels, of all of the recipe's crop scales."""
+    textures = texture_pool(flame, recipe.skins, recipe.skin_size, seed)
+    images, points = [], []
+    for index, (scale, jitter, subjects) in enumerate(recipe.crops):
+        options = SamplerOptions(crop_scale=scale, crop_jitter=jitter, supersample=1)
+        pool = sample_pool(Sampler(flame, textures, SIDE, options), seed + index, subjects, f"renders x {scale}")
+        images.append(pool.images.flatten(0, 1))
+        points.append(ndc_to_pixels(pool.landmarks.flatten(0, 1), SIDE, SIDE))
+    return torch.cat(images), torch.cat(points)
+
+
+def without_face(rng: np.random.Generator, crops: Tensor) -> Tensor:
+    """As many crops [N,3,128,128] without a face: backgrounds, and faces whose 16 blocks are shuffled."""
+    empty = random_backgrounds(rng, len(crops), SIDE)
+    blocks = crops.unfold(2, SIDE // 4, SIDE // 4).unfold(3, SIDE // 4, SIDE // 4).flatten(2, 3)  # [N,3,16,32,32]
+    shuffled = blocks[:, :, torch.from_numpy(rng.permutation(16))].unflatten(2, (4, 4))
+    shuffled = shuffled.permute(0, 1, 2, 4, 3, 5).reshape(crops.shape)
+    chosen = torch.from_numpy(rng.random(len(crops)) < 0.5)[:, None, None, None]
+    return torch.where(chosen, empty, shuffled)
+
+
+def face_labels(count: int, strangers: int) -> Tensor:
+    """1 for a face, 0 for the first `strangers`."""
+    return (torch.arange(count) >= strangers).float()
+
+
+def landmark_loss(logits: Tensor, points: Tensor) -> Tensor:
+    """Distance in px of the maps' means from points [N,68,2], and cross entropy to a Gaussian of one cell there.
+
+    The first makes the answer exact, the second gives the maps a shape from which a score can be read. Points outside
+    the crop count in neither.
+    """
+    inside = ((points > 0) & (points < SIDE)).all(dim=-1)
+    distance = (expected_points(logits) - points).abs().sum(-1)[inside].mean()
+    cells = (torch.arange(CELLS) + 0.5) * CELL
+    across = -((cells - points[..., :1]) ** 2) / (2 * CELL**2)  # [N,68,32]
+    down = -((cells - points[..., 1:]) ** 2) / (2 * CELL**2)
+    target = (down[..., :, None] + across[..., None, :]).flatten(2).softmax(dim=-1)
+    entropy = -(target * logits.flatten(2).log_softmax(dim=-1)).sum(-1)[inside].mean()
+    return distance + 0.5 * entropy
+
+
+@torch.no_grad()
+def measure_landmarks(network: LandmarkNetwork, flame: Flame, seed: int, subjects: int = 100) -> dict[str, float]:
+    """Held-out figures: mean distance in px of 128 px crops, of all points, by yaw; scores with and without a face."""
+    recipe = LandmarkRecipe(crops=((CROP_SCALE, 0.05, subjects),), skins=HELD_OUT_SKINS)
+    options = SamplerOptions(crop_scale=CROP_SCALE, supersample=1)
+    textures = texture_pool(flame, recipe.skins, recipe.skin_size, HELD_OUT + seed)
+    pool = sample_pool(Sampler(flame, textures, SIDE, options), HELD_OUT + seed, subjects, "held-out")
+    images = pool.images.flatten(0, 1).float() / 255
+    truth = ndc_to_pixels(pool.landmarks.flatten(0, 1), SIDE, SIDE)
+    empty = without_face(np.random.default_rng(HELD_OUT + seed), images)
+    detector = LandmarkDetector(network)
+
+    def locate(crops: Tensor) -> tuple[Tensor, Tensor]:
+        found = [detector.locate_crops(part.mul(255).round().byte().movedim(1, -1).numpy()) for part in crops.split(50)]
+        points, scores = (np.concatenate(part) for part in zip(*found, strict=True))
+        return torch.from_numpy(points).float(), torch.from_numpy(scores).mean(1)
+
+    points, faces = locate(images)
+    distance = (points - truth).norm(dim=-1).mean(1)
+    strangers = locate(empty)[1]
+    return {
+        "error_px": float(distance.mean()),
+        **by_yaw(distance, pool.yaw.flatten(), "error_px"),
+        "score_faces_p01": float(faces.quantile(0.01)),
+        "score_no_face_p99": float(strangers.quantile(0.99)),
+    }

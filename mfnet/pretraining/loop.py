@@ -1,0 +1,109 @@
+"""The descent of the recipes that make start weights: AdamW down a cosine, with a progress bar and a checkpoint.
+
+A recipe takes from minutes to hours of two cores; a killed one goes on where its last checkpoint left it.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+from tqdm import tqdm
+
+from mfnet.io.checkpoints import Checkpoints, run_key
+
+CHECKPOINTS = Path(".mfnet/checkpoints")
+SAVE_EVERY = 100
+"""Steps between checkpoints."""
+
+
+def warmup_cosine(steps: int, warmup: int = 30) -> Callable[[int], float]:
+    """Factor of the learning rate by step: linear warm-up, then half a cosine down to zero."""
+    return lambda step: min((step + 1) / warmup, 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(steps, 1)))))
+
+
+def recipe_checkpoints(root: Path, name: str, flame, seed: int, steps: int, recipe, **more) -> Checkpoints:
+    """Where a recipe (a dataclass) keeps its state: a folder named by all that its result depends on."""
+    settings = {"recipe": name, "head": flame.content_hash, "seed": seed, "steps": steps, **asdict(recipe), **more}
+    counts = {"n_shape": flame.n_shape, "n_expression": flame.n_expression}
+    return Checkpoints(root, run_key(settings | counts, []))
+
+
+class Descent:
+    """A network's way down, by AdamW with clipped gradients and `warmup_cosine` times the peak rate.
+
+        for step in descent:
+            descent.step(loss of the step)
+
+    Takes up an earlier run where the checkpoint left it. The last state stays until `kept.remove()`.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        recipe,
+        steps: int,
+        label: str,
+        kept: Checkpoints | None = None,
+        rng: np.random.Generator | None = None,
+    ):
+        """recipe: has ``lr``, ``weight_decay`` and ``clip``; rng: what the steps draw from, resumed with the rest."""
+        self.network, self.steps, self.label, self.kept, self.rng = network, steps, label, kept, rng
+        self.parameters, self.clip = list(network.parameters()), recipe.clip
+        self.optimiser = torch.optim.AdamW(self.parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
+        self.schedule = LambdaLR(self.optimiser, warmup_cosine(steps))
+        self.history: list[float] = []
+        """Loss of every step so far."""
+        state = kept.load(self.parameters[0].device) if kept else None
+        if state is not None:
+            self._restore(state)
+
+    @property
+    def done(self) -> bool:
+        """Whether all steps are made."""
+        return len(self.history) == self.steps
+
+    def __iter__(self) -> Iterator[int]:
+        first = len(self.history)
+        bar = tqdm(range(first, self.steps), desc=self.label, initial=first, total=self.steps, disable=None)
+        for step in bar:
+            yield step
+            bar.set_postfix(loss=f"{self.history[-1]:.2f}")
+            if self.kept and (self.done or len(self.history) % SAVE_EVERY == 0):
+                self.kept.save(self._state())
+
+    def step(self, loss: Tensor) -> None:
+        """Go one step down the gradient of a scalar loss."""
+        self.optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.parameters, self.clip)
+        self.optimiser.step()
+        self.schedule.step()
+        self.history.append(loss.item())
+
+    def _state(self) -> dict:
+        return {
+            "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "history": self.history,
+            "rng": json.dumps(self.rng.bit_generator.state) if self.rng else None,
+        }
+
+    def _restore(self, state: dict) -> None:
+        self.network.load_state_dict(state["network"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.history = state["history"]
+        if self.rng:
+            self.rng.bit_generator.state = json.loads(state["rng"])
+
+
+def half_precision() -> bool:
+    """Whether this CPU multiplies bfloat16 in hardware."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

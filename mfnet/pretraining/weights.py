@@ -1,0 +1,106 @@
+"""Where the pre-trained networks come from: shipped with the package, trained by a recipe here, or an official file.
+
+Every source ends in the same file format and with figures measured anew on held-out renders of the head in use.
+"""
+
+import shutil
+from importlib import resources
+from pathlib import Path
+
+from mfnet.errors import InputError
+from mfnet.flame import Flame
+from mfnet.flow import load_flow, raft_state, torchvision_state
+from mfnet.io.files import atomic_path
+from mfnet.io.tensors import halved, head_metadata, write_tensors
+from mfnet.landmarks.network import load_landmark_detector
+from mfnet.model.deca import deca_start
+from mfnet.model.pretrained import load_start, require_same_trunk, save_start
+from mfnet.params import Params
+from mfnet.pretraining.encoder import measure_encoder, pretrain_encoder
+from mfnet.pretraining.flow import measure_flow, pretrain_flow
+from mfnet.pretraining.landmarks import measure_landmarks, pretrain_landmarks
+
+Figures = dict[str, float | str]
+NETWORKS = ("encoder", "flow", "landmarks")
+
+
+def make_weights(network: str, params: Params, flame: Flame, out: Path) -> Figures:
+    """Write the weights of one of NETWORKS to `out` as ``weights.<network>`` says -> held-out figures.
+
+    Raises InputError if the source does not exist, is no such network, or does not fit params or head.
+    """
+    make = {"encoder": encoder_weights, "flow": flow_weights, "landmarks": landmark_weights}[network]
+    return {"source": source_label(getattr(params.weights, network).source)} | make(params, flame, out)
+
+
+def source_label(source: str) -> str:
+    """The source as figures name it: a path by its file name, so that equal files give equal figures anywhere."""
+    return Path(source).name
+
+
+def bundled(network: str) -> Path:
+    """The file of `network` that is shipped with the package; InputError if there is none."""
+    path = Path(str(resources.files("mfnet.weights"))) / f"{network}.safetensors"
+    if not path.is_file():
+        raise InputError(f"weights.{network}.source: no {network} weights are shipped; set it to train")
+    return path
+
+
+def encoder_weights(params: Params, flame: Flame, out: Path) -> Figures:
+    """MFNet's start: shipped, trained here, or from DECA's ``deca_model.tar``."""
+    wanted = params.weights.encoder
+    if wanted.source == "bundled":
+        start = load_start(bundled("encoder"), flame, "set weights.encoder.source: train")
+        require_same_trunk(start, params.model, bundled("encoder"))
+        copy(bundled("encoder"), out)
+    elif wanted.source == "train":
+        start, _ = pretrain_encoder(params.model, flame, wanted.seed, wanted.steps)
+        save_start(start, out, half=True, seed=wanted.seed, steps=wanted.steps)
+    else:
+        save_start(deca_start(wanted.source, params.model, flame), out, half=False, source=source_label(wanted.source))
+    start = load_start(out, flame).eval()  # measured as stored
+    return measure_encoder(start, flame, wanted.seed, params.triplets.image_size)
+
+
+def flow_weights(params: Params, flame: Flame, out: Path) -> Figures:
+    """The RAFT of ``weights.flow.estimator``. The shipped RAFT-small serves any head: the figures say how well."""
+    wanted = params.weights.flow
+    name = wanted.estimator
+    metadata = {"kind": "flow", "estimator": name}
+    if wanted.source == "bundled":
+        load_flow(name, bundled("flow"))  # refuses another estimator
+        copy(bundled("flow"), out)
+    elif wanted.source == "train":
+        estimator, _ = pretrain_flow(name, flame, wanted.seed, wanted.steps)
+        recipe = {"seed": wanted.seed, "steps": wanted.steps}
+        recipe |= {"updates": estimator.updates, "enlarge": estimator.enlarge}
+        metadata |= head_metadata(flame) | recipe
+        write_tensors(halved(estimator.network.state_dict()), out, metadata)
+    elif wanted.source == "torchvision":
+        write_tensors(torchvision_state(name), out, metadata)
+    else:
+        write_tensors(raft_state(name, wanted.source), out, metadata)
+    return {"estimator": name} | measure_flow(load_flow(name, out), flame, wanted.seed)
+
+
+def landmark_weights(params: Params, flame: Flame, out: Path) -> Figures:
+    """The embedded landmark network: shipped (it serves any head, the figures say how well), trained here, or a file.
+
+    A file is one that this stage wrote. FAN's own weights belong to ``landmarks.fan_weights``.
+    """
+    wanted = params.weights.landmarks
+    if wanted.source == "train":
+        network, _ = pretrain_landmarks(flame, wanted.seed, wanted.steps)
+        metadata = {"kind": "landmarks", **head_metadata(flame), "seed": wanted.seed, "steps": wanted.steps}
+        write_tensors(halved(network.state_dict()), out, metadata)
+    else:
+        path = bundled("landmarks") if wanted.source == "bundled" else Path(wanted.source)
+        load_landmark_detector(path)  # refuses what is not ours
+        copy(path, out)
+    return measure_landmarks(load_landmark_detector(out).network, flame, wanted.seed)
+
+
+def copy(source: Path, out: Path) -> None:
+    """Copy a file's content, atomically."""
+    with atomic_path(out) as beside:
+        shutil.copyfile(source, beside)

@@ -1,0 +1,288 @@
+"""One loader per method: from its files to the camera space that the protocol scores, by the official conventions.
+
+A loader gives either an orthographic face in the image cube ([-1, 1]^2 over the 256 px image, x right, y up, z towards
+the camera) or a face in front of an OpenCV camera with its own focal length. `to_camera` then makes of it
+
+- wild: the cube, z shifted so that the mean of its vertices is -2;
+- lab: OpenCV axes, y extent 3 (pupil distances). An orthographic face is put f / 128 in front of the camera of the
+  item's focal length f; a perspective one is scaled around its own mean depth by the ratio of the focal lengths.
+"""
+
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from mfnet.datasets.facescape import IMAGE_SIZE
+from mfnet.scoring.meshes import ItemError, Mesh, read_mesh
+
+HALF = IMAGE_SIZE / 2
+FLIP = np.array([1.0, -1.0, -1.0])
+"""Between axes with y up, z towards the camera and OpenCV's."""
+WILD_DEPTH = 2.0
+LAB_HEIGHT = 3.0
+FARTHEST = 100.0
+"""Metres: a camera beyond is as good as orthographic."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A predicted face before it is brought to a protocol's camera space."""
+
+    mesh: Mesh
+    focal: float | None
+    """Focal length in pixels of the 256 px image; None: orthographic, in the image cube."""
+
+
+def to_camera(prediction: Prediction, focal: float | None) -> Mesh:
+    """The mesh in the protocol's camera space: wild (`focal` None) or lab (`focal` in pixels); see the module."""
+    vertices = prediction.mesh.vertices
+    if prediction.focal is not None:
+        return prediction.mesh.moved(_perspective_to_camera(vertices, prediction.focal, focal))
+    if focal is None:
+        vertices = vertices - [0.0, 0.0, vertices[:, 2].mean() + WILD_DEPTH]
+    else:
+        vertices = vertices * FLIP
+        vertices = _of_lab_height(vertices + np.array([0.0, 0.0, focal / HALF - vertices[:, 2].mean()]))
+    return prediction.mesh.moved(vertices)
+
+
+def _perspective_to_camera(vertices: np.ndarray, own: float, focal: float | None) -> np.ndarray:
+    depth = vertices[:, 2].mean()
+    if focal is None:
+        vertices = vertices * (own / HALF / depth) * FLIP
+        return vertices - [0.0, 0.0, vertices[:, 2].mean() + WILD_DEPTH]
+    middle = np.array([0.0, 0.0, depth])
+    return _of_lab_height((vertices - middle) * (own / focal) + middle)
+
+
+def _of_lab_height(vertices: np.ndarray) -> np.ndarray:
+    height = np.ptp(vertices[:, 1])
+    if height == 0:
+        raise ItemError("empty_mesh", "the predicted mesh has no height")
+    return vertices * (LAB_HEIGHT / height)
+
+
+def from_crop(mesh: Mesh, crop_to_image: np.ndarray, crop_size: int) -> Prediction:
+    """A face in a crop's ndc ([-1, 1], x right, y up) to the image cube.
+
+    crop_to_image: [3, 3] pixels of the `crop_size` px crop to pixels of the 256 px image (y down in both). Depth is
+    scaled by the length of its first row, as officially.
+    """
+    scale = crop_size / IMAGE_SIZE
+    pixels = (mesh.vertices[:, :2] * FLIP[:2] + 1) * (crop_size / 2)
+    pixels = pixels @ crop_to_image[:2, :2].T + crop_to_image[:2, 2]
+    depth = mesh.vertices[:, 2:] * np.linalg.norm(crop_to_image[0, :2]) * scale
+    return Prediction(mesh.moved(np.hstack([(pixels / HALF - 1) * FLIP[:2], depth])), None)
+
+
+def pixels_per_ndc(crop_to_image: np.ndarray, crop_size: int) -> float:
+    """Pixels of the image per unit of a crop's ndc; arguments as in `from_crop`."""
+    return crop_size / 2 * float(np.linalg.norm(crop_to_image[0, :2]))
+
+
+def from_lens(
+    mesh: Mesh, camera: np.ndarray, closeness: float, centre: float, crop_to_image: np.ndarray, crop_size: int
+) -> Prediction:
+    """A posed head (metres, camera along -z) that perspective shrinks, to OpenCV's axes before the camera it implies.
+
+    camera [3] = (s, tx, ty), ndc of the crop: ndc = s (xy + t) / shrink, shrink = 1 - closeness (z - centre); closeness
+    1/m, clipped at FARTHEST; crop_to_image as in `from_crop`. At the depth `centre` a metre is a s pixels long (a: px
+    of the image per ndc), which with the distance 1 / closeness gives the focal length. The crop's axis is turned to
+    where its centre lies in the image: what a crop beside the centre shows is seen from aside.
+    """
+    distance = 1 / max(closeness, 1 / FARTHEST)
+    focal = pixels_per_ndc(crop_to_image, crop_size) * camera[0] * distance
+    depth = distance - (mesh.vertices[:, 2:] - centre)
+    seen = np.hstack([(mesh.vertices[:, :2] + camera[1:]) * FLIP[:2], depth])
+    middle = crop_to_image[:2, :2] @ np.full(2, crop_size / 2) + crop_to_image[:2, 2]  # of the crop, px of the image
+    axis = np.append((middle - HALF) / focal, 1.0)
+    turn, _ = Rotation.align_vectors(axis[None], [[0.0, 0.0, 1.0]])
+    return Prediction(mesh.moved(turn.apply(seen)), focal)
+
+
+# ------------------------------------------------------------------------------------------------------- methods
+def _pixels_up(folder: Path, name: str) -> Prediction:
+    """Pixels, x right, y up from the lower-left corner, z in pixels towards the camera."""
+    mesh = read_mesh(folder / f"{name}.obj")
+    return Prediction(mesh.moved(mesh.vertices / HALF - [1.0, 1.0, 0.0]), None)
+
+
+def _sadrnet(folder: Path, name: str) -> Prediction:
+    """x, y in 0 .. 2, y down, winding reversed."""
+    mesh = read_mesh(folder / f"{name}.obj").flipped()
+    return Prediction(mesh.moved((mesh.vertices - [1.0, 1.0, 0.0]) * [1.0, -1.0, 1.0]), None)
+
+
+def _cube(folder: Path, name: str) -> Prediction:
+    """The image cube itself."""
+    return Prediction(read_mesh(folder / f"{name}.obj"), None)
+
+
+def _facescape_deep(folder: Path, name: str) -> Prediction:
+    """Pixels of a 256 px crop, y up, with the crop's skimage transform beside it."""
+    mesh = read_mesh(folder / f"{name}.obj")
+    transform = _matrix(folder / f"{name}_tform.npy")
+    return from_crop(mesh.moved(mesh.vertices / HALF - 1), np.linalg.inv(transform), IMAGE_SIZE)
+
+
+def _deca(folder: Path, name: str) -> Prediction:
+    """Head space with a scaled-orthographic camera (s, tx, ty) in a 224 px crop, and the crop's transform."""
+    mesh = read_mesh(folder / f"{name}_detail.obj")
+    transform = _matrix(folder / f"{name}_tform.npy")
+    camera = np.ravel(_numbers(read_npy(folder / f"{name}_cam.npy"), folder / f"{name}_cam.npy"))
+    if camera.size != 3:
+        raise ItemError("unreadable", f"{folder / name}_cam.npy: {camera.size} numbers, expected s, tx, ty")
+    moved = (mesh.vertices + np.array([camera[1], camera[2], 0.0])) * camera[0]
+    return from_crop(mesh.moved(moved), np.linalg.inv(transform), 224)
+
+
+def _mgcnet(folder: Path, name: str) -> Prediction:
+    """A perspective face in a 224 px crop: mesh, inverse affine matrix of the crop, camera text file.
+
+    The official 114 beside 112 (half the crop) is kept.
+    """
+    mesh = read_mesh(folder / f"{name}.ply")
+    matrix = _numbers(read_npy(folder / f"{name}_Minv.npy"), folder / f"{name}_Minv.npy")
+    focal, rotation, translation = _mgcnet_camera(folder / f"{name}_cam.txt")
+    scale = np.hypot(matrix[0, 0], matrix[1, 0])
+    vertices = mesh.vertices @ rotation.T + translation
+    depth = vertices[:, 2].mean()
+    plane = (vertices[:, :2] + 114 / focal * depth) @ matrix[:2, :2].T
+    plane = (plane + matrix[:2, 2] / focal * depth - 114 / focal * depth) / scale
+    depths = vertices[:, 2] - depth * (1 - 1 / scale)
+    plane -= (HALF - 112) / focal * depths.mean()
+    return Prediction(mesh.moved(np.column_stack([plane, depths])), focal)
+
+
+def _mgcnet_camera(path: Path) -> tuple[float, np.ndarray, np.ndarray]:
+    """Focal length (px), rotation [3, 3], translation [3] of MGCNet's text: K in line 3, angles z, y, x and t in 5."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        focal = float(lines[2].split(",")[0])
+        numbers = np.array(lines[4].split(","), np.float64)
+        (psi, theta, phi), translation = numbers[:3], numbers[3:6]
+    except OSError:
+        raise ItemError("missing_file", f"{path}: no such file") from None
+    except (IndexError, ValueError):
+        raise ItemError("unreadable", f"{path}: not MGCNet's camera file") from None
+    sin, cos = np.sin([phi, theta, psi]), np.cos([phi, theta, psi])
+    about_x = np.array([[1, 0, 0], [0, cos[0], -sin[0]], [0, sin[0], cos[0]]])
+    about_y = np.array([[cos[1], 0, sin[1]], [0, 1, 0], [-sin[1], 0, cos[1]]])
+    about_z = np.array([[cos[2], -sin[2], 0], [sin[2], cos[2], 0], [0, 0, 1]])
+    return focal, about_x @ about_y @ about_z, translation
+
+
+def _ringnet(folder: Path, name: str) -> Prediction:
+    """A perspective face: ``cam`` = (f / 128, cx, cy) in a pickled dictionary beside the mesh."""
+    mesh = read_mesh(folder / f"{name}.obj")
+    path = folder / f"{name}.npy"
+    content = read_npy(path)
+    camera = np.ravel(_numbers(content.get("cam") if isinstance(content, dict) else None, path))
+    if camera.size != 3:
+        raise ItemError("unreadable", f"{path}: no 'cam' of three numbers")
+    centre = np.array([camera[1], camera[2], IMAGE_SIZE / 224])
+    return Prediction(mesh.moved(mesh.vertices + centre), float(camera[0]) * HALF)
+
+
+LOADERS: dict[str, Callable[[Path, str], Prediction]] = {
+    "facescape_opti": _pixels_up,
+    "facescape_deep": _facescape_deep,
+    "3DDFA_V2": _pixels_up,
+    "PRNet": _pixels_up,
+    "SADRNet": _sadrnet,
+    "RAFaRe": _cube,
+    "DECA": _deca,
+    "MGCNet": _mgcnet,
+    "RingNet": _ringnet,
+    "camera": _cube,
+}
+"""Method -> what reads its folder. ``camera`` is the plain one for a new method: ``NAME.obj`` in the image cube (wild)
+or in OpenCV camera space of the item's camera, in pupil distances (lab)."""
+
+
+def load_prediction(loader: str, folder: Path, name: str, focal: float | None) -> Mesh:
+    """The prediction `name` of a method in the protocol's camera space (cube units; lab: pupil distances).
+
+    Raises ItemError for anything wrong with its files.
+    """
+    prediction = LOADERS[loader](folder, name)
+    mesh = prediction.mesh if loader == "camera" and focal is not None else to_camera(prediction, focal)
+    if not np.isfinite(mesh.vertices).all():
+        raise ItemError("nan_vertices", f"{folder / name}: the side files place vertices at infinity")
+    return mesh
+
+
+# ----------------------------------------------------------------------------------------------------- side files
+class _Transform:
+    """Stands in for an skimage transform while one is unpickled: only its state is kept."""
+
+    def __setstate__(self, state):
+        self.state = state
+
+
+class _Unpickler(pickle.Unpickler):
+    """Reads numpy arrays, plain containers and skimage's transforms; refuses every other name, so nothing can run."""
+
+    ALLOWED: ClassVar = {
+        ("numpy", "ndarray"): np.ndarray,
+        ("numpy", "dtype"): np.dtype,
+        ("_codecs", "encode"): lambda text, encoding: text.encode("latin-1"),
+    }
+
+    def find_class(self, module, name):
+        if module.startswith("skimage.transform") and name.endswith("Transform"):
+            return _Transform
+        if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name in ("_reconstruct", "scalar"):
+            return getattr(np._core.multiarray, name)
+        if (module, name) in self.ALLOWED:
+            return self.ALLOWED[module, name]
+        raise pickle.UnpicklingError(f"it names {module}.{name}, which such a file has no need of")
+
+
+def read_npy(path: Path):
+    """The content of an .npy file: an array, or for an object array of no dimension the object in it.
+
+    Pickled content is read by an unpickler that can build arrays, containers and skimage transforms and nothing else.
+    """
+    try:
+        with open(path, "rb") as stream:
+            version = np.lib.format.read_magic(stream)
+            read_header = (
+                np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            )
+            if not read_header(stream)[2].hasobject:
+                stream.seek(0)
+                return np.load(stream, allow_pickle=False)
+            content = _Unpickler(stream, encoding="latin1").load()
+    except FileNotFoundError:
+        raise ItemError("missing_file", f"{path}: no such file") from None
+    except Exception as error:  # a broken pickle can raise anything
+        raise ItemError("unreadable", f"{path}: {error}") from None
+    return content.item() if isinstance(content, np.ndarray) and content.size == 1 else content
+
+
+def _matrix(path: Path) -> np.ndarray:
+    """The invertible 3 x 3 matrix of an skimage transform, or of a plain array."""
+    content = read_npy(path)
+    if isinstance(content, _Transform):
+        state = content.state if isinstance(content.state, dict) else {}
+        content = state.get("params", state.get("_matrix"))
+    matrix = _numbers(content, path)
+    if matrix.shape != (3, 3) or abs(np.linalg.det(matrix)) < 1e-12:
+        raise ItemError("unreadable", f"{path}: not an invertible 3 x 3 transform")
+    return matrix
+
+
+def _numbers(content, path: Path) -> np.ndarray:
+    try:
+        numbers = np.array(content, np.float64)
+    except (TypeError, ValueError):
+        numbers = np.array(np.nan)
+    if not np.isfinite(numbers).all():
+        raise ItemError("unreadable", f"{path}: not finite numbers")
+    return numbers

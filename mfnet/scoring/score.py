@@ -1,0 +1,241 @@
+"""Scoring one item, and a whole directory in the official layout."""
+
+import functools
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mfnet.compute.executor import fan_out
+from mfnet.datasets.facescape import (
+    PUPIL_DISTANCE,
+    Item,
+    LabItem,
+    WildItem,
+    data_folder,
+    lab_items,
+    mesh_path,
+    wild_items,
+)
+from mfnet.errors import InputError
+from mfnet.scoring.loaders import LOADERS, load_prediction
+from mfnet.scoring.meshes import ItemError, Mesh, read_mesh
+from mfnet.scoring.metrics import Errors, align, compare
+
+METRICS = {
+    "CD": float,
+    "median_CD": float,
+    "CR": float,
+    "MNE": float,
+    "mean_normal_angle": float,
+    "delta_z": float,
+    "image_overlap": int,
+    "truth_pixels": int,
+    "prediction_pixels": int,
+    "common_pixels": int,
+    "outward": float,
+}
+"""Columns that `metrics.compare` fills; without a score they are NaN, and 0 where they count."""
+
+NO_IMAGE_OVERLAP = "no common pixel in the image, so depth is not aligned (the official code goes on in the wild)"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one worker needs to score one item."""
+
+    item: Item
+    data: Path
+    predictions: Path
+    loader: str
+    method: str
+    error_maps: Path | None = None
+
+
+def score_meshes(item: Item, truth: Mesh, prediction: Mesh, method: str) -> tuple[dict, Errors | None]:
+    """Score a prediction in the protocol's camera space (wild: cube units; lab: pupil distances, OpenCV axes).
+
+    truth: the ground truth as its file has it. Returns the table's row and the distances (None without a score).
+    """
+    unit = item.pupil_scale if isinstance(item, WildItem) else PUPIL_DISTANCE
+    try:
+        _check_predefined(item)
+        comparison = align(
+            item, truth.moved(item.to_camera(truth.vertices)), prediction.moved(prediction.vertices * unit)
+        )
+    except ItemError as error:
+        return failed_row(item, method, error), None
+    try:
+        values, errors = compare(comparison)
+    except ItemError as error:
+        if comparison.image_overlap == 0:
+            error = ItemError("no_overlap", f"{NO_IMAGE_OVERLAP}; {error.reason}")
+        return failed_row(item, method, error), None
+    status = "ok" if comparison.image_overlap else "no_overlap"
+    return {**_identity(item, method), **values, "status": status, "reason": _remarks(values, prediction)}, errors
+
+
+def score_item(job: Job) -> dict:
+    """Read, score and, where asked for, draw one item. Whatever is wrong with its files is in the row."""
+    item = job.item
+    try:
+        _check_predefined(item)
+        truth = read_truth(mesh_path(job.data, item))
+        focal = item.intrinsics[0, 0] if isinstance(item, LabItem) else None
+        prediction = load_prediction(job.loader, job.predictions, item.name, focal)
+    except ItemError as error:
+        return failed_row(item, job.method, error)
+    row, errors = score_meshes(item, truth, prediction, job.method)
+    if errors is not None and job.error_maps is not None:
+        from mfnet.scoring.error_maps import write_error_map
+
+        write_error_map(job.error_maps / f"{job.method}-{item.name}", errors, f"{job.method} {item.name}", row)
+    return row
+
+
+@functools.lru_cache(maxsize=2)
+def read_truth(path: Path) -> Mesh:
+    """The ground truth, kept: in the lab 33 items in a row share one."""
+    try:
+        return read_mesh(path)
+    except ItemError as error:
+        raise ItemError("no_ground_truth", error.reason) from None
+
+
+def _check_predefined(item: Item) -> None:
+    values = [item.rotation, item.head_centre]
+    if isinstance(item, LabItem):
+        if not (np.isfinite(item.intrinsics).all() and np.isfinite(item.extrinsics).all()):
+            raise ItemError("no_ground_truth", f"lab_cam/{item.name}.json: missing or not [K, Rt]")
+    else:
+        values.append(np.array(item.pupil_scale))
+    if not all(np.isfinite(value).all() for value in values):
+        raise ItemError("no_ground_truth", f"predef/: the values of item {item.name} are NaN")
+
+
+def _remarks(values: dict, prediction: Mesh) -> str:
+    """What a reader of a scored item's number should know."""
+    remarks = []
+    if values["image_overlap"] == 0:
+        remarks.append(NO_IMAGE_OVERLAP)
+    if values["outward"] < 0.5:
+        remarks.append("winding looks reversed: most faces turn inwards")
+    if prediction.unreferenced:
+        remarks.append(f"{prediction.unreferenced} vertices in no face")
+    if np.isnan(values["MNE"]):
+        remarks.append("MNE undefined: a dot product of equal normals rounds to more than 1, as officially")
+    return "; ".join(remarks)
+
+
+def _identity(item: Item, method: str) -> dict:
+    lab = isinstance(item, LabItem)
+    return {
+        "dataset": item.dataset,
+        "method": method,
+        "index": item.index,
+        "name": item.name,
+        "bin": item.bin,
+        "subject": item.subject if lab else -1,
+        "focal": item.focal if lab else -1,
+        "view": item.view if lab else -1,
+    }
+
+
+def failed_row(item: Item, method: str, error: ItemError) -> dict:
+    """The row of an item without a score: NaN, and why."""
+    empty = {name: float("nan") if kind is float else 0 for name, kind in METRICS.items()}
+    return {**_identity(item, method), **empty, "status": error.status, "reason": error.reason}
+
+
+def score_table(rows: list[dict]) -> pd.DataFrame:
+    """Rows of `score_item` as a table with fixed column types, sorted by method and index."""
+    kinds = {"index": int, "subject": int, "focal": int, "view": int, **METRICS}
+    columns = ["dataset", "method", "index", "name", "bin", "subject", "focal", "view", *METRICS, "status", "reason"]
+    table = pd.DataFrame(rows, columns=columns + sorted({key for row in rows for key in row} - set(columns)))
+    table = table.astype({name: "float64" if kind is float else "int64" for name, kind in kinds.items()})
+    return table.sort_values(["method", "index"], kind="stable", ignore_index=True)
+
+
+def benchmark_items(protocol: str, data: str | Path, predef: str | Path, also: tuple[str, ...] = ()) -> list[Item]:
+    """The items of ``wild`` or ``lab``, and those of the names `also`, in index order."""
+    if protocol not in ("wild", "lab"):
+        raise InputError(f"{protocol}: unknown protocol; wild or lab")
+    return (wild_items if protocol == "wild" else lab_items)(data, predef, also)
+
+
+def prediction_folder(root: str | Path, protocol: str, method: str) -> Path:
+    """Where a method's files lie: ``ROOT/<protocol>_pred/METHOD``, ``ROOT/METHOD`` or ROOT itself."""
+    root = Path(root)
+    if not root.is_dir():
+        raise InputError(f"{root}: no such folder of predictions; --pred names it")
+    for folder in (root / f"{protocol}_pred" / method, root / "pred" / f"{protocol}_pred" / method, root / method):
+        if folder.is_dir():
+            return folder
+    return root
+
+
+def score_directory(
+    protocol: str,
+    data: str | Path,
+    predef: str | Path,
+    predictions: str | Path,
+    loader: str,
+    method: str | None = None,
+    mode: str = "local",
+    workers: int = 0,
+    partial: str | Path | None = None,
+    error_maps: str | Path | None = None,
+) -> pd.DataFrame:
+    """Score every item of a protocol: one row for each ground truth and for each prediction without one.
+
+    partial: a file that keeps finished rows; where it exists, its items are not scored again (see `Partial`).
+    Raises InputError for an unknown loader or protocol, or folders that are not there.
+    """
+    if loader not in LOADERS:
+        raise InputError(f"--loader {loader}: unknown; known: {', '.join(LOADERS)}")
+    method = method or loader
+    folder = prediction_folder(predictions, protocol, method)
+    names = tuple(sorted({path.name.split(".")[0] for path in folder.iterdir() if path.suffix in (".obj", ".ply")}))
+    items = benchmark_items(protocol, data, predef, tuple(name.removesuffix("_detail") for name in names))
+    if not items:
+        raise InputError(f"{data}: no {protocol} item, neither a ground truth nor a prediction")
+    maps = Path(error_maps) if error_maps is not None else None
+    jobs = [Job(item, data_folder(data), folder, loader, method, maps) for item in items]
+    kept = Partial(partial, [protocol, method, loader, str(folder)]) if partial is not None else None
+    rows = list(kept.rows if kept else [])
+    done = {row["name"] for row in rows}
+    for row in fan_out(score_item, [job for job in jobs if job.item.name not in done], mode, workers, f"{method}"):
+        rows.append(row)
+        if kept:
+            kept.add(row)
+    return score_table(rows)
+
+
+class Partial:
+    """Finished rows of an unfinished run, one JSON line each, after a line that says of which run."""
+
+    def __init__(self, path: str | Path, run: list[str]):
+        self.path, self.rows = Path(path), []
+        if self.path.exists():
+            lines = list(self._lines())
+            if not lines or lines[0] != run:
+                raise InputError(f"{self.path}: rows of another run; remove it or run without --resume")
+            self.rows = lines[1:]
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        whole = [run, *self.rows]  # written anew, because a killed run may have left half a line
+        self.path.write_text("".join(json.dumps(line) + "\n" for line in whole), encoding="utf-8")
+
+    def _lines(self) -> Iterator:
+        for line in self.path.read_text(encoding="utf-8").splitlines():
+            try:
+                yield json.loads(line)
+            except ValueError:
+                return  # the half line of a killed run
+
+    def add(self, row: dict) -> None:
+        """Keep a row, on disk before the next one is scored."""
+        with open(self.path, "a", encoding="utf-8") as stream:
+            stream.write(json.dumps(row) + "\n")

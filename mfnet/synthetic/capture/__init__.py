@@ -1,0 +1,1 @@
+"""The virtual photo sessions: camera rig and writers for each archive's layout."""

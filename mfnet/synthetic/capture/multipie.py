@@ -1,0 +1,160 @@
+"""The virtual photo sessions in Multi-PIE's layout: subjects, sessions, recordings, 15 cameras, illuminations."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from mfnet.datasets.multipie import EXPRESSIONS, HEIGHT, WIDTH, image_path
+from mfnet.flame import Flame, FlameOutput
+from mfnet.geometry import (
+    clip_from_perspective,
+    euler_to_matrix,
+    matrix_to_axis_angle,
+    project_perspective,
+    vertex_normals,
+)
+from mfnet.io.files import atomic_path
+from mfnet.synthetic.capture.expressions import expression_coefficients
+from mfnet.synthetic.capture.rig import DISTANCE, OPENCV, RigCamera, rig_cameras
+from mfnet.synthetic.capture.truth import perspective_truth
+from mfnet.synthetic.lights import multipie_light
+from mfnet.synthetic.photo import develop, draw, shade_normals
+from mfnet.synthetic.subjects import Subject, decode, expression_scale, paint_subject, random_subject
+
+SUPERSAMPLE = 2
+TEXTURE_SIZE = 512
+MARGIN = 4
+"""Pixels drawn around the head's outline."""
+FEET = 0.212
+"""Metres from the aim of the cameras down to the head model's lowest point: just below the image."""
+GRAIN = 0.8
+"""Standard deviation of the sensor's noise on the head, grey levels; the wall has none, so that it compresses."""
+WALL = np.array([118.0, 124.0, 130.0])
+PNG_FLAGS = (
+    *(cv2.IMWRITE_PNG_COMPRESSION, 1),
+    *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB),
+    *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
+)
+"""A third of the time of OpenCV's default and a tenth less space on these pictures."""
+STRAY_FILE = "session{session:02d}/multiview/Thumbs.db"
+
+
+class Recording:
+    """One subject in one (session, recording): the posed head in rig axes and everything that stays between flashes."""
+
+    def __init__(self, flame: Flame, subject: Subject, session: int, recording: int, seed: tuple[int, ...]):
+        rng = np.random.default_rng(seed)
+        coefficients, jaw = expression_coefficients(flame, EXPRESSIONS[session, recording])
+        own = 0.3 * expression_scale(flame) * rng.standard_normal(flame.n_expression)
+        self.shape = torch.from_numpy(subject.shape)[None]
+        self.expression = torch.from_numpy((rng.uniform(0.75, 1.1) * coefficients + own).astype(np.float32))[None]
+        self.jaw_pose = torch.from_numpy((rng.uniform(0.8, 1.1) * jaw).astype(np.float32))[None]
+        angles = torch.from_numpy(np.radians(rng.normal(0, (3.0, 4.0, 2.0))))
+        self.turn = euler_to_matrix(*angles)[None].float()
+        self.out: FlameOutput = flame(
+            self.shape, self.expression, matrix_to_axis_angle(self.turn), jaw_pose=self.jaw_pose
+        )
+        self.seat = torch.from_numpy(rng.normal(0, (0.008, 0.004, 0.010)).astype(np.float32))
+        template = decode(flame, torch.zeros(1, flame.n_shape), torch.zeros(1, flame.n_expression))
+        self.seat[1] -= template[..., 1].min() + FEET
+        self.vertices = self.out.vertices + self.seat
+        self.normals = vertex_normals(self.vertices, flame.faces)
+        self.grain = (GRAIN * rng.standard_normal((HEIGHT, WIDTH, 3))).astype(np.float32)
+
+
+@torch.no_grad()
+def write_subject(
+    flame: Flame, atlas, root: Path, number: int, recordings: list[tuple[int, int]], illuminations: list[int], seed: int
+) -> list[dict]:
+    """Photograph subject `number` in all its recordings below `root`; the rows of truth.parquet, in path order."""
+    subject = random_subject(flame, (seed, 1, number))
+    texture = paint_subject(atlas, subject)
+    rows = []
+    for session, recording in recordings:
+        sitting = Recording(flame, subject, session, recording, (seed, 2, number, session, recording))
+        light = torch.from_numpy(np.stack([multipie_light(i) for i in illuminations]).astype(np.float32))
+        for camera in rig_cameras():
+            images = photograph(flame, sitting, camera, texture, light)
+            for illumination, image in zip(illuminations, images, strict=True):
+                path = image_path(f"{number:03d}", session, recording, camera.name, illumination)
+                write_png(Path(root) / path, image)
+                rows.append(_truth(path, f"{number:03d}", sitting, camera))
+    return sorted(rows, key=lambda row: row["path"])
+
+
+def photograph(flame: Flame, sitting: Recording, camera: RigCamera, texture: Tensor, light: Tensor) -> list[np.ndarray]:
+    """The recording seen by one camera under each light [L, 9, 3] (rig axes): RGB uint8 [480, 640, 3] each."""
+    K, R, t = (torch.from_numpy(a).float()[None] for a in _extrinsics(camera))
+    pixels, depth = project_perspective(sitting.vertices, K, R, t)
+    left, top, right, bottom = _bounds(pixels[0])
+    width, height = right - left, bottom - top
+    K = K - torch.tensor([[[0.0, 0, left], [0, 0, top], [0, 0, 0]]])
+    clip = clip_from_perspective(sitting.vertices, K, R, t, width, height, 0.5 * DISTANCE, 2 * DISTANCE)
+    size = SUPERSAMPLE * height, SUPERSAMPLE * width
+    colours, cover = develop(draw(flame, clip, -depth, texture, sitting.normals, *size), light[None], SUPERSAMPLE)
+    cover, colours = cover[0, 0, :, :, None].numpy(), 255 * colours[0].permute(0, 2, 3, 1).numpy()
+    grain = sitting.grain[top:bottom, left:right] * cover
+    images = []
+    brightness = shade_normals(torch.tensor([[0.0, 0.0, 1.0]]), light).mean((1, 2))  # of the wall, which faces the head
+    for colour, level in zip(colours, brightness.tolist(), strict=True):
+        image = wall(level)
+        region = image[top:bottom, left:right]
+        region[:] = (colour + (1 - cover) * region + grain).clip(0, 255) + 0.5
+        images.append(image)
+    return images
+
+
+def wall(brightness: float) -> np.ndarray:
+    """The wall behind the subject [480, 640, 3] uint8: darker downwards, brighter where the flashes are."""
+    rows = np.linspace(1.1, 0.8, HEIGHT)[:, None] * WALL * (0.4 + 0.9 * brightness)
+    return np.repeat((rows.clip(0, 255) + 0.5).astype(np.uint8)[:, None], WIDTH, 1)
+
+
+def write_png(path: Path, image: np.ndarray) -> None:
+    """Write RGB uint8 [H, W, 3], fast rather than small."""
+    with atomic_path(path) as beside:
+        beside.write_bytes(cv2.imencode(".png", image[..., ::-1], PNG_FLAGS)[1].tobytes())
+
+
+def plant_faults(root: Path, numbers: list[int], recordings: list[tuple[int, int]], illuminations: list[int]) -> None:
+    """What real archives hold too: a truncated PNG, a picture of the bare wall, and a stray file.
+
+    The truncated file is the last subject's at +75 degrees,
+    the wall the first subject's at -45, which both shipped plans use.
+    """
+    session, recording = recordings[0]
+    broken = root / image_path(f"{numbers[-1]:03d}", session, recording, "01_0", illuminations[0])
+    whole = broken.read_bytes()
+    with atomic_path(broken) as beside:
+        beside.write_bytes(whole[: len(whole) // 2])
+    write_png(root / image_path(f"{numbers[0]:03d}", session, recording, "08_0", illuminations[0]), wall(0.8))
+    with atomic_path(root / STRAY_FILE.format(session=session)) as beside:
+        beside.write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504))
+
+
+def _extrinsics(camera: RigCamera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return camera.intrinsics, OPENCV @ camera.view, camera.translation
+
+
+def _bounds(pixels: Tensor) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of the part of the image that shows the head."""
+    low = pixels.amin(0).floor().long() - MARGIN
+    high = pixels.amax(0).ceil().long() + MARGIN
+    left, top = low.clamp_min(0).tolist()
+    return left, top, min(int(high[0]), WIDTH), min(int(high[1]), HEIGHT)
+
+
+def _truth(path: str, subject: str, sitting: Recording, camera: RigCamera) -> dict:
+    """The true parameters in this camera's view axes."""
+    view = torch.from_numpy(camera.view).float()
+    root_joint = sitting.out.joints[0, 0]
+    # FLAME turns about its root joint: view (vertices + seat) = vertices of the turned pose + this.
+    offset = view @ (root_joint + sitting.seat) - root_joint
+    translation = OPENCV @ offset.double().numpy() + camera.translation
+    pose = matrix_to_axis_angle(view @ sitting.turn[0])
+    return perspective_truth(
+        path, subject, sitting.shape, sitting.expression, sitting.jaw_pose, pose, camera.intrinsics, translation
+    )

@@ -1,0 +1,110 @@
+"""Fan-out: order, errors that name their item, survival of a killed worker, no leftovers."""
+
+import contextlib
+import os
+import signal
+import time
+from pathlib import Path
+
+import dask
+import pytest
+
+from mfnet.compute.executor import fan_out
+from mfnet.errors import InputError
+
+
+def slow_square(value: int) -> int:
+    time.sleep(0.02 * (5 - value % 5))  # later items end first
+    return value * value
+
+
+def fail_on_three(value: int) -> int:
+    if value == 3:
+        raise InputError(f"value {value} is bad")
+    return value
+
+
+def die_once(item: tuple[int, str]) -> int:
+    """Kill the own process the first time that item 4 is seen; the marker file remembers."""
+    value, marker = item
+    if value == 4 and not Path(marker).exists():
+        Path(marker).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return value
+
+
+def die_all_once(item: tuple[int, str]) -> int:
+    """Kill the first two processes that run anything, each with the first item it sees."""
+    value, marker = item
+    mine = [Path(f"{marker}{number}") for number in range(2)]
+    for path in mine:
+        with contextlib.suppress(FileExistsError):
+            path.touch(exist_ok=False)
+            os.kill(os.getpid(), signal.SIGKILL)
+    return value
+
+
+def die_always(value: int) -> int:
+    if value == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return value
+
+
+def process_id(_: int) -> int:
+    time.sleep(0.1)
+    return os.getpid()
+
+
+@pytest.mark.parametrize("mode", ["serial", "local"])
+def test_results_come_in_item_order(mode):
+    assert list(fan_out(slow_square, range(12), mode, workers=2)) == [value * value for value in range(12)]
+
+
+@pytest.mark.parametrize("mode", ["serial", "local"])
+def test_error_is_the_original_and_names_the_item(mode):
+    with pytest.raises(InputError, match="value 3 is bad") as caught:
+        list(fan_out(fail_on_three, range(6), mode, workers=2))
+    assert caught.value.__notes__ == ["item: 3"]
+
+
+def test_killed_worker_does_not_lose_the_batch(tmp_path):
+    items = [(value, str(tmp_path / "killed")) for value in range(12)]
+    assert list(fan_out(die_once, items, "local", workers=2)) == list(range(12))
+    assert (tmp_path / "killed").exists()
+
+
+def test_workers_that_take_long_to_come_back_are_not_given_up(tmp_path):
+    items = [(value, str(tmp_path / "killed")) for value in range(12)]
+    with dask.config.set({"distributed.deploy.lost-worker-timeout": "1 ms"}):
+        assert list(fan_out(die_all_once, items, "local", workers=2)) == list(range(12))
+
+
+def test_item_that_kills_every_worker_is_named():
+    with pytest.raises(RuntimeError, match=r"died: item: 1"):
+        list(fan_out(die_always, range(3), "local", workers=2))
+
+
+def test_local_work_runs_in_other_processes_and_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    processes = set(fan_out(process_id, range(8), "local", workers=2))
+    assert len(processes) == 2 and os.getpid() not in processes
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("items", "workers"), [([7], 2), ([7, 8], 1), ([], 2)])
+def test_small_work_stays_in_this_process(items, workers):
+    assert set(fan_out(process_id, items, "local", workers)) <= {os.getpid()}
+
+
+def test_scheduler_by_address(tmp_path):
+    from distributed import LocalCluster
+
+    settings = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "local_directory": str(tmp_path)}
+    with LocalCluster(n_workers=1, threads_per_worker=1, **settings) as cluster:
+        assert cluster.scheduler_address.startswith("tcp://")
+        assert list(fan_out(slow_square, range(4), cluster.scheduler_address)) == [0, 1, 4, 9]
+
+
+def test_unknown_mode_is_refused():
+    with pytest.raises(InputError, match=r"compute\.fanout"):
+        list(fan_out(slow_square, [1, 2], "threads"))

@@ -1,0 +1,138 @@
+"""The three backends: what each reads, and what it says where something is missing."""
+
+import numpy as np
+import pytest
+import torch
+
+from mfnet.errors import InputError
+from mfnet.io.tensors import write_tensors
+from mfnet.landmarks.backends import (
+    AnnotationBackend,
+    FaceAlignmentBackend,
+    NetworkBackend,
+    fan_files,
+    make_backend,
+)
+from mfnet.landmarks.network import LandmarkNetwork
+from mfnet.params import LandmarkParams
+
+POINTS = np.random.default_rng(0).uniform(100, 300, (68, 2))
+IMAGE = np.random.default_rng(1).integers(0, 256, (480, 640, 3), dtype=np.uint8)
+
+
+def save_pts(path, points):
+    lines = "\n".join(f"{x + 0.5} {y + 0.5}" for x, y in points)  # iBUG counts from 1 at the first pixel's centre
+    path.write_text(f"version: 1\nn_points: 68\n{{\n{lines}\n}}\n")
+
+
+SAVERS = {
+    ".npy": np.save,
+    ".npz": lambda path, points: np.savez(path, landmarks=points),
+    ".pts": save_pts,
+    ".txt": lambda path, points: np.savetxt(path, points, fmt="%.6f"),
+}
+
+
+@pytest.mark.parametrize("ending", SAVERS)
+def test_annotation_files_of_each_format(tmp_path, ending):
+    (tmp_path / "session01").mkdir()
+    SAVERS[ending](tmp_path / f"session01/a{ending}", POINTS)
+    (detection,) = AnnotationBackend(str(tmp_path)).detect(["session01/a.png"], [IMAGE])
+    assert detection.reason is None and detection.score == 1
+    assert np.allclose(detection.landmarks, POINTS, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("b.npy", b"", "no annotation file"),
+        ("a.npy", b"junk", "unreadable annotation"),
+        ("a.npz", b"PK junk", "unreadable annotation"),
+        ("a.pts", b"version: 1", "unreadable annotation"),
+        ("a.txt", b"1 2\n3 x\n", "unreadable annotation"),
+        ("a.txt", b"1 2\n3\n", "unreadable annotation"),
+        ("a.txt", b"1 2\n3 4\n", "bad annotation"),
+    ],
+)
+def test_bad_annotation_is_a_reason_of_one_line(tmp_path, name, content, reason):
+    (tmp_path / name).write_bytes(content)
+    (detection,) = AnnotationBackend(str(tmp_path)).detect(["a.png"], [IMAGE])
+    assert detection.landmarks is None and detection.reason.startswith(reason) and "\n" not in detection.reason
+
+
+def test_annotation_files_run_no_code(tmp_path):
+    np.save(tmp_path / "a.npy", np.array([{"pickled": 1}], object), allow_pickle=True)
+    (detection,) = AnnotationBackend(str(tmp_path)).detect(["a.png"], [IMAGE])
+    assert detection.reason.startswith("unreadable annotation")
+
+
+def test_missing_annotation_folder_is_an_error(tmp_path):
+    with pytest.raises(InputError, match=r"landmarks\.annotations"):
+        AnnotationBackend(str(tmp_path / "none")).fingerprint()
+
+
+def test_network_gives_points_and_scores_of_every_image(tmp_path):
+    torch.manual_seed(0)
+    write_tensors(LandmarkNetwork().state_dict(), tmp_path / "landmarks.safetensors", {"kind": "landmarks"})
+    backend = NetworkBackend(str(tmp_path / "landmarks.safetensors"))
+    assert len(backend.fingerprint()) == 64
+    found = backend.detect(["a.png", "b.png"], [IMAGE, IMAGE[:, :320]])
+    assert all(d.landmarks.shape == (68, 2) and np.isfinite(d.landmarks).all() and 0 <= d.score <= 1 for d in found)
+
+
+def test_missing_network_is_an_error(tmp_path):
+    with pytest.raises(InputError, match=r"none\.safetensors"):
+        NetworkBackend(str(tmp_path / "none.safetensors")).fingerprint()
+
+
+@pytest.mark.parametrize("folder", [True, False])
+def test_missing_fan_file_says_which_goes_where(tmp_path, monkeypatch, folder):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    place = tmp_path / "fan" if folder else tmp_path / "hub" / "checkpoints"
+    with pytest.raises(InputError, match=r"2DFAN4.* is missing") as caught:
+        FaceAlignmentBackend(str(place) if folder else None).fingerprint()
+    assert str(place) in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_fan_by_its_own_api_from_a_folder(tmp_path):
+    """Untrained weights in the real files' names: the package loads them, and its answer comes back in our form."""
+    from face_alignment.api import models_urls
+    from face_alignment.detection.sfd.net_s3fd import s3fd
+    from face_alignment.models import FAN
+
+    from mfnet.landmarks import backends as landmark_backends
+
+    torch.manual_seed(0)
+    torch.save(FAN(4).state_dict(), tmp_path / models_urls["2DFAN-4"].rsplit("/", 1)[1])
+    torch.save(s3fd().state_dict(), tmp_path / "s3fd-619a316812.pth")
+    assert len(fan_files(str(tmp_path))) == 2
+    hub = torch.hub.get_dir()
+    network = landmark_backends._fan(str(tmp_path))
+    assert torch.hub.get_dir() == hub
+    small, large = [300, 200, 320, 220, 0.9], [200, 120, 420, 360, 0.8]
+    network.face_detector.detect_from_image = lambda image: [np.array(small), np.array(large)]
+    (detection,) = FaceAlignmentBackend(str(tmp_path)).detect(["a.png"], [IMAGE])
+    assert detection.landmarks.shape == (68, 2) and 0 <= detection.score <= 1
+    assert np.ptp(detection.landmarks, axis=0).max() > 40  # of the large face
+    network.face_detector.detect_from_image = lambda image: []
+    assert FaceAlignmentBackend(str(tmp_path)).detect(["a.png"], [IMAGE])[0].reason == "no face"
+
+
+def test_file_that_is_not_fan_is_an_error(tmp_path):
+    for file in ("2DFAN4-11f355bf06.pth.tar", "s3fd-619a316812.pth"):
+        torch.save({"weight": torch.zeros(1)}, tmp_path / file)
+    with pytest.raises(InputError, match="not FAN's weights"):
+        FaceAlignmentBackend(str(tmp_path)).detect(["a.png"], [IMAGE])
+
+
+def test_params_choose_the_backend():
+    keys = {"annotations": None, "fan_weights": None, "chunk": 8, "min_score": 0.1, "max_rejected": 0.1}
+    chosen = {
+        name: make_backend(LandmarkParams(backend=name, **keys), "root", "net.safetensors")
+        for name in ("network", "face_alignment", "annotations")
+    }
+    assert chosen["network"] == NetworkBackend("net.safetensors")
+    assert chosen["face_alignment"] == FaceAlignmentBackend(None)
+    assert chosen["annotations"] == AnnotationBackend("root")
+    assert all(backend.name == name for name, backend in chosen.items())

@@ -1,0 +1,55 @@
+"""Starts: one file for every architecture, for one head; a model made from it answers as the start did."""
+
+import pytest
+import torch
+
+from mfnet.errors import InputError
+from mfnet.model.pretrained import StartNetwork, load_start, save_start, start_mfnet, variants
+
+
+@pytest.fixture
+def start(box_head, small):
+    torch.manual_seed(0)
+    network = StartNetwork(small(), box_head).eval()
+    with torch.no_grad():  # far from the small first answers, so that equality means something
+        for parameter in network.person_regressors.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return network
+
+
+def images(batch):
+    return torch.rand(batch, 3, 3, 96, 96, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("name", ["concat1", "concat2", "concat3", "set"])
+def test_model_answers_as_its_start(start, box_head, small, name):
+    params = variants(small())[name]
+    model = start.model(params, box_head).eval()
+    batch = images(2)
+    expected = start(batch)[name]
+    got = model(batch.flatten(0, 1)[:, None] if name == "concat1" else batch[:, : params.views])
+    torch.testing.assert_close(got.shape, expected.shape)
+    torch.testing.assert_close(got.camera, expected.camera)
+
+
+def test_file_round_trip(start, box_head, small, tmp_path):
+    path = tmp_path / "encoder.safetensors"
+    save_start(start, path, half=False, seed=1, steps=2)
+    torch.testing.assert_close(load_start(path, box_head).state_dict(), start.state_dict(), rtol=0, atol=0)
+    full = path.stat().st_size
+    save_start(start, path, half=True, seed=1, steps=2)
+    assert path.stat().st_size < 0.55 * full
+    half = start_mfnet(small(), box_head, path).eval()(images(2)).shape
+    torch.testing.assert_close(half, start(images(2))["concat3"].shape, rtol=0.02, atol=0.02)
+
+
+def test_refuses_another_head_with_the_remedy(start, other_head, tmp_path):
+    save_start(start, tmp_path / "encoder.safetensors", half=True)
+    with pytest.raises(InputError, match=r"head_hash is a+, .* b+: set weights\.encoder\.source: train$"):
+        load_start(tmp_path / "encoder.safetensors", other_head, "set weights.encoder.source: train")
+
+
+def test_refuses_another_trunk(start, box_head, small, tmp_path):
+    save_start(start, tmp_path / "encoder.safetensors", half=True)
+    with pytest.raises(InputError, match=r"model\.width is 0\.25, params ask for 0\.5"):
+        start_mfnet(small(width=0.5), box_head, tmp_path / "encoder.safetensors")

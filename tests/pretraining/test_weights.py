@@ -1,0 +1,139 @@
+"""Where weights come from: every source ends in one file with figures; what does not fit is refused in one line."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from mfnet.errors import InputError
+from mfnet.flame import Flame
+from mfnet.flame.procedural import head_arrays
+from mfnet.flow import RaftFlow, load_flow
+from mfnet.io.tensors import write_tensors
+from mfnet.landmarks.network import LandmarkNetwork, load_landmark_detector
+from mfnet.model.pretrained import StartNetwork, save_start
+from mfnet.params import Params, load_params
+from mfnet.pretraining import weights
+from scripts.release_weights import card
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def flame():
+    return Flame(head_arrays(0), 20, 10)
+
+
+@pytest.fixture
+def params():
+    """The shipped params with other values at the given dotted keys."""
+
+    def make(**changes) -> Params:
+        raw = load_params(ROOT / "params.yaml").model_dump()
+        raw["ablation"] = {"seeds": [0], "run": [], "variants": {}}
+        for path, value in changes.items():
+            *sections, key = path.split("__")
+            place = raw
+            for section in sections:
+                place = place[section]
+            place[key] = value
+        return Params.model_validate_json(json.dumps(raw))
+
+    return make
+
+
+@pytest.fixture
+def shelf(tmp_path, monkeypatch):
+    """A folder that stands for the package's own."""
+    monkeypatch.setattr(weights, "bundled", lambda network: tmp_path / f"{network}.safetensors")
+    return tmp_path
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Figures of a handful of people."""
+    for name in ("encoder", "landmarks"):
+        measure = getattr(weights, f"measure_{name}")
+        monkeypatch.setattr(weights, f"measure_{name}", lambda *args, of=measure: of(*args, subjects=4))
+    measure_flow = weights.measure_flow
+    monkeypatch.setattr(weights, "measure_flow", lambda *args: measure_flow(*args, pairs=8))
+
+
+def test_bundled_encoder_is_copied_byte_by_byte(flame, params, shelf, quick, tmp_path):
+    torch.manual_seed(0)
+    chosen = params(model__width=0.25)
+    save_start(StartNetwork(chosen.model, flame), shelf / "encoder.safetensors", half=True)
+    figures = weights.make_weights("encoder", chosen, flame, tmp_path / "out" / "encoder.safetensors")
+    assert (tmp_path / "out" / "encoder.safetensors").read_bytes() == (shelf / "encoder.safetensors").read_bytes()
+    assert figures["source"] == "bundled"
+    assert figures["three_views_mm"] == pytest.approx(figures["mean_head_mm"], rel=0.05)  # untrained
+
+
+def test_bundled_encoder_of_another_head_or_trunk_is_refused(flame, params, shelf, tmp_path):
+    save_start(StartNetwork(params(model__width=0.25).model, flame), shelf / "encoder.safetensors", half=True)
+    with pytest.raises(
+        InputError, match=r"model\.width is 0\.25, params ask for 0\.5; set weights\.encoder\.source: train"
+    ):
+        weights.make_weights("encoder", params(), flame, tmp_path / "out.safetensors")
+    other = Flame(head_arrays(0), 20, 9)
+    with pytest.raises(
+        InputError, match=r"n_expression is 10, the head in use has 9: set weights\.encoder\.source: train"
+    ):
+        weights.make_weights("encoder", params(model__width=0.25), other, tmp_path / "out.safetensors")
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_nothing_shipped_is_one_clear_line():
+    with pytest.raises(InputError, match=r"weights\.pose\.source: no pose weights are shipped; set it to train"):
+        weights.bundled("pose")
+
+
+def test_shipped_flow_is_of_one_estimator(flame, params, shelf, tmp_path):
+    write_tensors({}, shelf / "flow.safetensors", {"kind": "flow", "estimator": "raft_small"})
+    wanted = params(weights__flow__estimator="raft_large")
+    with pytest.raises(InputError, match=r"holds raft_small, wanted is raft_large: set weights\.flow\.estimator"):
+        weights.make_weights("flow", wanted, flame, tmp_path / "out.safetensors")
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_flow_from_a_torchvision_file(flame, params, quick, monkeypatch, tmp_path):
+    torch.manual_seed(0)
+    raft = RaftFlow("raft_small")
+    torch.save(raft.network.state_dict(), tmp_path / "raft.pth")
+    monkeypatch.setattr("mfnet.flow.CALIBRATION_LIMIT", 1e3)  # random weights
+    source = {"weights__flow__source": str(tmp_path / "raft.pth"), "weights__flow__estimator": "raft_small"}
+    figures = weights.make_weights("flow", params(**source), flame, tmp_path / "flow.safetensors")
+    assert figures["source"] == "raft.pth" and figures["epe_raft_small_px"] > 0
+    loaded = load_flow("raft_small", tmp_path / "flow.safetensors").network.state_dict()
+    torch.testing.assert_close(loaded, raft.network.state_dict(), rtol=0, atol=0)
+
+
+def test_landmark_network_serves_any_head(flame, params, shelf, quick, tmp_path):
+    torch.manual_seed(0)
+    write_tensors(LandmarkNetwork().state_dict(), shelf / "landmarks.safetensors", {"kind": "landmarks"})
+    figures = weights.make_weights("landmarks", params(), flame, tmp_path / "out.safetensors")
+    assert figures["error_px"] > 1  # untrained
+    load_landmark_detector(tmp_path / "out.safetensors")
+    missing = params(weights__landmarks__source=str(tmp_path / "absent.safetensors"))
+    with pytest.raises(InputError, match=r"absent\.safetensors: no such file"):
+        weights.make_weights("landmarks", missing, flame, tmp_path / "out.safetensors")
+
+
+def test_card_names_data_recipe_and_head(flame, params):
+    text = card("encoder", params(), flame, {"source": "train", "three_views_mm": 1.5})
+    for part in ("seed 3", flame.content_hash, "| three_views_mm | 1.500 |"):
+        assert part in text
+
+
+@pytest.mark.parametrize("network", weights.NETWORKS)
+def test_shipped_files_have_cards_with_their_head(network):
+    """The card beside a shipped file is that file's: same head, same seed and steps."""
+    from mfnet.io.tensors import read_tensors
+
+    path = weights.bundled(network)
+    _, metadata = read_tensors(path, network)
+    text = path.with_suffix(".md").read_text(encoding="utf-8")
+    assert metadata["head_hash"] in text
+    assert f"{metadata['steps']} steps, seed {metadata['seed']}" in text
+    assert path.stat().st_size < 10e6

@@ -1,0 +1,232 @@
+"""Every loader must bring the same face, written the way its method writes it, to the same camera space."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from mfnet.scoring.loaders import LOADERS, Prediction, from_crop, from_lens, load_prediction, read_npy, to_camera
+from mfnet.scoring.meshes import ItemError, Mesh
+
+FACES = np.array([[0, 1, 2], [0, 2, 3], [0, 3, 1], [1, 3, 2]])
+CUBE = np.array([[-0.4, -0.5, 0.1], [0.5, -0.45, 0.0], [0.1, 0.6, 0.2], [0.0, 0.0, 0.5]])
+"""The face in the image cube."""
+TO_CROP = np.array([[0.8, 0.1, 12.0], [-0.1, 0.8, 30.0], [0, 0, 1.0]])
+"""Image px to crop px, a similarity as the methods' own croppers make."""
+
+
+def write(scene, folder, name, vertices, faces=FACES):
+    scene.write_mesh(folder / f"{name}.obj", Mesh(vertices, faces))
+
+
+def crop_ndc(size: int) -> np.ndarray:
+    """CUBE as seen in the crop: ndc, y up, depth in the same unit."""
+    pixels = (CUBE[:, :2] * [1, -1] + 1) * 128
+    pixels = pixels @ TO_CROP[:2, :2].T + TO_CROP[:2, 2]
+    scale = np.hypot(*TO_CROP[0, :2]) * 256 / size
+    return np.column_stack([(pixels / (size / 2) - 1) * [1, -1], CUBE[:, 2] * scale])
+
+
+def write_pixels(scene, folder):
+    write(scene, folder, "x", (CUBE + np.array([1, 1, 0])) * 128)
+
+
+def write_sadrnet(scene, folder):
+    write(scene, folder, "x", CUBE * [1, -1, 1] + [1, 1, 0], FACES[:, [1, 0, 2]])
+
+
+def write_deep(scene, folder):
+    write(scene, folder, "x", (crop_ndc(256) + 1) * 128)
+    save_transform(folder / "x_tform.npy")
+
+
+def write_deca(scene, folder):
+    camera = np.array([[7.5, 0.01, -0.02]])
+    write(scene, folder, "x_detail", crop_ndc(224) / 7.5 - [0.01, -0.02, 0])
+    np.save(folder / "x_cam.npy", camera)
+    save_transform(folder / "x_tform.npy")
+
+
+def save_transform(path):
+    """As DECA and FaceScape save it: the pickled skimage transform as an object array."""
+    from skimage.transform import SimilarityTransform
+
+    np.save(path, np.array(SimilarityTransform(TO_CROP), dtype=object), allow_pickle=True)
+
+
+ORTHOGRAPHIC = {
+    "facescape_opti": write_pixels,
+    "3DDFA_V2": write_pixels,
+    "PRNet": write_pixels,
+    "SADRNet": write_sadrnet,
+    "RAFaRe": lambda scene, folder: write(scene, folder, "x", CUBE),
+    "camera": lambda scene, folder: write(scene, folder, "x", CUBE),
+    "facescape_deep": write_deep,
+    "DECA": write_deca,
+}
+
+
+@pytest.mark.parametrize("loader", ORTHOGRAPHIC)
+def test_orthographic_methods_in_the_wild(scene, tmp_path, loader):
+    ORTHOGRAPHIC[loader](scene, tmp_path)
+    mesh = load_prediction(loader, tmp_path, "x", None)
+    expected = CUBE - [0, 0, CUBE[:, 2].mean() + 2]
+    depth = expected if loader != "facescape_deep" else None  # its depth has an offset, which alignment removes
+    np.testing.assert_allclose(mesh.vertices[:, :2], expected[:, :2], atol=1e-7)
+    np.testing.assert_allclose(np.diff(mesh.vertices[:, 2]), np.diff(expected[:, 2]), atol=1e-7)
+    assert mesh.vertices[:, 2].mean() == pytest.approx(-2)
+    np.testing.assert_array_equal(mesh.faces, FACES)
+    assert depth is None or np.allclose(mesh.vertices, depth, atol=1e-7)
+
+
+@pytest.mark.parametrize("loader", [name for name in ORTHOGRAPHIC if name != "camera"])
+@pytest.mark.parametrize("focal", [300.0, 1200.0])
+def test_orthographic_methods_in_the_lab(scene, tmp_path, loader, focal):
+    ORTHOGRAPHIC[loader](scene, tmp_path)
+    mesh = load_prediction(loader, tmp_path, "x", focal)
+    expected = CUBE * [1, -1, -1]
+    expected[:, 2] += focal / 128 - expected[:, 2].mean()
+    np.testing.assert_allclose(mesh.vertices, expected * 3 / 1.1, atol=1e-6)
+    assert np.ptp(mesh.vertices[:, 1]) == pytest.approx(3)
+
+
+def test_the_plain_loader_leaves_lab_camera_space_alone(scene, tmp_path):
+    write(scene, tmp_path, "x", CUBE + np.array([0, 0, 20]))
+    np.testing.assert_allclose(load_prediction("camera", tmp_path, "x", 1200.0).vertices, CUBE + np.array([0, 0, 20]))
+
+
+def perspective_face(focal: float) -> np.ndarray:
+    """CUBE in front of an OpenCV camera of `focal` px, at a depth where its size is that of the image cube."""
+    distance = focal / 128
+    return CUBE * [1, -1, -1] + [0, 0, distance + CUBE[:, 2].mean()]
+
+
+def test_ringnet_in_the_wild(scene, tmp_path):
+    focal = 128 * 40.0
+    camera = np.array([40.0, 0.03, -0.02])
+    write(scene, tmp_path, "x", perspective_face(focal) - [0.03, -0.02, 256 / 224])
+    np.save(tmp_path / "x.npy", np.array({"cam": camera, "pose": np.zeros(3)}, dtype=object), allow_pickle=True)
+    mesh = load_prediction("RingNet", tmp_path, "x", None)
+    np.testing.assert_allclose(mesh.vertices[:, :2], CUBE[:, :2], atol=1e-6)
+    np.testing.assert_allclose(np.diff(mesh.vertices[:, 2]), np.diff(CUBE[:, 2]), atol=1e-6)
+
+
+@pytest.mark.parametrize("loader", ["RingNet", "MGCNet"])
+def test_perspective_methods_keep_their_picture_when_the_focal_length_changes(loader, scene, tmp_path):
+    """Scaled by own / focal around the mean depth: points of mean depth stay on their pixels."""
+    write_perspective[loader](scene, tmp_path)
+    mesh = load_prediction(loader, tmp_path, "x", 600.0)
+    assert np.ptp(mesh.vertices[:, 1]) == pytest.approx(3)
+    picture = 600 * mesh.vertices[:, :2] / mesh.vertices[:, 2].mean()
+    np.testing.assert_allclose(picture / 128, CUBE[:, :2] * [1, -1], atol=1e-6)
+
+
+def write_ringnet(scene, folder):
+    write(scene, folder, "x", perspective_face(128 * 40.0) - [0.0, 0.0, 256 / 224])
+    np.save(folder / "x.npy", np.array({"cam": [40.0, 0.0, 0.0]}, dtype=object), allow_pickle=True)
+
+
+def write_ply(path, vertices):
+    """Every digit, which trimesh's writer does not give."""
+    header = f"ply\nformat ascii 1.0\nelement vertex {len(vertices)}\n"
+    header += "".join(f"property double {axis}\n" for axis in "xyz")
+    header += f"element face {len(FACES)}\nproperty list uchar int vertex_indices\nend_header\n"
+    lines = ["{:.15g} {:.15g} {:.15g}".format(*vertex) for vertex in vertices]
+    path.write_text(header + "\n".join(lines + ["3 {} {} {}".format(*face) for face in FACES]) + "\n")
+
+
+def write_mgcnet(scene, folder):
+    """The inverse of the official steps, by hand: a 224 px crop of unit scale shifted by (5, -3) px."""
+    focal = 900.0
+    depth = focal / 128
+    wanted = perspective_face(focal)
+    wanted[:, 2] += depth - wanted[:, 2].mean()
+    crop = wanted.copy()
+    crop[:, :2] += (128 - 112) / focal * depth  # before the principal point moves
+    crop[:, :2] -= np.array([5.0, -3.0]) / focal * depth
+    write_ply(folder / "x.ply", crop @ ROTATION)
+    np.save(folder / "x_Minv.npy", np.array([[1.0, 0, 5], [0, 1, -3]]))
+    lines = ["", "", ",".join(map(str, [focal, 0, 112, 0, focal, 112, 0, 0, 1])), "", "0.0,0.0,0.5,0,0,0"]
+    (folder / "x_cam.txt").write_text("\n".join(lines))
+
+
+ROTATION = np.array([[1, 0, 0], [0, np.cos(0.5), -np.sin(0.5)], [0, np.sin(0.5), np.cos(0.5)]])
+write_perspective = {"RingNet": write_ringnet, "MGCNet": write_mgcnet}
+
+
+def test_from_crop_is_the_inverse_of_a_crop():
+    face = from_crop(Mesh(crop_ndc(128), FACES), np.linalg.inv(TO_CROP), 128)
+    np.testing.assert_allclose(face.mesh.vertices, CUBE, atol=1e-12)
+
+
+@pytest.mark.parametrize("closeness", [0.7, 2.5, 0.0])
+@pytest.mark.parametrize("aside", [0.0, 25.0])
+def test_from_lens_shows_every_point_where_the_crop_shows_it(closeness, aside):
+    """Through a pinhole of its own focal length a point falls where ndc = s (xy + t) / shrink and the crop put it.
+
+    Exactly so in the middle of the image; beside it the crop of a picture is not the picture of a turned camera, but
+    nearly. The head keeps its size and shape.
+    """
+    size, camera, centre = 128, np.array([7.0, 0.01, -0.02]), 0.03
+    points = 0.1 * CUBE
+    back = np.array([[1.2, 0.0, 128 - 64 * 1.2 + aside], [0.0, 1.2, 128 - 64 * 1.2 - aside], [0, 0, 1.0]])
+    found = from_lens(Mesh(points, FACES), camera, closeness, centre, back, size)
+    ndc = camera[0] * (points[:, :2] + camera[1:]) / (1 - closeness * (points[:, 2:] - centre))
+    pixels = (ndc * [1, -1] + 1) * size / 2 @ back[:2, :2].T + back[:2, 2]
+    seen = found.mesh.vertices
+    np.testing.assert_allclose(found.focal * seen[:, :2] / seen[:, 2:] + 128, pixels, atol=1.5 if aside else 0.1)
+    sides = [np.linalg.norm(np.diff(each, axis=0), axis=1) for each in (seen, points)]
+    np.testing.assert_allclose(*sides)
+
+
+def test_a_flat_mesh_has_no_height():
+    with pytest.raises(ItemError, match="no height"):
+        to_camera(Prediction(Mesh(CUBE * [1, 0, 1], FACES), None), 300.0)
+
+
+@pytest.mark.parametrize("loader", LOADERS)
+def test_a_missing_file_is_a_status(tmp_path, loader):
+    with pytest.raises(ItemError) as caught:
+        load_prediction(loader, tmp_path, "x", None)
+    assert caught.value.status == "missing_file"
+
+
+class Evil:
+    def __reduce__(self):
+        return print, ("this ran",)
+
+
+@pytest.mark.parametrize("content", [Evil(), [Evil()], {"cam": Evil()}])
+def test_a_pickle_that_runs_code_is_refused(tmp_path, capsys, content):
+    array = np.empty((), object)
+    array[()] = content
+    np.save(tmp_path / "x.npy", array, allow_pickle=True)
+    with pytest.raises(ItemError) as caught:
+        read_npy(tmp_path / "x.npy")
+    assert caught.value.status == "unreadable" and "builtins.print" in caught.value.reason
+    assert "this ran" not in capsys.readouterr().out
+
+
+def test_old_pickles_of_dictionaries_are_read(tmp_path):
+    header = np.lib.format.header_data_from_array_1_0(np.empty((), object))
+    with open(tmp_path / "x.npy", "wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, header)
+        array = np.empty((), object)
+        array[()] = {"cam": np.array([1.0, 2.0, 3.0])}
+        pickle.dump(array, stream, protocol=2)
+    np.testing.assert_array_equal(read_npy(tmp_path / "x.npy")["cam"], [1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("x_tform.npy", np.zeros((3, 3))), ("x_tform.npy", np.ones(4)), ("x_cam.npy", np.ones(5)), ("x_cam.npy", None)],
+)
+def test_side_files_of_another_form_are_a_status(scene, tmp_path, name, content):
+    write_deca(scene, tmp_path)
+    if content is None:
+        (tmp_path / name).write_bytes(b"\x93NUMPY broken")
+    else:
+        np.save(tmp_path / name, content)
+    with pytest.raises(ItemError) as caught:
+        load_prediction("DECA", tmp_path, "x", None)
+    assert caught.value.status == "unreadable" and name in caught.value.reason
