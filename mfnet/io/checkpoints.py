@@ -13,8 +13,8 @@ from pathlib import Path
 
 import torch
 
-import mfnet
 from mfnet.errors import InputError
+from mfnet.io.code import code_hash
 from mfnet.io.files import atomic_path
 
 FORMAT = 1
@@ -40,15 +40,6 @@ def file_hash(path: str | Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); run the stage that writes it") from None
-
-
-def code_hash() -> str:
-    """SHA-256 over the package's Python sources."""
-    root = Path(mfnet.__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
 
 
 class Checkpoints:

@@ -4,7 +4,6 @@ Each chunk's result is a file in a scratch folder, named by a hash of all it dep
 checksum, the backend with its weights, and the code. Whoever has written the tables removes the folder.
 """
 
-import functools
 import hashlib
 import os
 from dataclasses import dataclass
@@ -17,8 +16,8 @@ from mfnet.compute.executor import fan_out
 from mfnet.datasets import multipie
 from mfnet.datasets.plan import SLOTS
 from mfnet.errors import InputError
+from mfnet.io.code import code_hash
 from mfnet.io.files import write_table
-from mfnet.landmarks import backends as landmark_backends
 from mfnet.landmarks.backends import Backend, Detection
 from mfnet.landmarks.ibug import N_LANDMARKS
 from mfnet.params import LandmarkParams
@@ -57,7 +56,7 @@ def find_landmarks(
     images = planned_images(plan)
     rows = list(images.itertuples(index=False, name=None))
     chunks = [rows[start : start + params.chunk] for start in range(0, len(rows), params.chunk)]
-    job = Job(str(root), backend, str(scratch), f"{_code_digest()} {backend!r} {backend.fingerprint()}")
+    job = Job(str(root), backend, str(scratch), f"{code_hash()} {backend!r} {backend.fingerprint()}")
     parts = [
         pd.read_parquet(file) for file in fan_out(_Chunk(job), chunks, mode, workers, f"landmarks ({backend.name})")
     ]
@@ -131,17 +130,3 @@ def _checked(detection: Detection, image: np.ndarray) -> Detection:
     if not (0 <= centre[0] <= width and 0 <= centre[1] <= height) or np.ptp(landmarks, axis=0).max() < 1:
         return Detection(None, score, "no face: landmarks outside the image or in one point")
     return Detection((np.round(landmarks * GRID) / GRID).astype(np.float32), score)
-
-
-@functools.cache
-def _code_digest() -> str:
-    """Hash of the code that decides a chunk's result: what old code left behind is not taken up."""
-    package = Path(__file__).parents[1]
-    files = [
-        Path(__file__),
-        Path(landmark_backends.__file__),
-        Path(multipie.__file__),
-        package / "nets" / "landmarks.py",
-        package / "geometry" / "crops.py",
-    ]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

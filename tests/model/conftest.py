@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mfnet.params import ModelParams
+from tests.losses.conftest import flame, scene  # noqa: F401
 
 
 class BoxHead:
