@@ -6,23 +6,35 @@ import sys
 
 from mfnet.errors import InputError
 
-# Each room describes its own commands in a module that imports nothing heavy before a command runs.
-ROOMS = (
-    "mfnet.cli.head",
-    "mfnet.cli.benchmark",
-    "mfnet.cli.archive",
-    "mfnet.cli.table",
-    "mfnet.cli.audit",
+DESCRIPTION = "MFNet: three photographs of a person in, one textured FLAME head out."
+# None of these modules imports anything heavy before its command runs.
+COMMANDS = (
     "mfnet.cli.reconstruct",
+    "mfnet.cli.benchmark",
+    "mfnet.cli.table",
+    "mfnet.cli.head",
+    "mfnet.cli.archive",
+    "mfnet.cli.audit",
 )
+
+
+class Version(argparse.Action):
+    """``--version``, looked up only when it is asked for."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        import mfnet
+
+        print(f"mfnet {mfnet.__version__}")
+        parser.exit()
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    parser = argparse.ArgumentParser(prog="mfnet", description=__doc__)
+    parser = argparse.ArgumentParser(prog="mfnet", description=DESCRIPTION)
+    parser.add_argument("--version", action=Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for room in ROOMS:
-        importlib.import_module(room).add_commands(commands)
+    for name in COMMANDS:
+        importlib.import_module(name).add_commands(commands)
     return parser
 
 

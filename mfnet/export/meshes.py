@@ -25,10 +25,14 @@ def export_head(path: str | Path, vertices, flame, texture: np.ndarray | None = 
         raise InputError(f"{path}: vertices are {list(vertices.shape)}, the head model needs [{faces.max() + 1}, 3]")
     if texture is not None and flame.uv is None:
         raise InputError(f"{path}: texture: the head model has no UV; load it with its template OBJ")
-    writer = {".obj": _write_obj, ".glb": _write_glb}.get(path.suffix.lower())
-    if writer is None:
+    require_format(path)
+    {".obj": _write_obj, ".glb": _write_glb}[path.suffix.lower()](path, vertices, flame, texture)
+
+
+def require_format(path: Path) -> None:
+    """Raise InputError unless the suffix of `path` is one that `export_head` writes."""
+    if path.suffix.lower() not in (".obj", ".glb"):
         raise InputError(f"{path}: unknown format '{path.suffix}'; use .obj or .glb")
-    writer(path, vertices, flame, texture)
 
 
 def _write_obj(path: Path, vertices: np.ndarray, flame, texture: np.ndarray | None) -> None:

@@ -1,0 +1,171 @@
+"""The front door: load a reconstructor, give it three photographs, save the head."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mfnet.errors import InputError
+from mfnet.export.meshes import export_head
+from mfnet.fitting.refine import refine as refine_prediction
+from mfnet.flame import Flame, load_flame, write_head
+from mfnet.flow import load_flow
+from mfnet.io.tensors import read_tensors
+from mfnet.landmarks.backends import Backend, NetworkBackend, make_backend
+from mfnet.model.mfnet import MFNet, load_mfnet
+from mfnet.model.pretrained import load_start
+from mfnet.model.projection import ViewParameters
+from mfnet.model.reconstruction import OUTLINE_MARGIN, crop_photos, textured
+from mfnet.params import load_params
+
+SHIPPED_SIZE, SHIPPED_CROP_SCALE = 128, 1.25
+"""Crops that the shipped weights were trained on: side in pixels, and side over that of the landmarks' box."""
+SHIPPED_FLOW = "dis"
+"""OpenCV's DIS: no weights, and as good as the shipped RAFT-small in fitting."""
+
+
+@dataclass(frozen=True)
+class Face:
+    """One reconstructed person."""
+
+    vertices: np.ndarray
+    """[N, 3] metres in head space (y up, z out of the face): shape and expression, unturned."""
+    vertex_sigma_mm: np.ndarray | None
+    """[N] standard deviation of each vertex, mm, by the Laplace approximation; None without fitting."""
+    texture: np.ndarray
+    """[T, T, 3] uint8 in the head model's UV layout, row 0 at v = 1; what no photograph shows is filled in."""
+    texture_seen: np.ndarray
+    """[T, T] how squarely the photographs show a texel, in [0, 1]; 0: filled in."""
+    cameras: np.ndarray
+    """[V, 3] of each view: scale (1/m) and shift (m) into the ndc of its crop (docs/conventions.md)."""
+    inverse_distances: np.ndarray
+    """[V] 1/m from each camera to the face; 0: scaled orthography."""
+    flame: Flame
+    """The head model, for faces and UV."""
+
+    def save(self, path: str | Path) -> None:
+        """Write the textured head as ``.glb`` or ``.obj`` (with ``.mtl`` and ``.png``).
+
+        Raises InputError for another suffix.
+        """
+        export_head(path, self.vertices, self.flame, self.texture)
+
+
+@dataclass(frozen=True)
+class Reconstructor:
+    """Everything that turns photographs into a head. Made by `load`."""
+
+    flame: Flame
+    network: MFNet
+    detector: Backend
+    """Finds the 68 landmarks (`mfnet.landmarks.backends`)."""
+    flow: object
+    """Optical flow between the photographs, for fitting (`mfnet.flow`)."""
+    image_size: int
+    """Side of the crops, pixels."""
+    crop_scale: float
+    """Side of the crop over the larger side of the landmarks' box."""
+
+    def reconstruct(
+        self, frontal: str | Path, left: str | Path, right: str | Path, refine: bool = True, texture_size: int = 512
+    ) -> Face:
+        """One textured head from three photographs of a person.
+
+        left and right are photographs by cameras on the subject's left and right. refine: fit the network's answer
+        further to landmarks and flow, some seconds of CPU; False: feed-forward. texture_size: side T, pixels.
+
+        Raises InputError, naming the file, for one that is no image or shows no face.
+        """
+        paths = [Path(path) for path in (frontal, left, right)]
+        photos = crop_photos(paths, self.detector, self.image_size, self.crop_scale)
+        with torch.no_grad():
+            prediction = self.network(photos.images[None])
+        views, sigma = len(paths), None
+        inverse_distances: Tensor = torch.zeros(views)
+        if refine:
+            refined = refine_prediction(self.flame, prediction, photos.images, photos.landmarks, self.flow.flow)
+            prediction, inverse_distances = refined.prediction, refined.closeness
+            sigma = 1000 * refined.vertex_sigma.numpy()
+        person = textured(
+            self.flame,
+            ViewParameters.of(prediction, 1),
+            photos.images,
+            inverse_distances[None],
+            texture_size,
+            OUTLINE_MARGIN,
+        )
+        return Face(
+            person.neutral.numpy(),
+            sigma,
+            (person.texture * 255).round().byte().permute(1, 2, 0).numpy(),
+            person.known.numpy(),
+            person.cameras.numpy(),
+            inverse_distances.numpy(),
+            self.flame,
+        )
+
+
+def load(model: str | Path | None = None, params: str | Path = "params.yaml") -> Reconstructor:
+    """A reconstructor with the shipped weights, or with those that stage ``train`` wrote.
+
+    model: None for the shipped network and head (the head is built once, some 15 seconds, and kept in the user's cache
+    folder); else a folder with ``model.safetensors`` such as ``data/train``, beside which ``head`` and ``weights`` lie.
+    params: the file that `model` was trained with; not read for the shipped one.
+
+    Raises InputError for files that are missing, damaged or do not belong together.
+    """
+    return _shipped() if model is None else _trained(Path(model), Path(params))
+
+
+def _shipped() -> Reconstructor:
+    from mfnet.pretraining.weights import bundled
+
+    flame = shipped_head()
+    start = load_start(bundled("encoder"), flame, "reinstall mfnet: its weights and head belong together")
+    params = start.params.model_copy(update={"fusion": "set", "views": 3})
+    network = start.model(params, flame).eval()
+    detector = NetworkBackend(str(bundled("landmarks")))
+    return Reconstructor(flame, network, detector, load_flow(SHIPPED_FLOW, ""), SHIPPED_SIZE, SHIPPED_CROP_SCALE)
+
+
+def shipped_head() -> Flame:
+    """The head that the shipped weights were trained on, from the user's cache folder or built anew into it."""
+    from platformdirs import user_cache_path
+
+    from mfnet.pretraining.weights import bundled
+
+    _, metadata = read_tensors(bundled("encoder"), "encoder")
+    counts = {"n_shape": metadata["n_shape"], "n_expression": metadata["n_expression"]}
+    path = user_cache_path("mfnet") / f"head-{metadata['head_hash'][:16]}.npz"
+    if path.is_file():
+        try:
+            flame = load_flame(path, **counts)
+            if flame.content_hash == metadata["head_hash"]:
+                return flame
+        except InputError:
+            pass  # a damaged file in a cache is one that is not there
+    from mfnet.flame.procedural import head_arrays
+
+    print(f"building the head model once, into {path}", file=sys.stderr)
+    head = head_arrays(0)
+    try:
+        write_head(head, path)
+    except OSError as error:
+        print(f"{path}: cannot be kept ({error}); the head is built anew each time", file=sys.stderr)
+    return Flame(head, **counts)
+
+
+def _trained(folder: Path, params_path: Path) -> Reconstructor:
+    params, data = load_params(params_path), folder.parent
+    if not (data / "head" / "head.npz").is_file():
+        raise InputError(
+            f"{data / 'head' / 'head.npz'}: no such file; a model's folder lies beside its head and weights"
+        )
+    flame = load_flame(data / "head" / "head.npz", params.head.n_shape, params.head.n_expression)
+    network = load_mfnet(folder / "model.safetensors", flame)
+    detector = make_backend(params.landmarks, ".", data / "weights" / "landmarks.safetensors")
+    flow = load_flow(params.loss.flow_estimator, data / "weights" / "flow.safetensors")
+    return Reconstructor(flame, network, detector, flow, params.triplets.image_size, params.triplets.crop_scale)
