@@ -20,6 +20,7 @@ from mfnet.model.pretrained import load_start
 from mfnet.model.projection import ViewParameters
 from mfnet.model.reconstruction import OUTLINE_MARGIN, crop_photos, textured
 from mfnet.params import load_params
+from mfnet.weights import bundled
 
 SHIPPED_SIZE, SHIPPED_CROP_SCALE = 128, 1.25
 """Crops that the shipped weights were trained on: side in pixels, and side over that of the landmarks' box."""
@@ -121,8 +122,6 @@ def load(model: str | Path | None = None, params: str | Path = "params.yaml") ->
 
 
 def _shipped() -> Reconstructor:
-    from mfnet.pretraining.weights import bundled
-
     flame = shipped_head()
     start = load_start(bundled("encoder"), flame, "reinstall mfnet: its weights and head belong together")
     params = start.params.model_copy(update={"fusion": "set", "views": 3})
@@ -134,8 +133,6 @@ def _shipped() -> Reconstructor:
 def shipped_head() -> Flame:
     """The head that the shipped weights were trained on, from the user's cache folder or built anew into it."""
     from platformdirs import user_cache_path
-
-    from mfnet.pretraining.weights import bundled
 
     _, metadata = read_tensors(bundled("encoder"), "encoder")
     counts = {"n_shape": metadata["n_shape"], "n_expression": metadata["n_expression"]}

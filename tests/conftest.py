@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+HANGS = 3000.0
+"""Seconds after which a part of a test is taken to hang. Not a measure of speed: a quiet machine takes less than 30."""
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:

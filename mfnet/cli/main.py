@@ -16,6 +16,12 @@ COMMANDS = (
     "mfnet.cli.archive",
     "mfnet.cli.audit",
 )
+EXTRAS = {
+    **dict.fromkeys(("dask", "distributed", "dvc", "great_expectations", "jinja2", "mlflow", "skimage"), "pipeline"),
+    "face_alignment": "fan",
+    "nvdiffrast": "gpu",
+}
+"""Packages that only some commands need -> the extra that brings them."""
 
 
 class Version(argparse.Action):
@@ -45,5 +51,10 @@ def main(argv: list[str] | None = None) -> None:
         args.run(args)
     except InputError as error:
         sys.exit(f"mfnet: error: {error}")
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").split(".")[0])
+        if extra is None:
+            raise
+        sys.exit(f"mfnet: error: this needs the package {error.name}; pip install 'mfnet[{extra}]'")
     except BrokenPipeError:
         sys.stderr.close()

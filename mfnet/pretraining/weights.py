@@ -4,10 +4,8 @@ Every source ends in the same file format and with figures measured anew on held
 """
 
 import shutil
-from importlib import resources
 from pathlib import Path
 
-from mfnet.errors import InputError
 from mfnet.flame import Flame
 from mfnet.flow import load_flow, raft_state, torchvision_state
 from mfnet.io.files import atomic_path
@@ -19,6 +17,7 @@ from mfnet.params import Params
 from mfnet.pretraining.encoder import measure_encoder, pretrain_encoder
 from mfnet.pretraining.flow import measure_flow, pretrain_flow
 from mfnet.pretraining.landmarks import measure_landmarks, pretrain_landmarks
+from mfnet.weights import bundled
 
 Figures = dict[str, float | str]
 NETWORKS = ("encoder", "flow", "landmarks")
@@ -36,14 +35,6 @@ def make_weights(network: str, params: Params, flame: Flame, out: Path) -> Figur
 def source_label(source: str) -> str:
     """The source as figures name it: a path by its file name, so that equal files give equal figures anywhere."""
     return Path(source).name
-
-
-def bundled(network: str) -> Path:
-    """The file of `network` that is shipped with the package; InputError if there is none."""
-    path = Path(str(resources.files("mfnet.weights"))) / f"{network}.safetensors"
-    if not path.is_file():
-        raise InputError(f"weights.{network}.source: no {network} weights are shipped; set it to train")
-    return path
 
 
 def encoder_weights(params: Params, flame: Flame, out: Path) -> Figures:

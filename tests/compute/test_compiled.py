@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from mfnet.compute import compiled as parallel
 from mfnet.compute.compiled import empty, over_batch
 from mfnet.render import interpolate, rasterize
+from tests.conftest import HANGS
 from tests.render.meshes import triangle_soup
 
 
@@ -63,7 +64,7 @@ def test_an_error_in_any_thread_is_raised(two_threads):
 @pytest.mark.parametrize("context", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_data_loader_workers_draw_after_their_parent_did(context, two_threads):
     expected = [draw(i) for i in range(4)]  # starts the parent's threads
-    loader = DataLoader(Drawings(), batch_size=None, num_workers=2, multiprocessing_context=context, timeout=240)
+    loader = DataLoader(Drawings(), batch_size=None, num_workers=2, multiprocessing_context=context, timeout=HANGS)
     for mine, theirs in zip(expected, loader, strict=True):
         assert torch.equal(mine, theirs)
 
@@ -128,7 +129,7 @@ clip, faces = torch.rand(1, 3, 4), torch.tensor([[0, 1, 2]])
 interpolate(clip, rasterize(clip, faces, 8, 8), faces)
 assert kernels.rasterize.stats.cache_hits and not kernels.rasterize.stats.cache_misses
 """
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=240)
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=HANGS)
 
 
 @pytest.mark.slow
@@ -154,7 +155,7 @@ print(digest.hexdigest())
 """
     command, environment = [sys.executable, "-c", script], os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
     compiling, loading = (
-        subprocess.run(command, env=environment, check=True, capture_output=True, text=True, timeout=240).stdout
+        subprocess.run(command, env=environment, check=True, capture_output=True, text=True, timeout=HANGS).stdout
         for _ in range(2)
     )
     assert list(tmp_path.rglob("*.nbc"))

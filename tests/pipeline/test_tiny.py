@@ -15,8 +15,10 @@ import pytest
 import trimesh
 import yaml
 
+from tests.conftest import HANGS
+
 ROOT = Path(__file__).parents[2]
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(6 * HANGS)]
 
 
 def environment() -> dict[str, str]:
@@ -91,9 +93,8 @@ def test_the_report_stands_alone(rebuilt):
 
 def test_a_second_run_does_nothing(rebuilt):
     before = hashes(rebuilt)
-    started = time.monotonic()
     assert "Running stage" not in run(rebuilt, "dvc", "repro")
-    assert time.monotonic() - started < 60 and hashes(rebuilt) == before
+    assert hashes(rebuilt) == before
 
 
 def test_no_artifact_holds_a_path_of_this_machine(rebuilt):
@@ -110,10 +111,11 @@ def test_every_tracked_output_has_its_run(rebuilt):
 def test_three_photographs_become_a_textured_head(rebuilt, tmp_path):
     plan = pd.read_parquet(rebuilt / "data/multipie/plan.parquet").iloc[0]
     photos = [f"data/raw/multipie/{plan[slot]}" for slot in ("frontal", "left", "right")]
-    run(rebuilt, "mfnet", "reconstruct", *photos, "--out", str(tmp_path / "head.glb"))
+    trained = ("mfnet", "reconstruct", *photos, "--model", "data/train")
+    run(rebuilt, *trained, "--fast", "--out", str(tmp_path / "head.glb"))
     (mesh,) = trimesh.load(tmp_path / "head.glb").geometry.values()
     assert len(mesh.faces) > 5000 and mesh.visual.material.baseColorTexture.size == (512, 512)
-    said = run(rebuilt, "mfnet", "reconstruct", *photos, "--refine", "--out", str(tmp_path / "refined.glb"))
+    said = run(rebuilt, *trained, "--out", str(tmp_path / "refined.glb"))
     assert 0.1 < float(re.search(r"standard deviation of the face ([\d.]+) mm", said)[1]) < 5
     (refined,) = trimesh.load(tmp_path / "refined.glb").geometry.values()
     assert refined.vertices.shape == mesh.vertices.shape and not np.allclose(refined.vertices, mesh.vertices, atol=1e-4)
@@ -148,7 +150,7 @@ def test_a_killed_training_ends_in_the_same_bytes(rebuilt):
     victim = subprocess.Popen(
         command, cwd=rebuilt, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + HANGS
     while not list((rebuilt / ".mfnet" / "checkpoints").glob("*/*")) and time.monotonic() < deadline:
         time.sleep(0.05)
         assert victim.poll() is None, "training ended before it was killed"

@@ -11,6 +11,7 @@ from mfnet.datasets.triplets import TripletShards
 from mfnet.model.mfnet import load_mfnet
 from mfnet.training.distributed import Process
 from mfnet.training.loop import epoch_rows
+from tests.conftest import HANGS
 from tests.training.conftest import ROOT
 
 PROGRAM = """
@@ -43,7 +44,7 @@ def test_torchrun_trains_one_model(params, flame, inputs, tmp_path):
     job.write_bytes(pickle.dumps((params, inputs, tmp_path / "out")))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", program, job]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*map(str, command)], env=environment, capture_output=True, text=True, timeout=600)
+    done = subprocess.run([*map(str, command)], env=environment, capture_output=True, text=True, timeout=HANGS)
     assert done.returncode == 0, done.stderr[-3000:]
     history = pd.read_parquet(tmp_path / "out" / "history.parquet")
     assert len(history) == 3  # 7 triplets, 2 processes of 1 each

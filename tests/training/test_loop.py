@@ -65,10 +65,12 @@ def test_a_run_writes_model_metrics_and_history(params, flame, inputs, tmp_path)
 
 
 def test_the_loss_falls(params, flame, inputs, tmp_path):
-    params = changed(params, train={"epochs": 8, "lr": 1e-3})
+    """Over 16 epochs of 3 steps, so that the fall is larger than what last bits do to so short a run: the last four end
+    at 0.75 of the first epoch's loss with AVX-512 and at 0.74 with AVX2, single epochs differ by 0.05."""
+    params = changed(params, train={"epochs": 16, "lr": 1e-3})
     train(params, flame, inputs, tmp_path / "out", tmp_path / "kept")
     totals = pd.read_parquet(tmp_path / "out" / "history.parquet").groupby("epoch")["total"].mean()
-    assert totals.iloc[-1] < 0.85 * totals.iloc[0]
+    assert totals.iloc[-4:].mean() < 0.85 * totals.iloc[0]
 
 
 def test_equal_runs_give_equal_bytes_and_another_seed_does_not(params, flame, inputs, tmp_path):

@@ -1,0 +1,31 @@
+"""Photographs of a rendered person in files, for the tests of what users call."""
+
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from mfnet.synthetic.sampler import Sample, Sampler
+from mfnet.synthetic.subjects import texture_pool
+from tests.losses.scenes import procedural_flame
+
+SIZE, BORDER = 256, 64
+"""Side of the rendered crop and of the grey around it, pixels: a photograph is no tight crop."""
+
+
+@cache
+def rendered_person() -> Sample:
+    """One person from the front, from the left and from the right."""
+    flame = procedural_flame()
+    sampler = Sampler(flame, texture_pool(flame, 1, 256, seed=3), SIZE)
+    return sampler.sample(np.random.default_rng(3), 1)
+
+
+def write_photographs(folder: Path) -> list[Path]:
+    """frontal.png, left.png and right.png of `rendered_person`."""
+    paths = [folder / f"{name}.png" for name in ("frontal", "left", "right")]
+    for path, image in zip(paths, rendered_person().images[0], strict=True):
+        pixels = image.permute(1, 2, 0).numpy()[..., ::-1]
+        cv2.imwrite(str(path), cv2.copyMakeBorder(pixels, *[BORDER] * 4, cv2.BORDER_REPLICATE))
+    return paths

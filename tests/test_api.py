@@ -1,0 +1,94 @@
+"""The front door: three photographs in, one head out, with the shipped weights."""
+
+import numpy as np
+import pytest
+import torch
+
+import mfnet
+from mfnet import api
+from mfnet.errors import InputError
+from mfnet.flame import write_head
+from mfnet.flame.procedural import head_arrays
+from tests.losses.scenes import procedural_flame
+from tests.photographs import rendered_person, write_photographs
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """A user's cache folder that holds the head already."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("platformdirs.user_cache_path", lambda name: folder / name)
+        write_head(head_arrays(0), folder / "mfnet" / f"head-{procedural_flame().content_hash[:16]}.npz")
+        yield folder / "mfnet"
+
+
+@pytest.fixture(scope="module")
+def reconstructor(cache):
+    return mfnet.load()
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    return write_photographs(tmp_path_factory.mktemp("photographs"))
+
+
+@pytest.fixture(scope="module")
+def faces(reconstructor, photographs):
+    return {refine: reconstructor.reconstruct(*photographs, refine=refine) for refine in (True, False)}
+
+
+def error_mm(vertices: np.ndarray) -> float:
+    """Mean distance of the face's vertices from the true ones after the best scale, turn and shift, mm."""
+    flame, truth = procedural_flame(), rendered_person()
+    true = flame(truth.shape, truth.expression, torch.zeros(1, 3), jaw_pose=truth.jaw_pose).vertices[0].numpy()
+    mask = flame.masks["face"].numpy()
+    a, b = (part[mask] - part[mask].mean(0) for part in (vertices, true))
+    u, s, v = np.linalg.svd(a.T @ b)
+    return 1000 * float(np.linalg.norm(a @ (u @ v) * s.sum() / (a**2).sum() - b, axis=1).mean())
+
+
+def test_a_face_has_what_the_docstring_says(faces, reconstructor):
+    face, count = faces[True], int(reconstructor.flame.faces.max()) + 1
+    assert face.vertices.shape == (count, 3) and face.vertex_sigma_mm.shape == (count,)
+    assert face.texture.shape == (512, 512, 3) and face.texture.dtype == np.uint8
+    assert face.cameras.shape == (3, 3) and (face.cameras[:, 0] > 0).all() and (face.inverse_distances >= 0).all()
+    assert 0.2 < (face.texture_seen > 0).mean() < 0.9
+    assert faces[False].vertex_sigma_mm is None and (faces[False].inverse_distances == 0).all()
+
+
+def test_fitting_comes_nearer_to_the_person_than_the_mean_head_and_the_network(faces):
+    mean = procedural_flame()(torch.zeros(1, 100), torch.zeros(1, 50), torch.zeros(1, 3)).vertices[0].numpy()
+    fitted, network = (error_mm(faces[refine].vertices) for refine in (True, False))
+    assert fitted < 0.8 * error_mm(mean) and fitted < network
+
+
+def test_saving(faces, tmp_path):
+    faces[True].save(tmp_path / "head.glb")
+    faces[True].save(tmp_path / "head.obj")
+    assert {path.name for path in tmp_path.iterdir()} == {"head.glb", "head.obj", "head.mtl", "head.png"}
+    with pytest.raises(InputError, match=r"head\.stl: unknown format"):
+        faces[True].save(tmp_path / "head.stl")
+
+
+def test_a_photograph_that_is_none_is_named(reconstructor, photographs, tmp_path):
+    (tmp_path / "text.png").write_text("no image")
+    with pytest.raises(InputError, match=r"text\.png: not a readable image"):
+        reconstructor.reconstruct(tmp_path / "text.png", *photographs[1:])
+
+
+def test_a_damaged_head_in_the_cache_is_built_anew(cache, monkeypatch):
+    built = []
+    monkeypatch.setattr("mfnet.flame.procedural.head_arrays", lambda seed: built.append(seed) or head_arrays(seed))
+    (path,) = cache.glob("head-*.npz")
+    good = path.read_bytes()
+    path.write_bytes(good[:1000])
+    assert api.shipped_head().content_hash == procedural_flame().content_hash
+    assert built == [0] and path.read_bytes() == good
+    api.shipped_head()
+    assert built == [0]
+
+
+def test_a_folder_without_its_head_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"head\.npz: no such file"):
+        mfnet.load(tmp_path / "data" / "train", "params.yaml")
