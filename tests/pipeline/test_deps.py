@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 
 NEUTRAL = {
+    "mfnet/__init__.py": "the public names; stages import the modules behind them",
     "mfnet/errors.py": "the text of errors; no stage writes a result and an error",
     "mfnet/params.py": "the values are params of the stage; the schema refuses values and changes none",
     "mfnet/tracking.py": "writes to MLflow, to no out",
@@ -110,6 +111,22 @@ def test_a_stage_depends_on_no_code_that_it_never_imports(name):
     code = [dep for dep in STAGES[name]["deps"] if dep.startswith(("mfnet/", "stages/")) and dep not in DATA]
     idle = [dep for dep in code if not any(covered(file, [dep]) for file in closure)]
     assert not idle, f"dvc.yaml: stage {name}: nothing is imported from {idle}"
+
+
+def edits() -> list[tuple[str, set[str]]]:
+    """(file, stages that `dvc status` then lists) of the table in docs/architecture.md."""
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = page.split("| an edit of | re-runs |")[1].split("\n\n")[0].splitlines()[2:]
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    return [(file.strip("`"), set() if stages == "nothing" else set(stages.split(", "))) for file, stages in cells]
+
+
+@pytest.mark.parametrize(("file", "stages"), edits())
+def test_an_edit_re_runs_what_the_documents_say(file, stages):
+    assert (ROOT / file).is_file()
+    ignored = {line.removeprefix("/") for line in (ROOT / ".dvcignore").read_text(encoding="utf-8").splitlines()}
+    changed = {name for name, stage in STAGES.items() if covered(file, stage["deps"]) and file not in ignored}
+    assert changed == stages
 
 
 def test_no_stage_imports_what_dvc_ignores():
