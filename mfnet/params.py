@@ -285,14 +285,15 @@ class TrainParams(Section):
 
 
 class AblationParams(Section):
-    """Stage ``ablate``: variants as data. A variant names the keys of `model` and `loss` that it changes."""
+    """Stage ``ablate``: variants as data. A variant names the keys of `model`, `loss` and `train` that it
+    changes."""
 
     seeds: list[Seed]
     """One run per variant and seed; the first seed is the benchmark's single-view baseline."""
     run: list[str]
     """The variants to run. ``views-1`` must be among them: it is the baseline that three views have to beat."""
-    variants: dict[str, dict[str, dict[str, float | int | str | bool]]]
-    """Variant -> section (model, loss, train) -> key -> value."""
+    variants: dict[str, dict[str, dict[str, float | int | str | bool | None]]]
+    """Variant -> section (model, loss, train) -> key -> value, null too."""
 
 
 class BenchmarkParams(Section):
@@ -354,8 +355,6 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _across_sections(self):
-        if self.loss.flow_estimator != "dis" and self.loss.flow_gradient != "none" and self.triplets.image_size < 128:
-            raise ValueError("triplets.image_size: RAFT refuses inputs below 128 px")
         if self.loss.flow_estimator not in ("dis", self.weights.flow.estimator):
             raise ValueError(
                 f"loss.flow_estimator: {self.loss.flow_estimator} has no weights: set weights.flow.estimator"

@@ -96,6 +96,18 @@ def test_a_variant_changes_what_it_names_and_nothing_else():
     assert (variant.model, variant.train, variant.triplets) == (params.model, params.train, params.triplets)
 
 
+def test_a_variant_can_set_a_key_to_null(changed):
+    path = changed(lambda raw: raw["ablation"]["variants"].update(far={"loss": {"camera_distance": None}}))
+    assert load_params(path).variant("far").loss.camera_distance is None
+
+
+def test_raft_takes_crops_of_any_size(changed):
+    """`mfnet.flow` pads what is smaller than RAFT's own least side."""
+    loss = {"flow_estimator": "raft_small", "flow_gradient": "through"}
+    path = changed(lambda raw: (raw["loss"].update(loss), raw["triplets"].update(image_size=64)))
+    assert load_params(path).triplets.image_size == 64
+
+
 def test_every_field_is_described():
     def sections(model):
         yield model

@@ -1,5 +1,6 @@
 """``mfnet score``, ``mfnet scores`` and ``mfnet aflw``: measuring reconstructions, and tables of what was measured."""
 
+import argparse
 from pathlib import Path
 
 from mfnet.cli.arguments import add_params
@@ -7,6 +8,16 @@ from mfnet.cli.arguments import add_params
 DESCRIPTION = """Score a method on the FaceScape benchmark: CD (mm), MNE (rad) and CR of every item, as the official
 evaluator defines them, with its two approximate steps made exact. Items that cannot be scored keep a row that says why.
 """
+
+
+class ListLoaders(argparse.Action):
+    """``--list-loaders``: works without the arguments that scoring needs."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        from mfnet.scoring.loaders import LOADERS
+
+        print("\n".join(LOADERS))
+        parser.exit()
 
 
 def add_commands(subparsers) -> None:
@@ -22,7 +33,8 @@ def _add_score(subparsers) -> None:
     parser.add_argument("--data", required=True, help="folder with wild_gt_mesh, lab_gt_mesh, lab_cam")
     parser.add_argument("--predef", required=True, help="folder with the predefined .npy arrays")
     parser.add_argument("--pred", required=True, help="predictions: holds <protocol>_pred/METHOD, METHOD, or the files")
-    parser.add_argument("--loader", required=True, help="how to read the method's files; 'list' prints the names")
+    parser.add_argument("--loader", required=True, help="how to read the method's files (see --list-loaders)")
+    parser.add_argument("--list-loaders", action=ListLoaders, nargs=0, help="print the names of the loaders and exit")
     parser.add_argument("--method", help="name of the method's folder and of its rows (default: the loader's)")
     parser.add_argument("--out", required=True, help="Parquet file to write, one row an item")
     parser.add_argument("--workers", type=int, default=0, help="processes; 0 is one a core (default: %(default)s)")
@@ -36,12 +48,8 @@ def _add_score(subparsers) -> None:
 
 def _score(args) -> None:
     from mfnet.io.files import write_table
-    from mfnet.scoring.loaders import LOADERS
     from mfnet.scoring.score import score_directory
 
-    if args.loader == "list":
-        print("\n".join(LOADERS))
-        return
     out = Path(args.out)
     partial = out.with_name(f"{out.name}.partial")
     if not args.resume:

@@ -8,6 +8,8 @@ import contextlib
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -21,7 +23,8 @@ RESTART = "1 day"
 """How long a lost worker may take to come back. dask's own 15 seconds are not enough on a busy machine: it then gives
 up the nanny that is about to restart it, and once every nanny is gone the items that are left wait for ever."""
 RETRIES = 2
-"""Further tries of an item whose function raised, on a cluster: network file systems fail now and then."""
+"""Further tries of an item whose function raised, on a cluster: network file systems fail now and then. Bad input stays
+bad: an InputError is not tried again."""
 
 
 def fan_out(
@@ -71,7 +74,7 @@ def _distributed(client, fn: Callable[[Item], Result], items: Sequence[Item], ba
 
     with warnings.catch_warnings():  # items carry their data, and each goes to one worker once
         warnings.filterwarnings("ignore", message="Sending large graph")
-        futures = client.map(fn, items, retries=RETRIES, pure=False)
+        futures = client.map(partial(_attempt, fn), items, retries=RETRIES, pure=False)
     position = {future.key: index for index, future in enumerate(futures)}
     done = as_completed(futures, loop=client.loop)
     del futures  # or every result would stay on its worker to the end
@@ -84,13 +87,31 @@ def _distributed(client, fn: Callable[[Item], Result], items: Sequence[Item], ba
             continue
         if future.status != "finished":
             raise _error(future, items[index])
-        ready[index] = future.result()
+        result = future.result()
+        if isinstance(result, _BadInput):
+            result.error.add_note(_named(items[index]))
+            raise result.error
+        ready[index] = result
         bar.update()
         while following in ready:
             yield ready.pop(following)
             following += 1
     if dropped is not None:
         raise RuntimeError(f"the cluster stopped before it ran {_named(items[dropped])}")
+
+
+@dataclass(frozen=True)
+class _BadInput:
+    """An InputError on its way back as a result, which dask does not retry."""
+
+    error: InputError
+
+
+def _attempt(fn: Callable[[Item], Result], item: Item) -> Result | _BadInput:
+    try:
+        return fn(item)
+    except InputError as error:
+        return _BadInput(error)
 
 
 def _error(future, item) -> BaseException:

@@ -137,7 +137,7 @@ def refit(
     fresh.encoder = network.encoder.eval()
     sampler, chunks = make_sampler(flame, recipe, seed), []
     for index in tqdm(range(-(-recipe.subjects // CHUNK)), desc="features", disable=None):
-        sample = sampler.sample(np.random.default_rng((seed, index)), CHUNK, 3)
+        sample = sampler.sample(np.random.default_rng((seed, index)), min(CHUNK, recipe.subjects - index * CHUNK), 3)
         images = shrink(sample.images) if network.params.head == "flat" else sample.images
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=fast):
             chunks.append(sample._replace(images=fresh.encode(images.float() / 255).float()))

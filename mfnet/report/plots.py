@@ -2,13 +2,10 @@
 
 import io
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from mfnet.benchmark.names import POSED
 
@@ -16,11 +13,17 @@ COLOURS = ("#8c8c8c", "#4878a8", "#6cb0d6", "#d1603d", "#e0a458", "#5b8e5a")
 TERMS = ("flow", "landmarks", "eye", "lip", "regularisation")
 
 
+def new_figure(rows: int = 1, columns: int = 1, *, figsize: tuple[float, float], layout: str | None = None, **options):
+    """(figure, axes) as `matplotlib.pyplot.subplots`, without pyplot: the caller's backend stays what it is."""
+    figure = Figure(figsize=figsize, layout=layout)
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(rows, columns, **options)
+
+
 def png_bytes(figure) -> bytes:
-    """The figure as PNG without anything that changes between equal runs; the figure is closed."""
+    """The figure as PNG without anything that changes between equal runs."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
-    plt.close(figure)
     return buffer.getvalue()
 
 
@@ -31,7 +34,7 @@ def plot_benchmark(rows: pd.DataFrame, protocol: str) -> bytes:
     """
     rows = rows[(rows.protocol == protocol) & rows.CD.notna()]
     bins, methods = list(dict.fromkeys(rows.bin)), list(dict.fromkeys(rows.method))
-    figure, axes = plt.subplots(figsize=(1.6 + 1.5 * len(bins), 3.2))
+    figure, axes = new_figure(figsize=(1.6 + 1.5 * len(bins), 3.2))
     width = 0.8 / max(len(methods), 1)
     networks = list(dict.fromkeys(method.removesuffix(POSED) for method in methods))
     for number, method in enumerate(methods):
@@ -56,7 +59,7 @@ def plot_errors(images: dict[str, np.ndarray], maps: dict[tuple[str, str], np.nd
     """
     methods = list(dict.fromkeys(method for method, _ in maps))
     size = (1.9 * (1 + len(methods)) + 0.9, 1.9 * len(images) + 0.3)
-    figure, axes = plt.subplots(len(images), 1 + len(methods), figsize=size, squeeze=False, layout="constrained")
+    figure, axes = new_figure(len(images), 1 + len(methods), figsize=size, squeeze=False, layout="constrained")
     for row, (item, image) in zip(axes, images.items(), strict=True):
         row[0].imshow(image)
         row[0].set_ylabel(item, fontsize=8)
@@ -75,7 +78,7 @@ def plot_errors(images: dict[str, np.ndarray], maps: dict[tuple[str, str], np.nd
 def plot_history(history: pd.DataFrame) -> bytes:
     """Each term of eq. 11 over the steps, a thin line per step and a thick running mean."""
     terms = [term for term in ("total", *TERMS) if term in history]
-    figure, axes = plt.subplots(1, len(terms), figsize=(2.4 * len(terms), 2.1))
+    figure, axes = new_figure(1, len(terms), figsize=(2.4 * len(terms), 2.1))
     for axis, term in zip(np.atleast_1d(axes), terms, strict=True):
         axis.plot(history.step, history[term], color="#c8d4e0", lw=0.8)
         smooth = history[term].rolling(max(len(history) // 12, 1), min_periods=1, center=True).mean()
@@ -95,7 +98,7 @@ def plot_ablation(table: pd.DataFrame) -> bytes:
     table: one row per variant and seed (variant, seed, CD).
     """
     variants = list(dict.fromkeys(table.variant))
-    figure, axes = plt.subplots(figsize=(6, 0.5 + 0.36 * len(variants)))
+    figure, axes = new_figure(figsize=(6, 0.5 + 0.36 * len(variants)))
     means = table.groupby("variant").CD.mean().reindex(variants)
     axes.barh(variants, means, color=["#2f5d8a" if name == "full" else "#a9bdd1" for name in variants], height=0.66)
     axes.scatter(table.CD, table.variant, color="#d1603d", s=14, zorder=3)

@@ -144,9 +144,9 @@ class Trainer:
         return norm.item()
 
     def _guard(self, values: dict[str, Tensor], batch: TripletBatch, dump: Path) -> None:
-        bad = [name for name, value in values.items() if not torch.isfinite(value)]
-        if not bad:
+        if torch.stack([value.detach().float() for value in values.values()]).isfinite().all():  # one wait
             return
+        bad = [name for name, value in values.items() if not torch.isfinite(value)]
         with atomic_path(dump) as beside:
             held = {name: value.cpu() for name, value in vars(batch).items()}
             torch.save({"step": self.position, "terms": {n: v.item() for n, v in values.items()}, **held}, beside)

@@ -37,6 +37,12 @@ def test_score_writes_the_table_and_the_maps(scored, capsys):
     assert not (scored / "s.parquet.partial").exists()
 
 
+def test_the_loaders_are_listed_without_anything_else(run, capsys):
+    with pytest.raises(SystemExit) as ended:
+        run("score", "--list-loaders")
+    assert ended.value.code == 0 and "camera" in capsys.readouterr().out.split()
+
+
 def test_tables_come_in_every_format(run, scored, capsys):
     for words, mark in (
         (["--format", "md"], "| method |"),

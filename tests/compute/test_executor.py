@@ -67,6 +67,21 @@ def test_error_is_the_original_and_names_the_item(mode):
     assert caught.value.__notes__ == ["item: 3"]
 
 
+def fail_and_count(item: tuple[str, str]) -> None:
+    kind, log = item
+    with open(log, "a") as file:
+        file.write("tried\n")
+    raise {"bad input": InputError, "network": OSError}[kind](kind)
+
+
+@pytest.mark.parametrize(("kind", "tries"), [("bad input", 1), ("network", 3)])
+def test_bad_input_is_not_tried_again_and_a_failing_network_is(tmp_path, kind, tries):
+    items = [(kind, str(tmp_path / name)) for name in ("log", "other")]
+    with pytest.raises((InputError, OSError), match=kind):
+        list(fan_out(fail_and_count, items, "local", workers=2))
+    assert len((tmp_path / "log").read_text().splitlines()) == tries
+
+
 def test_killed_worker_does_not_lose_the_batch(tmp_path):
     items = [(value, str(tmp_path / "killed")) for value in range(12)]
     assert list(fan_out(die_once, items, "local", workers=2)) == list(range(12))

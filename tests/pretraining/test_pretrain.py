@@ -69,11 +69,25 @@ def test_regressors_are_trained_anew_while_the_encoder_rests(flame, pool):
     before = {name: value.clone() for name, value in network.encoder.state_dict().items()}
     found = {}
     for steps in (1, 60):
-        fresh = pretrain_encoder.refit(network, flame, 0, steps, ENCODER).eval()
+        fresh = pretrain_encoder.refit(network, flame, 0, steps, dataclasses.replace(ENCODER, subjects=50)).eval()
         assert all(torch.equal(value, before[name]) for name, value in fresh.encoder.state_dict().items())
         with torch.no_grad():
             found[steps] = losses(fresh(pool.images.float() / 255), pool, dict(ENCODER.variants))
     assert found[60] < 0.9 * found[1]
+
+
+def test_both_phases_see_as_many_people_as_the_recipe_says(flame, monkeypatch):
+    drawn = []
+    draw = pretrain_encoder.Sampler.sample
+
+    def counted(self, rng, count, views):
+        drawn.append(count)
+        return draw(self, rng, count, views)
+
+    monkeypatch.setattr(pretrain_encoder.Sampler, "sample", counted)
+    recipe = dataclasses.replace(ENCODER, subjects=7)
+    pretrain_encoder.refit(StartNetwork(SMALL, flame), flame, 0, 1, recipe)
+    assert drawn == [7]
 
 
 def test_truth_has_no_loss_but_perspective(flame, pool):
