@@ -68,12 +68,12 @@ def test_regressors_are_trained_anew_while_the_encoder_rests(flame, pool):
     network, losses = StartNetwork(SMALL, flame), FaceLosses(flame)
     before = {name: value.clone() for name, value in network.encoder.state_dict().items()}
     found = {}
-    for steps in (1, 60):
+    for steps in (1, 300):
         fresh = pretrain_encoder.refit(network, flame, 0, steps, dataclasses.replace(ENCODER, subjects=50)).eval()
         assert all(torch.equal(value, before[name]) for name, value in fresh.encoder.state_dict().items())
         with torch.no_grad():
             found[steps] = losses(fresh(pool.images.float() / 255), pool, dict(ENCODER.variants))
-    assert found[60] < 0.9 * found[1]
+    assert found[300] < 0.9 * found[1]  # 0.81; after 60 steps 0.89 to 0.91 by the number of threads
 
 
 def test_both_phases_see_as_many_people_as_the_recipe_says(flame, monkeypatch):
