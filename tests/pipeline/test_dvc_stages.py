@@ -4,10 +4,14 @@ import os
 import signal
 import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 
 from pipelines.dvc_stages import StageFailed, run_stage, stage_order, workspace_lock
+from tests.conftest import HANGS
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_every_stage_comes_after_what_it_depends_on(workspace):
@@ -62,8 +66,11 @@ def test_the_lock_is_free_after_its_holder_was_killed(workspace):
         "import sys, time; from pathlib import Path; from pipelines.dvc_stages import workspace_lock\n"
         "with workspace_lock(Path('.')): print('held', flush=True); time.sleep(600)"
     )
-    holder = subprocess.Popen([os.sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=workspace)
-    timer = threading.Timer(60, holder.kill)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    holder = subprocess.Popen(
+        [os.sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=workspace, env=environment
+    )
+    timer = threading.Timer(HANGS, holder.kill)
     timer.start()
     assert holder.stdout.readline() == "held\n"
     holder.kill()
