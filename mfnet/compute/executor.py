@@ -85,7 +85,10 @@ def _distributed(client, fn: Callable[[Item], Result], items: Sequence[Item], ba
         if future.status == "cancelled":  # collateral of a lost worker: whose fault it was is still to come
             dropped = index
             continue
-        if future.status != "finished":
+        if future.status not in ("finished", "error"):  # its worker died after it had ended: dask runs it again
+            done.add(future)
+            continue
+        if future.status == "error":
             raise _error(future, items[index])
         result = future.result()
         if isinstance(result, _BadInput):

@@ -88,6 +88,13 @@ def test_killed_worker_does_not_lose_the_batch(tmp_path):
     assert (tmp_path / "killed").exists()
 
 
+@pytest.mark.parametrize("attempt", range(3))
+def test_a_result_that_is_lost_with_its_worker_is_computed_again(tmp_path, attempt):
+    """Many quick items, so that some have ended on the worker that dies and are not fetched yet."""
+    items = [(value % 30, str(tmp_path / "killed")) for value in range(120)]
+    assert list(fan_out(die_once, items, "local", workers=2)) == [value % 30 for value in range(120)]
+
+
 def test_workers_that_take_long_to_come_back_are_not_given_up(tmp_path):
     items = [(value, str(tmp_path / "killed")) for value in range(12)]
     with dask.config.set({"distributed.deploy.lost-worker-timeout": "1 ms"}):
