@@ -161,7 +161,7 @@ def _trained(folder: Path, params_path: Path) -> Reconstructor:
         raise InputError(
             f"{data / 'head' / 'head.npz'}: no such file; a model's folder lies beside its head and weights"
         )
-    flame = load_flame(data / "head" / "head.npz", params.head.n_shape, params.head.n_expression)
+    flame = load_flame(data / "head" / "head.npz", n_shape=params.head.n_shape, n_expression=params.head.n_expression)
     network = load_mfnet(folder / "model.safetensors", flame)
     detector = make_backend(params.landmarks, ".", data / "weights" / "landmarks.safetensors")
     flow = load_flow(params.loss.flow_estimator, data / "weights" / "flow.safetensors")

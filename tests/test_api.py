@@ -1,5 +1,8 @@
 """The front door: three photographs in, one head out, with the shipped weights."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,8 +12,12 @@ from mfnet import api
 from mfnet.errors import InputError
 from mfnet.flame import write_head
 from mfnet.flame.procedural import head_arrays
+from mfnet.model.mfnet import save_mfnet
+from mfnet.weights import bundled
 from tests.losses.scenes import procedural_flame
 from tests.photographs import rendered_person, write_photographs
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +94,19 @@ def test_a_damaged_head_in_the_cache_is_built_anew(cache, monkeypatch):
     assert built == [0] and path.read_bytes() == good
     api.shipped_head()
     assert built == [0]
+
+
+def test_a_trained_model_gives_what_its_network_says(reconstructor, cache, photographs, faces, tmp_path):
+    data = tmp_path / "data"
+    for folder in ("head", "weights", "train"):
+        (data / folder).mkdir(parents=True)
+    (path,) = cache.glob("head-*.npz")
+    shutil.copy(path, data / "head" / "head.npz")
+    for network in ("landmarks", "flow"):
+        shutil.copy(bundled(network), data / "weights" / f"{network}.safetensors")
+    save_mfnet(reconstructor.network, data / "train" / "model.safetensors")
+    face = mfnet.load(data / "train", ROOT / "params.yaml").reconstruct(*photographs, refine=False)
+    np.testing.assert_allclose(face.vertices, faces[False].vertices, atol=1e-5)
 
 
 def test_a_folder_without_its_head_is_refused(tmp_path):
