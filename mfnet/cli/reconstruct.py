@@ -32,10 +32,16 @@ def add_commands(subparsers) -> None:
 
 
 def _reconstruct(args) -> None:
+    from mfnet.errors import InputError
+
+    for path in (args.frontal, args.left, args.right):  # before anything is loaded or built
+        if not path.is_file():
+            raise InputError(f"{path}: no such file")
+
     from mfnet.api import load
     from mfnet.export.meshes import require_format
 
-    require_format(args.out)  # before the work, not after it
+    require_format(args.out)
     face = load(args.model, args.params).reconstruct(args.frontal, args.left, args.right, refine=args.refine)
     face.save(args.out)
     if face.vertex_sigma_mm is not None:
