@@ -40,7 +40,7 @@ def main() -> None:
     args = parser.parse_args()
     params = load_params(args.params)
     torch.set_num_threads(params.train.threads)
-    flame = load_project_head(args.head, params.head)
+    flame = load_project_head(args.head, params.flame)
     people = photographs(flame, params.loss.camera_distance, HELD_OUT, args.people)
     full = None
     for variant in ("full", *(name for name in params.ablation.run if name != "full")):

@@ -1,10 +1,10 @@
 """What refinement at test time brings: face error of held-out people before and after, with and without flow.
 
-    python -m benchmarks.refinement --start data/weights/encoder.safetensors --people 40
+    python -m benchmarks.refinement --start data/pretrained/encoder.safetensors --people 40
 
 People, cameras and light are those of `benchmarks.self_supervision`: three photographs under one flash; their landmarks
 are off by ``--noise`` px, each by itself. The network is the start; OpenCV's DIS flow stands beside the RAFT of
-``weights.flow``.
+``pretrained.flow``.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from mfnet.fitting.refine import refine
 from mfnet.flame import load_project_head
 from mfnet.flow import DisFlow, load_flow
 from mfnet.losses.supervised import PERSON
-from mfnet.model.pretrained import load_start
+from mfnet.model.pretrained import load_pretrained
 from mfnet.params import load_params
 from mfnet.pretraining.pools import HELD_OUT
 
@@ -29,21 +29,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--people", type=int, default=40)
     parser.add_argument("--noise", type=float, default=0.9, help="of the landmarks, px of the 128 px crop")
-    parser.add_argument("--start", type=Path, default=Path("data/weights/encoder.safetensors"))
-    parser.add_argument("--flow", type=Path, default=Path("data/weights/flow.safetensors"))
+    parser.add_argument("--start", type=Path, default=Path("data/pretrained/encoder.safetensors"))
+    parser.add_argument("--flow", type=Path, default=Path("data/pretrained/flow.safetensors"))
     add_params(parser)
     parser.add_argument("--head", default="data/head", help="folder of stage head")
     args = parser.parse_args()
     params = load_params(args.params)
     torch.set_num_threads(params.train.threads)
     cv2.setNumThreads(1)
-    flame = load_project_head(args.head, params.head)
+    flame = load_project_head(args.head, params.flame)
     people = photographs(flame, params.loss.camera_distance, HELD_OUT + 1, args.people)
     landmarks, images = noisy_landmarks(people, args.noise, HELD_OUT), people.images.float() / 255
-    model = load_start(args.start, flame).model(params.model, flame).eval()
+    model = load_pretrained(args.start, flame).model(params.model, flame).eval()
     with torch.no_grad():
         answers = model(images)
-    raft = params.weights.flow.estimator
+    raft = params.pretrained.flow.estimator
     flows = {"landmarks": None, "and dis": DisFlow().flow, f"and {raft}": load_flow(raft, args.flow).flow}
 
     def error(codes: list[torch.Tensor]) -> float:

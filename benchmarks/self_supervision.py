@@ -1,7 +1,7 @@
 """What training on photographs alone (eq. 11) does to a start: face error of held-out people before and after.
 
     python -m benchmarks.self_supervision --subjects 1000 --start-steps 400 --seeds 1 2 3
-    python -m benchmarks.self_supervision --start data/weights/encoder.safetensors --set train.synthetic_share=0.5
+    python -m benchmarks.self_supervision --start data/pretrained/encoder.safetensors --set train.synthetic_share=0.5
 
 The photographs are rendered here: each person once from three sides, by cameras that fire together at the distance
 ``loss.camera_distance`` (or without perspective), with landmarks that are off by ``--noise`` px. Without ``--start`` a
@@ -25,7 +25,7 @@ from mfnet.flame import Flame, load_project_head
 from mfnet.io.tensors import write_tensors
 from mfnet.losses.supervised import PERSON
 from mfnet.model.mfnet import load_mfnet
-from mfnet.model.pretrained import load_start, save_start
+from mfnet.model.pretrained import load_pretrained, save_pretrained
 from mfnet.params import Params, load_params
 from mfnet.pretraining.encoder import EncoderRecipe, pretrain_encoder
 from mfnet.pretraining.figures import decode_face, face_error
@@ -82,7 +82,7 @@ def run(params: Params, flame: Flame, start: Path, shards: list[Path], held_out:
     """One training run -> its figures."""
     flow = folder / "flow.safetensors"
     write_tensors({"no_weights": torch.zeros(0)}, flow, {"kind": "flow", "estimator": "dis"})
-    before = errors(load_start(start, flame).model(params.model, flame), flame, held_out)
+    before = errors(load_pretrained(start, flame).model(params.model, flame), flame, held_out)
     metrics = train(params, flame, Inputs(shards[:1], shards[1:], start, flow), folder, folder / "checkpoints")
     after = errors(load_mfnet(folder / "model.safetensors", flame), flame, held_out)
     difference = after - before
@@ -110,7 +110,7 @@ def main() -> None:
     parser.add_argument("--subjects", type=int, default=1000, help="people who are photographed for training")
     parser.add_argument("--held-out", type=int, default=200, help="people the error is measured on")
     parser.add_argument("--noise", type=float, default=1.0, help="of the landmarks, px of the 128 px crop")
-    parser.add_argument("--start", type=Path, help="file of stage weights@encoder; default: a weak one is trained")
+    parser.add_argument("--start", type=Path, help="file of stage pretrained@encoder; default: a weak one is trained")
     parser.add_argument("--start-steps", type=int, default=400, help="steps of the weak start")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="one run each: start, people, order")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="change params.yaml")
@@ -119,7 +119,7 @@ def main() -> None:
     args = parser.parse_args()
     params = changed(load_params(args.params), args.set)
     torch.set_num_threads(params.train.threads)
-    flame = load_project_head(args.head, params.head)
+    flame = load_project_head(args.head, params.flame)
     distance = params.loss.camera_distance
     held_out = photographs(flame, distance, HELD_OUT, args.held_out)
     mean = person_errors(flame, [torch.zeros_like(getattr(held_out, name)) for name in PERSON], held_out)
@@ -129,7 +129,9 @@ def main() -> None:
             folder, start = Path(name), args.start
             if start is None:
                 start, recipe = folder / "encoder.safetensors", EncoderRecipe(subjects=1500, skins=SKINS)
-                save_start(pretrain_encoder(params.model, flame, seed, args.start_steps, recipe)[0], start, half=True)
+                save_pretrained(
+                    pretrain_encoder(params.model, flame, seed, args.start_steps, recipe)[0], start, half=True
+                )
             shards = [folder / "train-00000.parquet", folder / "val-00000.parquet"]
             for number, (path, count) in enumerate(zip(shards, (args.subjects, 64), strict=True)):
                 people = 1000 * seed + number

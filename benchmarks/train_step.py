@@ -66,7 +66,7 @@ def main() -> None:
     set_up(params.train)
     route = "target" if args.flow == "dis" else "through"
     loss = params.loss.model_copy(update={"flow_estimator": args.flow, "flow_gradient": route, "flow_cap": 10.0})
-    flame = Flame(head_arrays(params.head.seed), params.head.n_shape, params.head.n_expression)
+    flame = Flame(head_arrays(params.flame.seed), params.flame.n_shape, params.flame.n_expression)
     estimator = DisFlow() if args.flow == "dis" else RaftFlow(args.flow)
     batch = random_batch(args.batch, params.triplets.image_size)
     with process() as this:

@@ -16,7 +16,7 @@ from mfnet.flow import load_flow
 from mfnet.io.tensors import read_tensors
 from mfnet.landmarks.backends import Backend, NetworkBackend, make_backend
 from mfnet.model.mfnet import MFNet, load_mfnet
-from mfnet.model.pretrained import load_start
+from mfnet.model.pretrained import load_pretrained
 from mfnet.model.projection import ViewParameters
 from mfnet.model.reconstruction import OUTLINE_MARGIN, crop_photos, textured
 from mfnet.params import load_params
@@ -88,7 +88,7 @@ class Reconstructor:
         inverse_distances: Tensor = torch.zeros(views)
         if refine:
             refined = refine_prediction(self.flame, prediction, photos.images, photos.landmarks, self.flow.flow)
-            prediction, inverse_distances = refined.prediction, refined.closeness
+            prediction, inverse_distances = refined.prediction, refined.inverse_distance
             sigma = 1000 * refined.vertex_sigma.numpy()
         person = textured(
             self.flame,
@@ -113,7 +113,7 @@ def load(model: str | Path | None = None, params: str | Path = "params.yaml") ->
     """A reconstructor with the shipped weights, or with those that stage ``train`` wrote.
 
     model: None for the shipped network and head (the head is built once, some 15 seconds, and kept in the user's cache
-    folder); else a folder with ``model.safetensors`` such as ``data/train``, beside which ``head`` and ``weights`` lie.
+    folder); else a folder with ``model.safetensors`` such as ``data/train``, beside ``head`` and ``pretrained``.
     params: the file that `model` was trained with; not read for the shipped one.
 
     Raises InputError for files that are missing, damaged or do not belong together.
@@ -123,7 +123,7 @@ def load(model: str | Path | None = None, params: str | Path = "params.yaml") ->
 
 def _shipped() -> Reconstructor:
     flame = shipped_head()
-    start = load_start(bundled("encoder"), flame, "reinstall mfnet: its weights and head belong together")
+    start = load_pretrained(bundled("encoder"), flame, "reinstall mfnet: its weights and head belong together")
     params = start.params.model_copy(update={"fusion": "set", "views": 3})
     network = start.model(params, flame).eval()
     detector = NetworkBackend(str(bundled("landmarks")))
@@ -161,8 +161,8 @@ def _trained(folder: Path, params_path: Path) -> Reconstructor:
         raise InputError(
             f"{data / 'head' / 'head.npz'}: no such file; a model's folder lies beside its head and weights"
         )
-    flame = load_flame(data / "head" / "head.npz", n_shape=params.head.n_shape, n_expression=params.head.n_expression)
+    flame = load_flame(data / "head" / "head.npz", n_shape=params.flame.n_shape, n_expression=params.flame.n_expression)
     network = load_mfnet(folder / "model.safetensors", flame)
-    detector = make_backend(params.landmarks, ".", data / "weights" / "landmarks.safetensors")
-    flow = load_flow(params.loss.flow_estimator, data / "weights" / "flow.safetensors")
+    detector = make_backend(params.landmarks, ".", data / "pretrained" / "landmarks.safetensors")
+    flow = load_flow(params.loss.flow_estimator, data / "pretrained" / "flow.safetensors")
     return Reconstructor(flame, network, detector, flow, params.triplets.image_size, params.triplets.crop_scale)

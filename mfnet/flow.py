@@ -154,7 +154,7 @@ def calibrate(estimator, images: torch.Tensor) -> dict[str, float]:
     if not figures["identical_mean_px"] <= CALIBRATION_LIMIT:
         raise InputError(
             f"loss.flow_estimator: {estimator.name} sees {figures['identical_mean_px']:.2f} px of flow between equal "
-            f"images (at most {CALIBRATION_LIMIT}); its weights are not trained: choose another weights.flow.source"
+            f"images (at most {CALIBRATION_LIMIT}); its weights are not trained: choose another pretrained.flow.source"
         )
     return figures
 
@@ -163,7 +163,7 @@ def calibrate(estimator, images: torch.Tensor) -> dict[str, float]:
 
 
 def load_flow(name: str, path: str | Path) -> RaftFlow | DisFlow:
-    """The estimator that ``loss.flow_estimator`` names, with the weights of stage ``weights``; ``dis`` needs none.
+    """The estimator that ``loss.flow_estimator`` names, with the weights of stage ``pretrained``; ``dis`` needs none.
 
     Raises InputError if the file is missing or holds another estimator.
     """
@@ -172,8 +172,8 @@ def load_flow(name: str, path: str | Path) -> RaftFlow | DisFlow:
     state, metadata = read_tensors(path, "flow")
     if metadata["estimator"] != name:
         raise InputError(
-            f"{path}: holds {metadata['estimator']}, wanted is {name}: set weights.flow.estimator and "
-            f"loss.flow_estimator to {metadata['estimator']}, or choose another weights.flow.source"
+            f"{path}: holds {metadata['estimator']}, wanted is {name}: set pretrained.flow.estimator and "
+            f"loss.flow_estimator to {metadata['estimator']}, or choose another pretrained.flow.source"
         )
     estimator = RaftFlow(name, metadata.get("updates", UPDATES), metadata.get("enlarge", 1))
     fill(estimator.network, state, path)
@@ -188,7 +188,7 @@ def torchvision_state(name: str) -> dict[str, torch.Tensor]:
     except (OSError, RuntimeError) as error:
         file = weights.url.rsplit("/", 1)[-1]
         raise InputError(
-            f"weights.flow.source: torchvision's {file} cannot be fetched ({type(error).__name__}); put it into "
+            f"pretrained.flow.source: torchvision's {file} cannot be fetched ({type(error).__name__}); put it into "
             f"{torch.hub.get_dir()}/checkpoints or name its path"
         ) from None
 
@@ -198,7 +198,7 @@ def raft_state(name: str, path: str | Path) -> dict[str, torch.Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise InputError(f"weights.flow.source: {path}: no such file") from None
+        raise InputError(f"pretrained.flow.source: {path}: no such file") from None
     except Exception as error:  # torch.load's errors have no common class
         raise InputError(f"{path}: not a torch file of plain tensors: {str(error).splitlines()[0]}") from None
     if not isinstance(state, dict):

@@ -31,7 +31,7 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
 
 
-class HeadParams(Section):
+class FlameParams(Section):
     """Stage ``head``: which head model everything stands on."""
 
     model: str
@@ -74,7 +74,7 @@ class SourceParams(Section):
 
     multipie: str
     """Root of a Multi-PIE directory (holds ``session01`` ...)."""
-    watch: str
+    archive_listing: str
     """What DVC hashes to learn whether the Multi-PIE archive changed: the folder itself where it is small, else the
     listing that ``mfnet archive`` writes (an archive of 755,000 images is never hashed whole)."""
     facescape: str
@@ -103,8 +103,8 @@ class FlowWeights(NetworkWeights):
     """Which of torchvision's networks."""
 
 
-class WeightsParams(Section):
-    """Stage ``weights``: the three pre-trained networks."""
+class PretrainedParams(Section):
+    """Stage ``pretrained``: the three pre-trained networks."""
 
     encoder: NetworkWeights
     """Start of MFNet."""
@@ -226,7 +226,7 @@ class LossParams(Section):
     shape_consistency: NonNegative
     """Beyond the paper: RingNet's shape consistency between single-view shapes."""
     flow_estimator: Literal["raft_large", "raft_small", "dis"]
-    """F of eq. 6: the RAFT of `weights.flow`, or OpenCV's DIS."""
+    """F of eq. 6: the RAFT of `pretrained.flow`, or OpenCV's DIS."""
     flow_gradient: Literal["through", "target", "none"]
     """``through`` RAFT into the render (the paper's), flow as fixed ``target`` of the projected points, or ``none``."""
     flow_check: bool
@@ -240,7 +240,7 @@ class LossParams(Section):
     scaled orthography."""
 
     @property
-    def closeness(self) -> float:
+    def inverse_distance(self) -> float:
         """1 / camera_distance, 1/m; 0 where it is unknown."""
         return 0.0 if self.camera_distance is None else 1 / self.camera_distance
 
@@ -305,11 +305,11 @@ class BenchmarkParams(Section):
     """Resamples behind the 95 % intervals."""
     seed: Seed
     """Seed of the bootstrap."""
-    pictures: Annotated[int, Field(ge=0)]
+    items_shown: Annotated[int, Field(ge=0)]
     """Items a protocol whose heads and error maps are kept for the report."""
     subject_disjoint: bool
     """True: fail if a benchmark subject was trained on (known only for the synthetic set)."""
-    calibrated: bool
+    use_calibrated_camera: bool
     """True: MFNet's heads stand before the calibrated cameras of lab; false: as the official loaders place orthographic
     methods (DECA's), which costs them a millimetre where the camera is near."""
     refine: bool
@@ -321,14 +321,14 @@ class ReportParams(Section):
 
     title: str
     """Heading of the page."""
-    pictures: Annotated[int, Field(ge=0)]
+    subjects_shown: Annotated[int, Field(ge=0)]
     """Subjects shown with inputs, overlay, new views and error map."""
 
 
 class ComputeParams(Section):
     """How work is spread. Never changes a result, so no stage lists it as a dependency."""
 
-    fanout: str
+    executor: str
     """``serial``, ``local``, or ``tcp://host:port`` of a dask scheduler."""
     workers: Annotated[int, Field(ge=0)]
     """Local worker processes; 0 is one per core."""
@@ -337,10 +337,10 @@ class ComputeParams(Section):
 class Params(Section):
     """The whole file."""
 
-    head: HeadParams
+    flame: FlameParams
     capture: CaptureParams
     source: SourceParams
-    weights: WeightsParams
+    pretrained: PretrainedParams
     ingest: IngestParams
     plan: PlanParams
     landmarks: LandmarkParams
@@ -355,9 +355,9 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _across_sections(self):
-        if self.loss.flow_estimator not in ("dis", self.weights.flow.estimator):
+        if self.loss.flow_estimator not in ("dis", self.pretrained.flow.estimator):
             raise ValueError(
-                f"loss.flow_estimator: {self.loss.flow_estimator} has no weights: set weights.flow.estimator"
+                f"loss.flow_estimator: {self.loss.flow_estimator} has no weights: set pretrained.flow.estimator"
             )
         for name in self.ablation.variants:
             self.variant(name)

@@ -1,8 +1,8 @@
-"""Ship what stage ``weights`` made with the package: copy the file and write its model card.
+"""Ship what stage ``pretrained`` made with the package: copy the file and write its model card.
 
     python scripts/release_weights.py encoder
 
-Run it in the repository's root after ``dvc repro weights@encoder`` with ``weights.encoder.source: train``.
+Run it in the repository's root after ``dvc repro pretrained@encoder`` with ``pretrained.encoder.source: train``.
 """
 
 import argparse
@@ -27,14 +27,14 @@ DATA = "Renders of random heads by `mfnet.synthetic.sampler` only: no photograph
 
 
 def release(network: str, params: Params, flame, made: Path) -> None:
-    """Copy the weights `made` by stage ``weights`` into the package and write their card beside them.
+    """Copy the weights `made` by stage ``pretrained`` into the package and write their card beside them.
 
     Raises InputError where they are missing or were not trained by the recipe.
     """
     measured = made.with_suffix(".json")
     for path in (made, measured):
         if not path.is_file():
-            raise InputError(f"{path}: no such file; run `dvc repro weights@{network}` first")
+            raise InputError(f"{path}: no such file; run `dvc repro pretrained@{network}` first")
     figures = json.loads(measured.read_text(encoding="utf-8"))
     if figures["source"] != "train":
         raise InputError(f"{measured}: source is {figures['source']}; only weights that the recipe trained are shipped")
@@ -46,7 +46,7 @@ def release(network: str, params: Params, flame, made: Path) -> None:
 
 def card(network: str, params: Params, flame, figures: dict) -> str:
     """The card of a network that was trained by its recipe, in Markdown."""
-    recipe, head = getattr(params.weights, network), head_metadata(flame)
+    recipe, head = getattr(params.pretrained, network), head_metadata(flame)
     facts = {
         "data": DATA,
         "recipe": f"`mfnet/pretraining/{network}.py`, {recipe.steps} steps, seed {recipe.seed}",
@@ -68,8 +68,8 @@ def main() -> None:
     args = parser.parse_args()
     try:
         params = load_params(args.params)
-        flame = load_project_head("data/head", params.head)
-        release(args.network, params, flame, Path("data/weights") / f"{args.network}.safetensors")
+        flame = load_project_head("data/head", params.flame)
+        release(args.network, params, flame, Path("data/pretrained") / f"{args.network}.safetensors")
     except InputError as error:
         sys.exit(f"{parser.prog}: error: {error}")
 

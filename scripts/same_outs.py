@@ -14,8 +14,8 @@ import yaml
 
 from mfnet.errors import InputError
 
-RENAMED: dict[str, str] = {}
-"""Old path of an out -> its path in the new lock, for artifacts that a refactoring renames."""
+RENAMED = {"data/weights/": "data/pretrained/", "/no-multiop-": "/no-flow-", "/no-singlelmk-": "/no-landmarks-"}
+"""Part of an old path -> what stands there in the new lock, for artifacts that a refactoring renames."""
 
 
 def read_outs(path: Path) -> dict[str, str]:
@@ -29,9 +29,16 @@ def read_outs(path: Path) -> dict[str, str]:
         raise InputError(f"{path}: no dvc.lock: stages with outs, each with path and md5, are expected") from None
 
 
+def new_path(path: str, renamed: dict[str, str]) -> str:
+    """The path of an out after the renames."""
+    for old, new in renamed.items():
+        path = path.replace(old, new)
+    return path
+
+
 def differences(old: dict[str, str], new: dict[str, str], renamed: dict[str, str] = RENAMED) -> list[str]:
-    """One line for each out that is missing, added or not equal; `renamed` maps old paths to new ones."""
-    moved = {renamed.get(path, path): md5 for path, md5 in old.items()}
+    """One line for each out that is missing, added or not equal; `renamed` maps parts of old paths to new ones."""
+    moved = {new_path(path, renamed): md5 for path, md5 in old.items()}
     lines = [f"missing: {path}" for path in moved if path not in new]
     lines += [f"added: {path}" for path in new if path not in moved]
     lines += [f"differs: {path}: {md5} is now {new[path]}" for path, md5 in moved.items() if new.get(path, md5) != md5]

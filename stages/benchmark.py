@@ -25,7 +25,7 @@ def run(params, args) -> None:
     items = benchmark_items(args.protocol, root, root)
     if params.benchmark.subject_disjoint:
         require_disjoint(root, "data/multipie/plan.parquet")
-    flame = load_project_head("data/head", params.head)
+    flame = load_project_head("data/head", params.flame)
     single = None
     if SINGLE in params.ablation.run:
         single = load_mfnet(f"data/ablation/{SINGLE}-{params.ablation.seeds[0]}/model.safetensors", flame)
@@ -34,12 +34,12 @@ def run(params, args) -> None:
     variants = {name: load_mfnet(f"data/ablation/{name}/model.safetensors", flame) for name in scored}
     refiner = None
     if params.benchmark.refine:
-        flow = Path("data/weights/flow.safetensors")
-        refiner = Refiner(params.loss.flow_estimator, flow, params.compute.fanout, params.compute.workers)
+        flow = Path("data/pretrained/flow.safetensors")
+        refiner = Refiner(params.loss.flow_estimator, flow, params.compute.executor, params.compute.workers)
     triple = load_mfnet("data/train/model.safetensors", flame)
-    models = Models(flame, single, triple, refiner, params.benchmark.calibrated)
-    backend = make_backend(params.landmarks, root / "data", "data/weights/landmarks.safetensors")
-    names = pictured_items(items, params.benchmark.pictures)
+    models = Models(flame, single, triple, refiner, params.benchmark.use_calibrated_camera)
+    backend = make_backend(params.landmarks, root / "data", "data/pretrained/landmarks.safetensors")
+    names = pictured_items(items, params.benchmark.items_shown)
     with tracked(f"benchmark@{args.protocol}", "benchmark", args.protocol, params.benchmark.model_dump()) as record:
         table, results, pictures = run_protocol(
             args.protocol,
@@ -49,7 +49,7 @@ def run(params, args) -> None:
             Cropper(backend.detect, params.triplets.image_size, params.triplets.crop_scale),
             variants,
             names,
-            params.compute.fanout,
+            params.compute.executor,
             params.compute.workers,
         )
         out = Path("data/benchmark") / args.protocol

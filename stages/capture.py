@@ -8,7 +8,7 @@ HEAD = ("data/head/head.npz", "data/head/landmarks.npz", "data/head/template.obj
 
 def run(params, args) -> None:
     """Write ``data/raw/multipie``, ``data/raw/facescape`` and ``data/raw/truth.parquet``."""
-    head = HeadFiles(HEAD, params.head.n_shape, params.head.n_expression)
+    head = HeadFiles(HEAD, params.flame.n_shape, params.flame.n_expression)
     capture(head, params.capture, params.compute, "data/raw")
 
 

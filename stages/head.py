@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from mfnet.errors import InputError
-from mfnet.params import HeadParams, Params
+from mfnet.params import FlameParams, Params
 from stages.common import run_stage, stage_parser
 
 
-def make_head(params: HeadParams):
+def make_head(params: FlameParams):
     """The head that the params ask for, complete with landmarks, UV and masks."""
     from mfnet.flame.procedural import head_arrays
     from mfnet.flame.readers import read_head
@@ -17,15 +17,15 @@ def make_head(params: HeadParams):
     else:
         head = read_head(params.model, params.landmarks, params.template, params.masks)
     if head.landmarks is None:
-        raise InputError(f"{params.model}: has no landmark embedding; name one in head.landmarks")
+        raise InputError(f"{params.model}: has no landmark embedding; name one in flame.landmarks")
     if head.uv is None:
-        raise InputError(f"{params.model}: has no UV layout; name its OBJ template in head.template")
+        raise InputError(f"{params.model}: has no UV layout; name its OBJ template in flame.template")
     for key, wanted, stored in (
         ("n_shape", params.n_shape, head.n_shape_total),
         ("n_expression", params.n_expression, head.n_expression_total),
     ):
         if wanted > stored:
-            raise InputError(f"{params.model}: head.{key} is {wanted}, but the model has {stored} such coefficients")
+            raise InputError(f"{params.model}: flame.{key} is {wanted}, but the model has {stored} such coefficients")
     return head
 
 
@@ -34,7 +34,7 @@ def run(params: Params, args) -> None:
     from mfnet.flame.procedural.files import write_landmarks, write_template
     from mfnet.flame.readers import write_head
 
-    head = make_head(params.head)
+    head = make_head(params.flame)
     out = Path(args.out)
     write_head(head, out / "head.npz")
     write_landmarks(head, out / "landmarks.npz")

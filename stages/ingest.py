@@ -8,7 +8,7 @@ from stages.common import run_stage, stage_parser
 def run(params, args) -> None:
     from mfnet.datasets import quality
 
-    manifest, rejected = multipie.scan(params.source.multipie, params.compute.fanout, params.compute.workers)
+    manifest, rejected = multipie.scan(params.source.multipie, params.compute.executor, params.compute.workers)
     quality.check_manifest(manifest, rejected, params.ingest.max_rejected, "data/multipie/ingest.json")
     write_table(manifest, "data/multipie/manifest.parquet")
     write_table(rejected, "data/multipie/rejected.parquet")

@@ -15,8 +15,8 @@ def run(params, args) -> None:
     from mfnet.datasets import quality
 
     plan = read_table("data/multipie/plan.parquet")
-    backend = make_backend(params.landmarks, params.source.multipie, "data/weights/landmarks.safetensors")
-    spread = {"mode": params.compute.fanout, "workers": params.compute.workers}
+    backend = make_backend(params.landmarks, params.source.multipie, "data/pretrained/landmarks.safetensors")
+    spread = {"mode": params.compute.executor, "workers": params.compute.workers}
     found, rejected = find_landmarks(plan, params.source.multipie, backend, params.landmarks, SCRATCH, **spread)
     quality.check_landmarks(found, rejected, params.landmarks, "data/multipie/landmarks.json")
     write_table(found, "data/multipie/landmarks.parquet")

@@ -25,8 +25,8 @@ def run(params, args) -> None:
         address, out = f"ablate@{name}", Path("data/ablation") / name
         params = params.variant(args.variant)
         params = params.model_copy(update={"train": params.train.model_copy(update={"seed": args.seed})})
-    flame = load_project_head("data/head", params.head)
-    shards, weights = Path("data/triplets"), Path("data/weights")
+    flame = load_project_head("data/head", params.flame)
+    shards, weights = Path("data/triplets"), Path("data/pretrained")
     inputs = Inputs(
         sorted(shards.glob("train-*.parquet")),
         sorted(shards.glob("val-*.parquet")),
@@ -43,7 +43,7 @@ def run(params, args) -> None:
         model = load_mfnet(out / "model.safetensors", flame.cpu())
         people = first_of_each_subject(TripletShards(inputs.validation), PICTURED)
         for item, subject in enumerate(people.subject.tolist()):
-            sheet = person_sheet(model, flame, people, item, params.loss.closeness)
+            sheet = person_sheet(model, flame, people, item, params.loss.inverse_distance)
             record.picture(sheet, f"people/subject_{subject:03d}.png")
 
 

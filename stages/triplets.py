@@ -11,7 +11,7 @@ def run(params, args) -> None:
     plan = read_table("data/multipie/plan.parquet")
     landmarks = read_table("data/multipie/landmarks.parquet")
     spec = CropSpec(params.source.multipie, params.triplets, params.plan.seed)
-    spread = {"mode": params.compute.fanout, "workers": params.compute.workers}
+    spread = {"mode": params.compute.executor, "workers": params.compute.workers}
     with atomic_directory("data/triplets") as folder:
         rejected = write_shards(plan, landmarks, spec, folder, **spread)
         quality.check_triplets(folder, rejected, params.triplets, "data/multipie/triplets.json")

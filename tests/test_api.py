@@ -98,12 +98,12 @@ def test_a_damaged_head_in_the_cache_is_built_anew(cache, monkeypatch):
 
 def test_a_trained_model_gives_what_its_network_says(reconstructor, cache, photographs, faces, tmp_path):
     data = tmp_path / "data"
-    for folder in ("head", "weights", "train"):
+    for folder in ("head", "pretrained", "train"):
         (data / folder).mkdir(parents=True)
     (path,) = cache.glob("head-*.npz")
     shutil.copy(path, data / "head" / "head.npz")
     for network in ("landmarks", "flow"):
-        shutil.copy(bundled(network), data / "weights" / f"{network}.safetensors")
+        shutil.copy(bundled(network), data / "pretrained" / f"{network}.safetensors")
     save_mfnet(reconstructor.network, data / "train" / "model.safetensors")
     face = mfnet.load(data / "train", ROOT / "params.yaml").reconstruct(*photographs, refine=False)
     np.testing.assert_allclose(face.vertices, faces[False].vertices, atol=1e-5)

@@ -62,7 +62,7 @@ def test_nightly_is_the_default_with_more_evidence():
         (lambda raw: raw["ablation"]["run"].remove("views-1"), "views-1 is missing"),
         (lambda raw: raw["ablation"]["run"].append("no-such"), "no-such"),
         (lambda raw: raw["ablation"]["variants"].update(bad={"loss": {"flw": 1}}), "ablation.variants.bad.loss.flw"),
-        (lambda raw: raw["ablation"]["variants"].update(bad={"head": {"seed": 1}}), "ablation.variants.bad.head"),
+        (lambda raw: raw["ablation"]["variants"].update(bad={"flame": {"seed": 1}}), "ablation.variants.bad.flame"),
         (lambda raw: raw["ablation"]["variants"].update(bad={"loss": {"flow": -1}}), "loss.flow"),
     ],
 )

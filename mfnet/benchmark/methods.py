@@ -72,8 +72,8 @@ class Models:
     """MFNet of three views."""
     refiner: Refiner | None = None
     """How its answers are refined."""
-    calibrated: bool = False
-    """``benchmark.calibrated``: heads of the lab before the item's calibrated camera."""
+    use_calibrated_camera: bool = False
+    """``benchmark.use_calibrated_camera``: heads of the lab before the item's calibrated camera."""
 
     def methods(self, protocol: str) -> tuple[str, ...]:
         """The methods that can be run on ``wild`` or ``lab``."""
@@ -181,15 +181,15 @@ class Answer(NamedTuple):
     jaw_pose: Tensor  # [B, 3] axis-angle
     global_pose: Tensor | None  # [B, 3] axis-angle; None: the landmarks tell
     camera: Tensor | None  # [B, 3] scaled orthography (s, tx, ty) in ndc of the crop; None: the landmarks tell
-    closeness: Tensor | None = None  # [B] 1 / distance of the camera, 1/m; None: nothing is known
+    inverse_distance: Tensor | None = None  # [B] 1 / distance of the camera, 1/m; None: nothing is known
 
 
-def _of(prediction: Prediction, jobs: list[_Job], closeness: Tensor | None = None) -> Answer:
-    """Each item's part of what is said about its photographs; closeness [B, V]."""
+def _of(prediction: Prediction, jobs: list[_Job], inverse_distance: Tensor | None = None) -> Answer:
+    """Each item's part of what is said about its photographs; inverse_distance [B, V]."""
     rows = torch.arange(len(jobs)), torch.tensor([job.own for job in jobs])
     person = (getattr(prediction, name) for name in PERSON)
     own = (prediction.global_pose[rows], prediction.camera[rows])
-    return Answer(*person, *own, None if closeness is None else closeness[rows])
+    return Answer(*person, *own, None if inverse_distance is None else inverse_distance[rows])
 
 
 def _mean_head(jobs: list[_Job], views: dict[str, FaceCrop], models: Models) -> Answer:
@@ -220,9 +220,9 @@ def _refined(jobs: list[_Job], views: dict[str, FaceCrop], models: Models) -> An
     landmarks = np.stack([np.stack([views[name].landmarks for name in names]) for names in sets])
     images = _images(list(sets), views, models.triple)
     answers = _predictions(list(sets), views, models.triple)
-    refined, closeness = models.refiner(models.flame, answers, images, torch.from_numpy(landmarks).to(images))
+    refined, inverse_distance = models.refiner(models.flame, answers, images, torch.from_numpy(landmarks).to(images))
     rows = [sets[job.names] for job in jobs]
-    return _of(refined.map(lambda values: values[rows]), jobs, closeness[rows])
+    return _of(refined.map(lambda values: values[rows]), jobs, inverse_distance[rows])
 
 
 def _same_image(jobs: list[_Job], views: dict[str, FaceCrop], models: Models) -> Answer:
@@ -259,13 +259,13 @@ def _images(names: Sequence[Sequence[str]], views: dict[str, FaceCrop], network:
 def _faces(answer: Answer, jobs: list[_Job], views: dict[str, FaceCrop], models: Models, posed: bool) -> list[Face]:
     """The heads before their cameras; posed: by the landmarks of the item, whatever pose the answer holds."""
     own = [views[job.names[job.own]] for job in jobs]
-    focals = [job.focal if models.calibrated else None for job in jobs]
+    focals = [job.focal if models.use_calibrated_camera else None for job in jobs]
     if posed or answer.global_pose is None:
         answer = _by_landmarks(answer, own, focals, models.flame)
     vertices, centre = _heads(answer, models.flame)
     faces = []
     for row, (job, view, focal) in enumerate(zip(jobs, own, focals, strict=True)):
-        parts = (vertices, answer.camera, centre, answer.closeness)
+        parts = (vertices, answer.camera, centre, answer.inverse_distance)
         found = _place(*(None if part is None else part[row].double().cpu() for part in parts), view, focal)
         faces.append(Face(found.mesh.vertices, job.views(), len(set(job.names)), found.focal))
     return faces
@@ -277,7 +277,7 @@ def _by_landmarks(answer: Answer, own: list[FaceCrop], focals: list[float | None
     pixels = [pixels_per_ndc(view.to_photograph, len(view.image)) for view in own]
     lens = np.array([length / focal if focal else 0.0 for length, focal in zip(pixels, focals, strict=True)])
     pose, camera = fit_poses(flame, landmarks, lens, answer.shape, answer.expression, answer.jaw_pose)
-    return answer._replace(global_pose=pose, camera=camera, closeness=None)
+    return answer._replace(global_pose=pose, camera=camera, inverse_distance=None)
 
 
 def _heads(answer: Answer, flame: Flame) -> tuple[Tensor, Tensor]:
@@ -291,16 +291,16 @@ def _heads(answer: Answer, flame: Flame) -> tuple[Tensor, Tensor]:
     return torch.where(finite[:, None, None], output.vertices, torch.nan), reference_depth(output.landmarks)
 
 
-def _place(vertices, camera, centre, closeness, view: FaceCrop, focal: float | None) -> Placed:
+def _place(vertices, camera, centre, inverse_distance, view: FaceCrop, focal: float | None) -> Placed:
     """One head before its camera: at the fitted distance, else at the one that the calibrated focal length and the
     camera's scale give, else in the image cube as the official loaders of orthographic methods place it.
     """
     crop = view.to_photograph, len(view.image)
-    if closeness is None and focal is None:
+    if inverse_distance is None and focal is None:
         return from_crop(_points(project_orthographic(vertices[None], camera[None])[0].numpy()), *crop)
-    if closeness is None:
-        closeness = pixels_per_ndc(*crop) * camera[0] / focal
-    return from_lens(_points(vertices.numpy()), camera.numpy(), float(closeness), float(centre), *crop)
+    if inverse_distance is None:
+        inverse_distance = pixels_per_ndc(*crop) * camera[0] / focal
+    return from_lens(_points(vertices.numpy()), camera.numpy(), float(inverse_distance), float(centre), *crop)
 
 
 def _points(vertices: np.ndarray) -> Mesh:

@@ -8,7 +8,7 @@ def add_commands(subparsers) -> None:
     parser = subparsers.add_parser(
         "archive",
         help="list a large Multi-PIE archive for DVC",
-        description="Write the listing of source.multipie to source.watch: by it DVC learns that the archive changed.",
+        description="Write source.archive_listing, the listing of source.multipie: by it DVC sees a change.",
     )
     add_params(parser)
     parser.set_defaults(run=_archive)
@@ -19,9 +19,9 @@ def _archive(args) -> None:
     from mfnet.params import load_params
 
     source = load_params(args.params).source
-    if source.watch == source.multipie:
+    if source.archive_listing == source.multipie:
         print(f"{source.multipie}: DVC watches the folder itself; nothing to list")
     elif refresh_listing(source):
-        print(f"{source.watch}: the archive changed; `dvc repro` will look at it again")
+        print(f"{source.archive_listing}: the archive changed; `dvc repro` will look at it again")
     else:
-        print(f"{source.watch}: the archive is as it was")
+        print(f"{source.archive_listing}: the archive is as it was")

@@ -38,7 +38,7 @@ def _add_score(subparsers) -> None:
     parser.add_argument("--method", help="name of the method's folder and of its rows (default: the loader's)")
     parser.add_argument("--out", required=True, help="Parquet file to write, one row an item")
     parser.add_argument("--workers", type=int, default=0, help="processes; 0 is one a core (default: %(default)s)")
-    parser.add_argument("--fanout", default="local", help="serial, local or tcp://host:port (default: %(default)s)")
+    parser.add_argument("--executor", default="local", help="serial, local or tcp://host:port (default: %(default)s)")
     parser.add_argument(
         "--resume", action="store_true", help="go on where an interrupted run with the same --out ended"
     )
@@ -61,7 +61,7 @@ def _score(args) -> None:
         args.pred,
         args.loader,
         method=args.method,
-        mode=args.fanout,
+        mode=args.executor,
         workers=args.workers,
         partial=partial,
         error_maps=args.error_maps,
@@ -173,7 +173,7 @@ def _aflw(args) -> None:
     if root is None:
         raise InputError(f"{args.params}: source.aflw2000 is null; name the folder there or by --root")
     files = image_files(root)[: args.limit]
-    flame = load_project_head(data / "head", params.head)
+    flame = load_project_head(data / "head", params.flame)
     model = load_mfnet(args.model or data / "train/model.safetensors", flame)
     size, scale = params.triplets.image_size, params.triplets.crop_scale
     table, results = score_images(files, model, flame, size, scale, args.pictures if args.grid else 0)

@@ -42,7 +42,7 @@ def fan_out(
     """
     items = list(items)
     if mode != "serial" and mode != "local" and not mode.startswith(("tcp://", "tls://")):
-        raise InputError(f"compute.fanout: {mode!r} is none of serial, local, tcp://host:port")
+        raise InputError(f"compute.executor: {mode!r} is none of serial, local, tcp://host:port")
     if mode == "local":
         workers = min(workers or usable_cores(), len(items))
     if mode == "serial" or not items or (mode == "local" and workers == 1):
@@ -160,5 +160,5 @@ def _client(mode: str, workers: int):
         try:
             client = stack.enter_context(Client(address, set_as_default=False))
         except OSError as error:
-            raise InputError(f"compute.fanout: no dask scheduler answers at {mode}: {error}") from None
+            raise InputError(f"compute.executor: no dask scheduler answers at {mode}: {error}") from None
         yield client

@@ -32,11 +32,11 @@ def list_archive(root: str | Path) -> dict:
 
 
 def refresh_listing(source: SourceParams, base: str | Path = ".") -> bool:
-    """Write the listing of ``source.multipie`` to ``source.watch``; True if it changed.
+    """Write the listing of ``source.multipie`` to ``source.archive_listing``; True if it changed.
 
     Does nothing where DVC watches the archive itself (both name the same folder).
     """
-    archive, listing = Path(base, source.multipie), Path(base, source.watch)
+    archive, listing = Path(base, source.multipie), Path(base, source.archive_listing)
     if archive == listing:
         return False
     before = listing.read_bytes() if listing.is_file() else None

@@ -27,14 +27,14 @@ def first_of_each_subject(shards: TripletShards, count: int) -> TripletBatch:
     )
 
 
-def person_sheet(model, flame, batch: TripletBatch, item: int, closeness: float) -> np.ndarray:
+def person_sheet(model, flame, batch: TripletBatch, item: int, inverse_distance: float) -> np.ndarray:
     """One person, uint8 [H, W, 3]: photographs with landmarks and overlays; below, clay and textured new views.
 
-    Only as many photographs as the model takes, the frontal one first. closeness: of the cameras, 1/m
+    Only as many photographs as the model takes, the frontal one first. inverse_distance: of the cameras, 1/m
     (``loss.camera_distance``).
     """
     views = model.params.views
-    person = reconstruct(model, flame, batch.pixels()[item, :views], closeness)
+    person = reconstruct(model, flame, batch.pixels()[item, :views], inverse_distance)
     photos = [_enlarged(image.permute(1, 2, 0).numpy()) for image in batch.images[item, :views]]
     points = ndc_to_pixels(batch.landmarks[item, :views], TILE, TILE).numpy()
     marked = [overlay_points(photo, own) for photo, own in zip(photos, points, strict=True)]
@@ -56,6 +56,6 @@ def _enlarged(image: np.ndarray) -> np.ndarray:
 
 
 def _overlay(photo: np.ndarray, person: Reconstruction, view: int, flame) -> np.ndarray:
-    camera, shrink = person.cameras[view], person.shrink[view]
-    clip = clip_from_orthographic(person.vertices[view][None], camera[None], shrink[None])[0]
+    camera, divisor = person.cameras[view], person.divisor[view]
+    clip = clip_from_orthographic(person.vertices[view][None], camera[None], divisor[None])[0]
     return overlay_head(photo, person.vertices[view], clip, flame)

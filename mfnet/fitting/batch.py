@@ -15,7 +15,7 @@ from mfnet.flow import load_flow
 from mfnet.model.mfnet import Prediction, join
 
 PEOPLE = 6
-"""People a worker is given at once; every parcel carries the head model, tens of megabytes."""
+"""People a worker is given at once; every task carries the head model, tens of megabytes."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Refiner:
     estimator: str
     """``loss.flow_estimator``."""
     weights: Path
-    """Its weights, from stage ``weights@flow``."""
+    """Its weights, from stage ``pretrained@flow``."""
     mode: str = "serial"
     """As `fan_out` takes it."""
     workers: int = 0
@@ -34,22 +34,22 @@ class Refiner:
     def __call__(
         self, flame: Flame, prediction: Prediction, images: Tensor, landmarks: Tensor
     ) -> tuple[Prediction, Tensor]:
-        """Refine the answers for B people on their photographs -> answers, closeness [B, V] of the cameras (1/m).
+        """Refine the answers for B people on their photographs -> answers, inverse distances [B, V], 1/m.
 
         images [B, V, 3, H, W] in [0, 1]; landmarks [B, V, 68, 2] ndc of the crops. A person whose answer is not finite
         keeps it. Every fit runs on one thread: the result does not depend on how the work is spread.
         """
-        parcels = [
-            Parcel(self, flame, prediction.map(lambda value, rows=rows: value[rows]), images[rows], landmarks[rows])
+        tasks = [
+            RefineTask(self, flame, prediction.map(lambda value, rows=rows: value[rows]), images[rows], landmarks[rows])
             for rows in torch.arange(len(images)).split(PEOPLE)
         ]
-        parts = fan_out(refine_parcel, parcels, self.mode, self.workers, "refine")
-        answers, closeness = zip(*(answer for part in parts for answer in part), strict=True)
-        return join(answers), torch.stack(closeness)
+        parts = fan_out(refine_people, tasks, self.mode, self.workers, "refine")
+        answers, inverse_distance = zip(*(answer for part in parts for answer in part), strict=True)
+        return join(answers), torch.stack(inverse_distance)
 
 
 @dataclass(frozen=True)
-class Parcel:
+class RefineTask:
     """A few people for one worker."""
 
     refiner: Refiner
@@ -59,16 +59,16 @@ class Parcel:
     landmarks: Tensor = field(repr=False)
 
 
-def refine_parcel(parcel: Parcel) -> list[tuple[Prediction, Tensor]]:
+def refine_people(task: RefineTask) -> list[tuple[Prediction, Tensor]]:
     """The refined answers, of batch 1 each, and how close their cameras are [V]."""
     cv2.setNumThreads(1)  # DIS flow cuts the image into one stripe per thread, and its result depends on the stripes
-    estimator = load_flow(parcel.refiner.estimator, parcel.refiner.weights)
+    estimator = load_flow(task.refiner.estimator, task.refiner.weights)
     with one_thread():
-        return [_refined(parcel, row, estimator) for row in range(len(parcel.images))]
+        return [_refined(task, row, estimator) for row in range(len(task.images))]
 
 
-def _refined(parcel: Parcel, row: int, estimator) -> tuple[Prediction, Tensor]:
-    answer = parcel.prediction.map(lambda value: value[row : row + 1])
+def _refined(task: RefineTask, row: int, estimator) -> tuple[Prediction, Tensor]:
+    answer = task.prediction.map(lambda value: value[row : row + 1])
     if not all(getattr(answer, each.name).isfinite().all() for each in fields(answer)):
         return answer, torch.zeros(answer.camera.shape[1])
-    return refine(parcel.flame, answer, parcel.images[row], parcel.landmarks[row], estimator.flow)[:2]
+    return refine(task.flame, answer, task.images[row], task.landmarks[row], estimator.flow)[:2]

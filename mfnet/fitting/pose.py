@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from mfnet.flame import Flame
-from mfnet.geometry import perspective_shrink
+from mfnet.geometry import perspective_divisor
 
 ROUNDS = 4
 """Fits, each with the contour points that the pose of the last one selects."""
@@ -65,8 +65,8 @@ def _refine(points: np.ndarray, root: np.ndarray, landmarks: np.ndarray, lens: f
 
     def project(values: np.ndarray) -> np.ndarray:
         turned = (start * Rotation.from_rotvec(values[:3])).apply(points)
-        shrink = perspective_shrink(turned[:, 2:], turned[:, 2].mean(), lens * values[3])
-        return (values[3] * turned[:, :2] + values[4:]) / shrink
+        divisor = perspective_divisor(turned[:, 2:], turned[:, 2].mean(), lens * values[3])
+        return (values[3] * turned[:, :2] + values[4:]) / divisor
 
     spread = landmarks - landmarks.mean(0)
     size = np.sqrt((spread**2).sum() / (start.apply(points - points.mean(0))[:, :2] ** 2).sum())

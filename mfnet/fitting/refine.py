@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mfnet.geometry import perspective_shrink, pixels_to_ndc, project_orthographic, reference_depth, triangle_map
+from mfnet.geometry import perspective_divisor, pixels_to_ndc, project_orthographic, reference_depth, triangle_map
 from mfnet.landmarks.ibug import EYE_PAIRS, LIP_PAIRS, N_CONTOUR
 from mfnet.losses.flow import Estimate, flow_to_ndc, trusted_flow
 from mfnet.losses.multiview import PAIRS, STEEPEST
@@ -44,7 +44,7 @@ class RefineSettings:
     """Of the network's rotations and jaw, radians."""
     camera: float = 0.1
     """Of the network's camera, relative in scale, and in units of 0.1 m in shift."""
-    closeness: float = 0.8
+    inverse_distance: float = 0.8
     """Of the camera's inverse distance, 1/m, about itself: a portrait is taken from 0.6 m and farther."""
     iterations: int = 5
     """Gauss-Newton steps; the flow is measured anew before each of the last `flow_iterations`."""
@@ -61,7 +61,7 @@ class Refined(NamedTuple):
 
     prediction: Prediction
     """Of batch 1, as the network's; albedo and light are the network's own."""
-    closeness: Tensor
+    inverse_distance: Tensor
     """[V] 1 / distance of each camera from the landmarks' mean depth, 1/m, at least 0."""
     vertex_sigma: Tensor
     """[N] metres: standard deviation of each vertex of the head at rest (unturned), by the Laplace approximation."""
@@ -107,8 +107,10 @@ def refine(
             flow = correspondences(problem, unknowns, images, estimate, settings.spacing)
         unknowns, damping = _step(problem, unknowns, flow, damping)
     _, jacobian = problem.linearised(unknowns, flow)
-    closeness = problem.split(unknowns[None])[-1][0].clamp_min(0)
-    return Refined(problem.prediction(unknowns), closeness, problem.vertex_sigma(unknowns, jacobian.mT @ jacobian))
+    inverse_distance = problem.split(unknowns[None])[-1][0].clamp_min(0)
+    return Refined(
+        problem.prediction(unknowns), inverse_distance, problem.vertex_sigma(unknowns, jacobian.mT @ jacobian)
+    )
 
 
 class _Problem:
@@ -126,24 +128,26 @@ class _Problem:
         self.camera_unit = torch.cat([scale, torch.full_like(scale, 0.1).expand(-1, 2)], 1)  # [V, 3]
         parts = [prediction.shape[0], prediction.expression[0], prediction.jaw_pose[0]]
         parts += [prediction.global_pose[0].flatten(), (prediction.camera[0] / self.camera_unit).flatten()]
-        parts += [torch.full_like(scale[:, 0], settings.closeness)]
+        parts += [torch.full_like(scale[:, 0], settings.inverse_distance)]
         self.sizes = [len(part) for part in parts]
         self.start = torch.cat(parts)
-        self.start_sigma = self._per_unknown(settings.network, settings.pose, settings.camera, settings.closeness)
+        self.start_sigma = self._per_unknown(
+            settings.network, settings.pose, settings.camera, settings.inverse_distance
+        )
         self.difference = self._per_unknown(0.02, 0.002, 0.002, 0.01)
         self.visible = decode(flame, self.parameters(self.start)).visible[0]
 
-    def _per_unknown(self, code: float, rotation: float, camera: float, closeness: float) -> Tensor:
-        values = [code, code, rotation, rotation, camera, closeness]
+    def _per_unknown(self, code: float, rotation: float, camera: float, inverse_distance: float) -> Tensor:
+        values = [code, code, rotation, rotation, camera, inverse_distance]
         parts = [torch.full((count,), value) for count, value in zip(self.sizes, values, strict=True)]
         return torch.cat(parts).to(self.start)
 
     def split(self, unknowns: Tensor) -> tuple[Tensor, ...]:
-        """shape [K, ns], expression [K, ne], jaw [K, 3], pose and camera [K, V, 3], closeness [K, V] of unknowns [K,
-        n]."""
-        shape, expression, jaw, pose, camera, closeness = unknowns.split(self.sizes, -1)
+        """shape [K, ns], expression [K, ne], jaw [K, 3], pose and camera [K, V, 3], inverse distances [K, V] of
+        unknowns [K, n]."""
+        shape, expression, jaw, pose, camera, inverse_distance = unknowns.split(self.sizes, -1)
         camera = camera.unflatten(1, (-1, 3)) * self.camera_unit
-        return shape, expression, jaw, pose.unflatten(1, (-1, 3)), camera, closeness
+        return shape, expression, jaw, pose.unflatten(1, (-1, 3)), camera, inverse_distance
 
     def prediction(self, unknowns: Tensor) -> Prediction:
         """As the network gives it, of unknowns [n]."""
@@ -156,12 +160,12 @@ class _Problem:
     def residuals(self, unknowns: Tensor, flow: Correspondences | None) -> Tensor:
         """All residuals [K, R] in standard deviations; Huber's square root for those that measure images."""
         settings = self.settings
-        shape, expression, jaw, pose, camera, closeness = self.split(unknowns)
+        shape, expression, jaw, pose, camera, inverse_distance = self.split(unknowns)
         shared = [code.repeat_interleave(self.views, 0) for code in (shape, expression, jaw)]
         output = self.flame(*shared[:2], pose.flatten(0, 1), jaw_pose=shared[2])
         landmarks, vertices = (part.unflatten(0, (-1, self.views)) for part in (output.landmarks, output.vertices))
         centre = reference_depth(landmarks)  # [K, V]
-        found = _project(landmarks, camera, closeness, centre)
+        found = _project(landmarks, camera, inverse_distance, centre)
         error = (found - self.landmarks) * self.visible[..., None]  # [K, V, 68, 2]
         upper, lower = torch.tensor(EYE_PAIRS + LIP_PAIRS, device=error.device).T
         measured = [
@@ -171,7 +175,7 @@ class _Problem:
         ]
         if flow is not None:
             off_a, off_b = (
-                _seen(vertices, flow, view, camera, closeness, centre) - place
+                _seen(vertices, flow, view, camera, inverse_distance, centre) - place
                 for view, place in ((flow.view_a, flow.origin), (flow.view_b, flow.target))
             )
             apart = off_b - (flow.slide @ off_a[..., None])[..., 0]
@@ -201,20 +205,22 @@ CHUNK = 16
 """Vectors of unknowns evaluated at once: memory against speed."""
 
 
-def _project(points: Tensor, camera: Tensor, closeness: Tensor, centre: Tensor) -> Tensor:
-    """Points [..., N, 3] -> ndc [..., N, 2] by cameras [..., 3] (s, tx, ty) that shrink what is behind `centre`.
+def _project(points: Tensor, camera: Tensor, inverse_distance: Tensor, centre: Tensor) -> Tensor:
+    """Points [..., N, 3] -> ndc [..., N, 2] by cameras [..., 3] (s, tx, ty) that divisor what is behind `centre`.
 
-    closeness [...]: inverse distance of the camera from `centre` [...], the depth at which s holds; 0 is orthography.
+    inverse_distance [...]: of the camera from `centre` [...], the depth at which s holds; 1/m, 0 is orthography.
     Portraits taken from an arm's length are wider at the nose than DECA's camera can say: without this the shape would.
     """
-    shrink = perspective_shrink(points[..., 2], centre[..., None], closeness[..., None])
-    return project_orthographic(points, camera, shrink)[..., :2]
+    divisor = perspective_divisor(points[..., 2], centre[..., None], inverse_distance[..., None])
+    return project_orthographic(points, camera, divisor)[..., :2]
 
 
-def _seen(vertices, flow: Correspondences, view: Tensor, camera: Tensor, closeness: Tensor, centre: Tensor) -> Tensor:
+def _seen(
+    vertices, flow: Correspondences, view: Tensor, camera: Tensor, inverse_distance: Tensor, centre: Tensor
+) -> Tensor:
     """Where `view` [M] shows the estimate's points: ndc [K, M, 2]; vertices [K, V, N, 3], the cameras [K, V, .]."""
     points = (vertices[:, view[:, None], flow.corners] * flow.weights[..., None]).sum(2)  # [K, M, 3]
-    return _project(points[:, :, None], *(value[:, view] for value in (camera, closeness, centre)))[:, :, 0]
+    return _project(points[:, :, None], *(value[:, view] for value in (camera, inverse_distance, centre)))[:, :, 0]
 
 
 def _huber_root(residuals: Tensor, limit: float) -> Tensor:
@@ -243,11 +249,13 @@ def correspondences(
 ) -> Correspondences:
     """Where flow says that surface points lie, for every pair of views that share the face (PAIRS)."""
     flame = problem.flame
-    shape, expression, jaw, pose, camera, closeness = problem.split(unknowns[None])
+    shape, expression, jaw, pose, camera, inverse_distance = problem.split(unknowns[None])
     shared = [code.expand(problem.views, -1) for code in (shape, expression, jaw)]
     output = flame(*shared[:2], pose[0], jaw_pose=shared[2])
     centre = reference_depth(output.landmarks)
-    views = [_view(flame, output.vertices[v], camera[0, v], closeness[0, v], centre[v]) for v in range(problem.views)]
+    views = [
+        _view(flame, output.vertices[v], camera[0, v], inverse_distance[0, v], centre[v]) for v in range(problem.views)
+    ]
     parts = []
     for a, b in PAIRS[len(views)]:
         corners, weights, target = _pair(flame, views[a], views[b], images[a], images[b], estimate, spacing)
@@ -256,15 +264,15 @@ def correspondences(
         kept = torch.linalg.matrix_norm(slide) < STEEPEST
         numbers = (torch.full_like(corners[:, 0], view) for view in (a, b))
         points = (output.vertices[a, corners] * weights[..., None]).sum(1)
-        origin = _project(points, camera[0, a], closeness[0, a], centre[a])
+        origin = _project(points, camera[0, a], inverse_distance[0, a], centre[a])
         parts.append([part[kept] for part in (*numbers, corners, weights, origin, target, slide)])
     return Correspondences(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
 
-def _view(flame, vertices: Tensor, camera: Tensor, closeness: Tensor, centre: Tensor) -> View:
+def _view(flame, vertices: Tensor, camera: Tensor, inverse_distance: Tensor, centre: Tensor) -> View:
     """One head [N, 3] as the camera of `_project` sees it: its scaled orthography, divided by the shrinkage."""
-    shrink = perspective_shrink(vertices[:, 2], centre, closeness)
-    return orthographic_view(vertices[None], flame.faces, camera[None], shrink[None])
+    divisor = perspective_divisor(vertices[:, 2], centre, inverse_distance)
+    return orthographic_view(vertices[None], flame.faces, camera[None], divisor[None])
 
 
 def _pair(

@@ -15,7 +15,7 @@ from mfnet.flame.pose_chain import pose_chain
 from mfnet.flame.readers import read_head
 from mfnet.flame.skinning import BLOCK, blend_shapes, skin, skin_with_points
 from mfnet.landmarks.ibug import N_LANDMARKS
-from mfnet.params import HeadParams
+from mfnet.params import FlameParams
 
 
 class FlameOutput(NamedTuple):
@@ -50,7 +50,7 @@ def load_flame(
     return Flame(head, n_shape, n_expression)
 
 
-def load_project_head(folder: str | Path, params: HeadParams) -> "Flame":
+def load_project_head(folder: str | Path, params: FlameParams) -> "Flame":
     """The head model that stage ``head`` put into `folder`, with as many coefficients as the params ask for."""
     return load_flame(Path(folder) / "head.npz", n_shape=params.n_shape, n_expression=params.n_expression)
 

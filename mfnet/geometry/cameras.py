@@ -11,17 +11,17 @@ ORTHOGRAPHIC_DEPTH = 10.0
 """Clip space of the scaled orthography holds |s z| up to this: a head at s = 10 may be a metre deep either way."""
 
 
-def project_orthographic(points: Tensor, camera: Tensor, shrink: Tensor | None = None) -> Tensor:
+def project_orthographic(points: Tensor, camera: Tensor, divisor: Tensor | None = None) -> Tensor:
     """Scaled orthography as DECA's: points [..., N, 3] in metres, camera [..., 3] = (s, tx, ty) -> [..., N, 3].
 
     The result is (s (x + tx), s (y + ty), s z): ndc x and y, and a depth that is LARGER the nearer the point is to the
-    camera, which looks along -z. With `shrink` [..., N] (`perspective_shrink`) x and y are divided by it: a camera at a
-    finite distance.
+    camera, which looks along -z. With `divisor` [..., N] (`perspective_divisor`) x and y are divided by it: a camera at
+    a finite distance.
     """
     scale, shift = camera[..., None, :1], camera[..., None, 1:]
     image = scale * (points[..., :2] + shift)
-    if shrink is not None:
-        image = image / shrink[..., None]
+    if divisor is not None:
+        image = image / divisor[..., None]
     return torch.cat([image, scale * points[..., 2:]], -1)
 
 
@@ -30,22 +30,23 @@ def reference_depth(landmarks: Tensor) -> Tensor:
     return landmarks[..., 2].mean(-1)
 
 
-def perspective_shrink(depth: Tensor, centre: Tensor, closeness: Tensor | float) -> Tensor:
-    """How much smaller than at `centre` things look at `depth` (metres towards the camera): 1 at `centre`, less nearer.
+def perspective_divisor(depth: Tensor, centre: Tensor, inverse_distance: Tensor | float) -> Tensor:
+    """The w that a perspective camera divides image coordinates by at `depth` (metres towards it), 1 at `centre`.
 
-    centre: the `reference_depth`; closeness: 1 / distance of the camera from it, 1/m, 0 is orthography. All broadcast.
+    Below 1, so larger in the image, for what is nearer than `centre`, the `reference_depth`. inverse_distance: 1 /
+    distance of the camera from `centre`, 1/m; 0 is orthography. All broadcast.
     """
-    return 1 - closeness * (depth - centre)
+    return 1 - inverse_distance * (depth - centre)
 
 
-def clip_from_orthographic(points: Tensor, camera: Tensor, shrink: Tensor | None = None) -> Tensor:
+def clip_from_orthographic(points: Tensor, camera: Tensor, divisor: Tensor | None = None) -> Tensor:
     """Points [B, N, 3] in metres seen by cameras [B, 3] = (s, tx, ty) -> clip coordinates [B, N, 4].
 
-    w is 1 or, with perspective, `shrink` [B, N] (`perspective_shrink`).
+    w is 1 or, with perspective, `divisor` [B, N] (`perspective_divisor`).
     """
     projected = project_orthographic(points, camera)
     depth = projected[..., 2:] / -ORTHOGRAPHIC_DEPTH
-    w = torch.ones_like(depth) if shrink is None else shrink[..., None]
+    w = torch.ones_like(depth) if divisor is None else divisor[..., None]
     return torch.cat([projected[..., :2], depth * w, w], -1)
 
 

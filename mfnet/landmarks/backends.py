@@ -50,7 +50,7 @@ def make_backend(params: LandmarkParams, root: str | Path, network: str | Path) 
 # ------------------------------------------------------------------------------------------------ embedded network
 @dataclass(frozen=True)
 class NetworkBackend:
-    """The network of stage ``weights@landmarks``."""
+    """The network of stage ``pretrained@landmarks``."""
 
     weights: str
     name: str = "network"

@@ -144,7 +144,7 @@ def whole_image(image: np.ndarray) -> CropBox:
 
 
 def load_landmark_detector(path: str | Path) -> LandmarkDetector:
-    """The detector with the weights of stage ``weights@landmarks``; InputError if the file is missing or not ours."""
+    """The detector with the weights of stage ``pretrained@landmarks``; InputError if there is none or not ours."""
     state, _ = read_tensors(path, "landmarks")
     network = LandmarkNetwork()
     fill(network, state, path)

@@ -60,7 +60,7 @@ def multiview_flow_loss(
 def draw_pair(flame, heads: Heads, photos: Tensor, items: Tensor, a: Tensor, b: Tensor) -> CrossView:
     """I_{a->b} of each item at the photographs' size; a, b [B] are indices of views."""
     views = [
-        orthographic_view(heads.vertices[items, v], flame.faces, heads.cameras[items, v], heads.shrink[items, v])
+        orthographic_view(heads.vertices[items, v], flame.faces, heads.cameras[items, v], heads.divisor[items, v])
         for v in (a, b)
     ]
     return render_cross_view(photos[items, a], *views, flame.faces, *photos.shape[-2:])

@@ -35,7 +35,7 @@ class Photometric:
     def __call__(self, heads: Heads, parameters: ViewParameters, photos: Tensor) -> Tensor:
         """Mean over the facial skin, without mouth and eyes, of all views; photos [B, V, 3, H, W] in [0, 1]."""
         vertices, albedo = heads.vertices.flatten(0, 1), self.space(parameters.albedo.flatten(0, 1))
-        view = orthographic_view(vertices, self.flame.faces, heads.cameras.flatten(0, 1), heads.shrink.flatten(0, 1))
+        view = orthographic_view(vertices, self.flame.faces, heads.cameras.flatten(0, 1), heads.divisor.flatten(0, 1))
         normals = vertex_normals(vertices, self.flame.faces)
         light = parameters.light.flatten(0, 1)
         render, raster = render_shaded(albedo, normals, light, view, self.layout, *photos.shape[-2:])

@@ -77,7 +77,7 @@ class Objective:
     ) -> tuple[dict[str, Tensor], Heads]:
         """As `__call__` or, with `everything`, as `measure`."""
         weights = self.params
-        heads = decode(self.flame, parameters, weights.closeness)
+        heads = decode(self.flame, parameters, weights.inverse_distance)
         views = heads.landmarks.shape[1]
         photos, detected = batch.pixels()[:, :views], batch.landmarks[:, :views]
         terms: dict[str, Tensor] = {}

@@ -12,7 +12,7 @@ import torch
 
 from mfnet.errors import InputError
 from mfnet.model.mfnet import Prediction
-from mfnet.model.pretrained import StartNetwork
+from mfnet.model.pretrained import PretrainedNetwork
 from mfnet.params import ModelParams
 from mfnet.render.shading import DECA_FIRST_BAND
 
@@ -46,7 +46,7 @@ def read_deca(path: str | Path) -> dict[str, torch.Tensor]:
     return state
 
 
-def deca_start(path: str | Path, params: ModelParams, flame) -> StartNetwork:
+def pretrained_from_deca(path: str | Path, params: ModelParams, flame) -> PretrainedNetwork:
     """MFNet's start from DECA: every variant gives DECA's own answer where its views are equal images.
 
     Raises InputError if the architecture is not DECA's or asks for more coefficients than DECA has.
@@ -55,19 +55,19 @@ def deca_start(path: str | Path, params: ModelParams, flame) -> StartNetwork:
         if getattr(params, key) != want:
             raise InputError(f"model.{key}: {getattr(params, key)} cannot start from DECA ({path}), set it to {want}")
     for name, count, most in (
-        ("head.n_shape", flame.n_shape, CODE["shape"]),
-        ("head.n_expression", flame.n_expression, CODE["exp"]),
+        ("flame.n_shape", flame.n_shape, CODE["shape"]),
+        ("flame.n_expression", flame.n_expression, CODE["exp"]),
         ("model.n_albedo", params.n_albedo, CODE["tex"]),
     ):
         if count > most:
             raise InputError(f"{name}: {count} is more than the {most} that DECA predicts ({path})")
-    start = StartNetwork(params, flame)
+    start = PretrainedNetwork(params, flame)
     copy_deca(start, read_deca(path), path)
     return start
 
 
 @torch.no_grad()
-def copy_deca(start: StartNetwork, state: dict[str, torch.Tensor], path: str | Path) -> None:
+def copy_deca(start: PretrainedNetwork, state: dict[str, torch.Tensor], path: str | Path) -> None:
     """Copy trunk and regressors; an absent or misshapen tensor is an InputError that names it."""
     for name, target in start.encoder.trunk.state_dict().items():
         if name.endswith("num_batches_tracked"):  # absent from older files, of no effect here

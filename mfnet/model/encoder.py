@@ -50,7 +50,7 @@ class Trunk(ResNet):
         return maps[1:]
 
 
-class Locator(nn.Module):
+class LandmarkHead(nn.Module):
     """Where the 68 landmarks are: heat maps at a quarter of the resolution, from all layers, and their means.
 
     A face follows almost linearly from where its landmarks are in three views; a flattened feature map alone takes many
@@ -84,7 +84,7 @@ class Encoder(nn.Module):
         width: multiplier of the trunk's channels; 1 is torchvision's own.
         head: ``pool`` averages the last feature map (DECA, the paper: 2048 features of ResNet-50); ``flat`` keeps where
             things are: 1x1 convolution to 64 channels, batch norm, ReLU, flatten; beside it the 68 landmarks that a
-            `Locator` sees. A small trunk learns little through a pooled head within minutes.
+            `LandmarkHead` sees. A small trunk learns little through a pooled head within minutes.
 
     Images are RGB in [0, 1] and are not normalised further: DECA feeds its ResNet-50 the same range, and the first
     batch norm of a network trained here takes any constant away.
@@ -102,7 +102,7 @@ class Encoder(nn.Module):
                 nn.BatchNorm2d(FLAT_CHANNELS),
                 nn.ReLU(inplace=True),
             )
-            self.locator = Locator(self.trunk.channels)
+            self.locator = LandmarkHead(self.trunk.channels)
             self.features = FLAT_CHANNELS * (FLAT_SIDE // 32) ** 2 + 2 * N_LANDMARKS
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -115,7 +115,7 @@ class Encoder(nn.Module):
         points = POINT_GAIN * self.locator(layers)
         return torch.cat([self.squeeze(layers[-1]).flatten(1), points.flatten(1)], dim=1)
 
-    def resting_features(self, landmarks: torch.Tensor) -> torch.Tensor:
+    def mean_features(self, landmarks: torch.Tensor) -> torch.Tensor:
         """What a regressor subtracts from its input: landmarks [V,68,2] (ndc) as features [V,features], else zeros.
 
         Without it the mean face outweighs the differences between faces a hundred times, and little is learned.

@@ -100,7 +100,7 @@ def assemble(person: torch.Tensor, view: torch.Tensor, counts: dict[str, int]) -
 def make_person_regressor(params: ModelParams, flame, encoder: Encoder) -> nn.Module:
     """The fused regressor: shape, expression, jaw pose. Units: sigma; 0.1 rad of jaw."""
     scale = torch.cat([torch.ones(flame.n_shape + flame.n_expression), torch.full((3,), 0.1)])
-    centre = resting_features(encoder, flame, SLOT_YAWS[: params.views])
+    centre = mean_features(encoder, flame, SLOT_YAWS[: params.views])
     return make_fusion(params.fusion, centre, HIDDEN[params.head], torch.zeros_like(scale), scale)
 
 
@@ -116,14 +116,14 @@ def make_view_regressor(params: ModelParams, flame, encoder: Encoder) -> Regress
             torch.full((27,), 0.3),
         ]
     )
-    return Regressor(resting_features(encoder, flame, (0.0,))[0], HIDDEN[params.head], mean, scale)
+    return Regressor(mean_features(encoder, flame, (0.0,))[0], HIDDEN[params.head], mean, scale)
 
 
-def resting_features(encoder: Encoder, flame, yaws: Sequence[float]) -> torch.Tensor:
+def mean_features(encoder: Encoder, flame, yaws: Sequence[float]) -> torch.Tensor:
     """The zero of an encoder's features [V,F] in views at `yaws` (degrees): the mean head's landmarks in its crop."""
     landmarks = neutral_landmarks(flame, yaws)
     camera = crop_camera(landmarks)
-    return encoder.resting_features(camera[:, None, :1] * (landmarks + camera[:, None, 1:]))
+    return encoder.mean_features(camera[:, None, :1] * (landmarks + camera[:, None, 1:]))
 
 
 @torch.no_grad()

@@ -29,7 +29,7 @@ def variant_name(params: ModelParams) -> str:
     return "set" if params.fusion == "set" else f"concat{params.views}"
 
 
-class StartNetwork(ViewNetwork):
+class PretrainedNetwork(ViewNetwork):
     """Encoder, per-view regressor and all fused regressors, trained together (or copied from DECA)."""
 
     def __init__(self, params: ModelParams, flame):
@@ -69,31 +69,33 @@ class StartNetwork(ViewNetwork):
         return model
 
 
-def save_start(start: StartNetwork, path: str | Path, half: bool, **origin) -> None:
+def save_pretrained(start: PretrainedNetwork, path: str | Path, half: bool, **origin) -> None:
     """Write a start; `half` stores its matrices in half precision; `origin` (seed, steps) joins the metadata."""
     metadata = {"kind": "encoder", "model": start.params.model_dump(), **start.head, **origin}
     write_tensors(halved(start.state_dict()) if half else start.state_dict(), path, metadata)
 
 
-def load_start(path: str | Path, flame, remedy: str = "run stage weights@encoder") -> StartNetwork:
+def load_pretrained(path: str | Path, flame, remedy: str = "run stage pretrained@encoder") -> PretrainedNetwork:
     """Read a start for `flame`; an InputError that ends in `remedy` if it belongs to another head."""
     state, metadata = read_tensors(path, "encoder")
     refuse_other_head(path, metadata, flame, remedy)
-    start = StartNetwork(ModelParams.model_validate(metadata["model"]), flame)
+    start = PretrainedNetwork(ModelParams.model_validate(metadata["model"]), flame)
     fill(start, state, path)
     return start
 
 
-def start_mfnet(params: ModelParams, flame, path: str | Path) -> MFNet:
+def mfnet_from_pretrained(params: ModelParams, flame, path: str | Path) -> MFNet:
     """The MFNet of `params` that starts from an encoder file. Raises InputError if the trunk is of another kind."""
-    start = load_start(path, flame)
+    start = load_pretrained(path, flame)
     require_same_trunk(start, params, path)
     return start.model(params, flame)
 
 
-def require_same_trunk(start: StartNetwork, params: ModelParams, path: str | Path) -> None:
+def require_same_trunk(start: PretrainedNetwork, params: ModelParams, path: str | Path) -> None:
     """Raise InputError if `params` ask for another trunk or albedo code than the start has."""
     for key in TRUNK_KEYS:
         have, want = getattr(start.params, key), getattr(params, key)
         if have != want:
-            raise InputError(f"{path}: model.{key} is {have}, params ask for {want}; set weights.encoder.source: train")
+            raise InputError(
+                f"{path}: model.{key} is {have}, params ask for {want}; set pretrained.encoder.source: train"
+            )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from mfnet.geometry import axis_angle_to_matrix, perspective_shrink, project_orthographic, reference_depth, yaw
+from mfnet.geometry import axis_angle_to_matrix, perspective_divisor, project_orthographic, reference_depth, yaw
 from mfnet.landmarks.ibug import N_CONTOUR
 
 CONTOUR_HIDDEN = 40.0
@@ -54,23 +54,23 @@ class ViewParameters:
 
 @dataclass(frozen=True)
 class Heads:
-    """Heads in their views: vertices [B, V, N, 3] in metres, posed; cameras [B, V, 3]; shrink [B, V, N], what
+    """Heads in their views: vertices [B, V, N, 3] in metres, posed; cameras [B, V, 3]; divisor [B, V, N], what
     perspective divides by (1: orthography); projected [B, V, N, 3] = ndc x, y and depth (larger is nearer); landmarks
     [B, V, 68, 2] in ndc; visible [B, V, 68] in {0, 1}, without gradient."""
 
     vertices: Tensor
     cameras: Tensor
-    shrink: Tensor
+    divisor: Tensor
     projected: Tensor
     landmarks: Tensor
     visible: Tensor
 
 
-def decode(flame, parameters: ViewParameters, closeness: Tensor | float = 0.0) -> Heads:
+def decode(flame, parameters: ViewParameters, inverse_distance: Tensor | float = 0.0) -> Heads:
     """Eq. 1 and the projection of every view: `flame` is the head model, its neck and eyes at rest.
 
-    closeness: 1 / distance (1/m) of every camera [B, V], or of all, from the landmarks' mean depth, where the cameras'
-    scale holds; 0 is the paper's scaled orthography.
+    inverse_distance: 1 / distance (1/m) of every camera [B, V], or of all, from the landmarks' mean depth, where the
+    cameras' scale holds; 0 is the paper's scaled orthography.
     """
     items, views = parameters.camera.shape[:2]
 
@@ -85,18 +85,18 @@ def decode(flame, parameters: ViewParameters, closeness: Tensor | float = 0.0) -
     )
     camera = flat(parameters.camera)
     centre = reference_depth(output.landmarks)[..., None]
-    if isinstance(closeness, Tensor):
-        closeness = flat(closeness)[:, None]
-    shrink = perspective_shrink(output.vertices[..., 2], centre, closeness)
-    projected = project_orthographic(output.vertices, camera, shrink)
-    of_landmarks = perspective_shrink(output.landmarks[..., 2], centre, closeness)
+    if isinstance(inverse_distance, Tensor):
+        inverse_distance = flat(inverse_distance)[:, None]
+    divisor = perspective_divisor(output.vertices[..., 2], centre, inverse_distance)
+    projected = project_orthographic(output.vertices, camera, divisor)
+    of_landmarks = perspective_divisor(output.landmarks[..., 2], centre, inverse_distance)
     landmarks = project_orthographic(output.landmarks, camera, of_landmarks)[..., :2]
     visible = landmark_visibility(flame, output.vertices.detach(), flat(parameters.global_pose.detach()))
 
     def per_view(value: Tensor) -> Tensor:
         return value.reshape(items, views, *value.shape[1:])
 
-    flats = (shrink, projected, landmarks, visible)
+    flats = (divisor, projected, landmarks, visible)
     return Heads(per_view(output.vertices), parameters.camera, *map(per_view, flats))
 
 

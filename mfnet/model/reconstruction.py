@@ -22,26 +22,26 @@ deviation of a detected jaw line (`mfnet.fitting.refine`)."""
 @dataclass(frozen=True)
 class Reconstruction:
     """One person: vertices [V, N, 3] metres, posed as in each view, with their cameras [V, 3] and what perspective
-    divides by, `shrink` [V, N]; `neutral` [N, 3] the same head and expression before a frontal camera; `texture`
+    divides by, `divisor` [V, N]; `neutral` [N, 3] the same head and expression before a frontal camera; `texture`
     [3, T, T] in [0, 1] fused from the views; `known` [T, T]: how squarely a texel was seen (0: filled in)."""
 
     vertices: Tensor
     cameras: Tensor
-    shrink: Tensor
+    divisor: Tensor
     neutral: Tensor
     texture: Tensor
     known: Tensor
 
 
 @torch.no_grad()
-def reconstruct(model, flame, photos: Tensor, closeness: float = 0.0, texture_size: int = 512) -> Reconstruction:
+def reconstruct(model, flame, photos: Tensor, inverse_distance: float = 0.0, texture_size: int = 512) -> Reconstruction:
     """MFNet on one person's crops, photos [V, 3, H, W] in [0, 1] in slot order (frontal, left, right).
 
-    closeness: of the cameras, as `mfnet.model.projection.decode` takes it. The texture is unwrapped from every view by
-    its z-test, fused by facing angle, and its holes are filled.
+    inverse_distance: of the cameras, as `mfnet.model.projection.decode` takes it. The texture is unwrapped from every
+    view by its z-test, fused by facing angle, and its holes are filled.
     """
     parameters = ViewParameters.of(model.eval()(photos[None]), 1)
-    return textured(flame, parameters, photos, closeness, texture_size, OUTLINE_MARGIN)
+    return textured(flame, parameters, photos, inverse_distance, texture_size, OUTLINE_MARGIN)
 
 
 @torch.no_grad()
@@ -49,26 +49,26 @@ def textured(
     flame,
     parameters: ViewParameters,
     photos: Tensor,
-    closeness: Tensor | float = 0.0,
+    inverse_distance: Tensor | float = 0.0,
     texture_size: int = 512,
     margin: float = 0.0,
 ) -> Reconstruction:
     """The head that `parameters` (one person, V views) describe, textured from photos [V, 3, H, W].
 
-    closeness: of the cameras, as `mfnet.model.projection.decode` takes it; margin: how far from the head's outline
-    (ndc) a view's colours are believed (`OUTLINE_MARGIN`); 0: up to it, for heads that fit.
+    inverse_distance: of the cameras, as `mfnet.model.projection.decode` takes it; margin: how far from the head's
+    outline (ndc) a view's colours are believed (`OUTLINE_MARGIN`); 0: up to it, for heads that fit.
     """
-    heads = decode(flame, parameters, closeness)
-    vertices, cameras, shrink = heads.vertices[0], heads.cameras[0], heads.shrink[0]
+    heads = decode(flame, parameters, inverse_distance)
+    vertices, cameras, divisor = heads.vertices[0], heads.cameras[0], heads.divisor[0]
     layout = uv_layout(flame.faces, flame.uv, flame.uv_faces, texture_size)
-    view = orthographic_view(vertices, flame.faces, cameras, shrink)
+    view = orthographic_view(vertices, flame.faces, cameras, divisor)
     textures, weights = unwrap(photos, view, layout)
     if margin > 0:
         weights = weights * inside_outline(view, layout, *photos.shape[-2:], margin)
     texture, known = fuse_views(textures[None], weights[None])
     shape, expression, jaw = (getattr(parameters, name)[:, 0] for name in ("shape", "expression", "jaw_pose"))
     neutral = flame(shape, expression, torch.zeros_like(jaw), jaw_pose=jaw).vertices[0]
-    return Reconstruction(vertices, cameras, shrink, neutral, fill_holes(texture, known)[0].clamp(0, 1), known[0])
+    return Reconstruction(vertices, cameras, divisor, neutral, fill_holes(texture, known)[0].clamp(0, 1), known[0])
 
 
 class Photos(NamedTuple):

@@ -17,10 +17,10 @@ from mfnet.flame import Flame
 from mfnet.io.checkpoints import Checkpoints
 from mfnet.losses.supervised import PERSON, FaceLosses
 from mfnet.model.encoder import FLAT_SIDE, resize
-from mfnet.model.pretrained import StartNetwork
+from mfnet.model.pretrained import PretrainedNetwork
 from mfnet.params import ModelParams
 from mfnet.pretraining.figures import by_yaw, decode_face, face_error, view_figures
-from mfnet.pretraining.loop import CHECKPOINTS, Descent, half_precision, recipe_checkpoints
+from mfnet.pretraining.loop import CHECKPOINTS, TrainingLoop, half_precision, recipe_checkpoints
 from mfnet.pretraining.pools import CHUNK, HELD_OUT, HELD_OUT_SKINS, PHASE, batches, sample_pool
 from mfnet.synthetic.sampler import Sample, Sampler, SamplerOptions
 from mfnet.synthetic.subjects import texture_pool
@@ -28,7 +28,7 @@ from mfnet.synthetic.subjects import texture_pool
 
 @dataclass(frozen=True)
 class EncoderRecipe:
-    """The settings of the warm start, beside seed and steps (``params.weights.encoder``)."""
+    """The settings of the warm start, beside seed and steps (``params.pretrained.encoder``)."""
 
     subjects: int = 8000
     """Random people in the training pool, each photographed once from three sides."""
@@ -68,7 +68,7 @@ def pretrain_encoder(
     steps: int,
     recipe: EncoderRecipe | None = None,
     checkpoints: Path = CHECKPOINTS,
-) -> tuple[StartNetwork, list[float]]:
+) -> tuple[PretrainedNetwork, list[float]]:
     """Train a start for `flame` -> (network in evaluation mode, loss of every step). Deterministic on one CPU.
 
     An interrupted run with equal arguments and code is resumed from its checkpoints, which a finished run removes.
@@ -82,7 +82,7 @@ def pretrain_encoder(
         for phase in (1, 2)
     ]
     torch.manual_seed(seed)
-    network = StartNetwork(params, flame).to(memory_format=torch.channels_last)
+    network = PretrainedNetwork(params, flame).to(memory_format=torch.channels_last)
     losses = fit(network, flame, seed, steps, recipe, kept[0])
     network = refit(network, flame, seed, int(recipe.refit * steps), recipe, kept[1])
     for each in kept:
@@ -97,10 +97,15 @@ def shrink(images: Tensor) -> Tensor:
 
 
 def fit(
-    network: StartNetwork, flame: Flame, seed: int, steps: int, recipe: EncoderRecipe, kept: Checkpoints | None = None
+    network: PretrainedNetwork,
+    flame: Flame,
+    seed: int,
+    steps: int,
+    recipe: EncoderRecipe,
+    kept: Checkpoints | None = None,
 ) -> list[float]:
     """Train encoder and regressors together on a pool of renders; returns the loss of every step."""
-    descent = Descent(network, recipe, steps, "weights@encoder", kept)
+    descent = TrainingLoop(network, recipe, steps, "pretrained@encoder", kept)
     if descent.done:
         return descent.history
     flat = network.params.head == "flat"
@@ -124,8 +129,13 @@ def fit(
 
 
 def refit(
-    network: StartNetwork, flame: Flame, seed: int, steps: int, recipe: EncoderRecipe, kept: Checkpoints | None = None
-) -> StartNetwork:
+    network: PretrainedNetwork,
+    flame: Flame,
+    seed: int,
+    steps: int,
+    recipe: EncoderRecipe,
+    kept: Checkpoints | None = None,
+) -> PretrainedNetwork:
     """A network of the same encoder with regressors trained anew, on new people, while the encoder rests.
 
     Regressors that grew up beside a changing trunk stay behind what its features allow, and the trunk knows its own
@@ -133,7 +143,7 @@ def refit(
     """
     seed, fast = seed + PHASE, half_precision()
     torch.manual_seed(seed)
-    fresh = StartNetwork(network.params, flame)
+    fresh = PretrainedNetwork(network.params, flame)
     fresh.encoder = network.encoder.eval()
     sampler, chunks = make_sampler(flame, recipe, seed), []
     for index in tqdm(range(-(-recipe.subjects // CHUNK)), desc="features", disable=None):
@@ -143,7 +153,7 @@ def refit(
             chunks.append(sample._replace(images=fresh.encode(images.float() / 255).float()))
     features = Sample(*(torch.cat(field) for field in zip(*chunks, strict=True)))  # its images are features
     regressors = nn.ModuleList([fresh.view_regressor, fresh.person_regressors])
-    descent, losses = Descent(regressors, recipe, steps, "regressors", kept), FaceLosses(flame)
+    descent, losses = TrainingLoop(regressors, recipe, steps, "regressors", kept), FaceLosses(flame)
     order = batches(np.random.default_rng((seed, 1 << 30)), len(features.images), 2 * recipe.batch, steps)
     for step in descent:
         batch = Sample(*(field[order[step]] for field in features))
@@ -155,7 +165,9 @@ def refit(
 
 
 @torch.no_grad()
-def measure_encoder(network: StartNetwork, flame: Flame, seed: int, size: int, subjects: int = 200) -> dict[str, float]:
+def measure_encoder(
+    network: PretrainedNetwork, flame: Flame, seed: int, size: int, subjects: int = 200
+) -> dict[str, float]:
     """Held-out figures on `subjects` new people: face error in mm after scale and translation, by model and by yaw.
 
     The seed is that of the training; `size` is the side of the crops, pixels.

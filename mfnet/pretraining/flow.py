@@ -23,7 +23,7 @@ from tqdm import tqdm
 from mfnet.flame import Flame
 from mfnet.flow import DisFlow, RaftFlow, calibrate, end_point_error
 from mfnet.io.checkpoints import Checkpoints
-from mfnet.pretraining.loop import CHECKPOINTS, Descent, half_precision, recipe_checkpoints
+from mfnet.pretraining.loop import CHECKPOINTS, TrainingLoop, half_precision, recipe_checkpoints
 from mfnet.pretraining.pools import CHUNK, HELD_OUT, HELD_OUT_SKINS, PHASE, batches
 from mfnet.synthetic.flow_pairs import FlowPairs, sample_cross_pairs, sample_flow_pairs
 from mfnet.synthetic.sampler import Sampler
@@ -37,7 +37,7 @@ BATCH = 8
 
 @dataclass(frozen=True)
 class FlowRecipe:
-    """The settings beside seed and steps (``params.weights.flow``)."""
+    """The settings beside seed and steps (``params.pretrained.flow``)."""
 
     pairs: int = 12000
     """Rendered pairs, half of each kind; every batch of them is mirrored or not."""
@@ -104,8 +104,8 @@ def fit(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     fast = device.type == "cuda" or half_precision()
     network = estimator.to(device).network
-    label = f"weights@flow {estimator.name}, {SIDE * estimator.enlarge} px"
-    descent = Descent(network, recipe, steps, label, kept)
+    label = f"pretrained@flow {estimator.name}, {SIDE * estimator.enlarge} px"
+    descent = TrainingLoop(network, recipe, steps, label, kept)
     if descent.done:
         return descent.history
     pool = flow_pool(flame, seed, recipe, min(recipe.pairs, steps * recipe.batch))

@@ -20,7 +20,7 @@ from mfnet.landmarks.network import (
     mirrored_points,
 )
 from mfnet.pretraining.figures import by_yaw
-from mfnet.pretraining.loop import CHECKPOINTS, Descent, half_precision, recipe_checkpoints
+from mfnet.pretraining.loop import CHECKPOINTS, TrainingLoop, half_precision, recipe_checkpoints
 from mfnet.pretraining.pools import HELD_OUT, HELD_OUT_SKINS, batches, sample_pool
 from mfnet.synthetic.degrade import random_backgrounds
 from mfnet.synthetic.sampler import Sampler, SamplerOptions
@@ -32,7 +32,7 @@ CELL = SIDE / CELLS
 
 @dataclass(frozen=True)
 class LandmarkRecipe:
-    """The settings beside seed and steps (``params.weights.landmarks``)."""
+    """The settings beside seed and steps (``params.pretrained.landmarks``)."""
 
     crops: tuple[tuple[float, float, int], ...] = (
         (1.3, 0.08, 2000),
@@ -75,17 +75,17 @@ def pretrain_landmarks(
     rng = np.random.default_rng((seed, 1))
     order = batches(rng, len(images), recipe.batch, steps)
     kept = recipe_checkpoints(checkpoints, "landmarks", flame, seed, steps, recipe)
-    descent, fast = Descent(network, recipe, steps, "weights@landmarks", kept, rng), half_precision()
+    descent, fast = TrainingLoop(network, recipe, steps, "pretrained@landmarks", kept, rng), half_precision()
     for step in descent:
         crops, places = images[order[step]].float() / 255, points[order[step]]
         if rng.random() < 0.5:
             crops, places = crops.flip(-1), mirrored_points(places)
-        strangers = len(crops) // 16
-        crops[:strangers] = without_face(rng, crops[:strangers])
+        negatives = len(crops) // 16
+        crops[:negatives] = without_face(rng, crops[:negatives])
         with torch.autocast("cpu", torch.bfloat16, enabled=fast):
             logits, presence = network(crops.contiguous(memory_format=torch.channels_last))
-        loss = landmark_loss(logits[strangers:], places[strangers:])
-        loss = loss + functional.binary_cross_entropy_with_logits(presence, face_labels(len(crops), strangers))
+        loss = landmark_loss(logits[negatives:], places[negatives:])
+        loss = loss + functional.binary_cross_entropy_with_logits(presence, face_labels(len(crops), negatives))
         descent.step(loss)
     kept.remove()
     return network.eval(), descent.history
@@ -113,9 +113,9 @@ def without_face(rng: np.random.Generator, crops: Tensor) -> Tensor:
     return torch.where(chosen, empty, shuffled)
 
 
-def face_labels(count: int, strangers: int) -> Tensor:
-    """1 for a face, 0 for the first `strangers`."""
-    return (torch.arange(count) >= strangers).float()
+def face_labels(count: int, negatives: int) -> Tensor:
+    """1 for a face, 0 for the first `negatives`."""
+    return (torch.arange(count) >= negatives).float()
 
 
 def landmark_loss(logits: Tensor, points: Tensor) -> Tensor:
@@ -153,10 +153,10 @@ def measure_landmarks(network: LandmarkNetwork, flame: Flame, seed: int, subject
 
     points, faces = locate(images)
     distance = (points - truth).norm(dim=-1).mean(1)
-    strangers = locate(empty)[1]
+    negatives = locate(empty)[1]
     return {
         "error_px": float(distance.mean()),
         **by_yaw(distance, pool.yaw.flatten(), "error_px"),
         "score_faces_p01": float(faces.quantile(0.01)),
-        "score_no_face_p99": float(strangers.quantile(0.99)),
+        "score_no_face_p99": float(negatives.quantile(0.99)),
     }

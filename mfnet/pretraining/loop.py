@@ -34,7 +34,7 @@ def recipe_checkpoints(root: Path, name: str, flame, seed: int, steps: int, reci
     return Checkpoints(root, run_key(settings | counts, []))
 
 
-class Descent:
+class TrainingLoop:
     """A network's way down, by AdamW with clipped gradients and `warmup_cosine` times the peak rate.
 
         for step in descent:

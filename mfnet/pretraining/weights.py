@@ -11,8 +11,8 @@ from mfnet.flow import load_flow, raft_state, torchvision_state
 from mfnet.io.files import atomic_path
 from mfnet.io.tensors import halved, head_metadata, write_tensors
 from mfnet.landmarks.network import load_landmark_detector
-from mfnet.model.deca import deca_start
-from mfnet.model.pretrained import load_start, require_same_trunk, save_start
+from mfnet.model.deca import pretrained_from_deca
+from mfnet.model.pretrained import load_pretrained, require_same_trunk, save_pretrained
 from mfnet.params import Params
 from mfnet.pretraining.encoder import measure_encoder, pretrain_encoder
 from mfnet.pretraining.flow import measure_flow, pretrain_flow
@@ -24,12 +24,12 @@ NETWORKS = ("encoder", "flow", "landmarks")
 
 
 def make_weights(network: str, params: Params, flame: Flame, out: Path) -> Figures:
-    """Write the weights of one of NETWORKS to `out` as ``weights.<network>`` says -> held-out figures.
+    """Write the weights of one of NETWORKS to `out` as ``pretrained.<network>`` says -> held-out figures.
 
     Raises InputError if the source does not exist, is no such network, or does not fit params or head.
     """
     make = {"encoder": encoder_weights, "flow": flow_weights, "landmarks": landmark_weights}[network]
-    return {"source": source_label(getattr(params.weights, network).source)} | make(params, flame, out)
+    return {"source": source_label(getattr(params.pretrained, network).source)} | make(params, flame, out)
 
 
 def source_label(source: str) -> str:
@@ -39,23 +39,28 @@ def source_label(source: str) -> str:
 
 def encoder_weights(params: Params, flame: Flame, out: Path) -> Figures:
     """MFNet's start: shipped, trained here, or from DECA's ``deca_model.tar``."""
-    wanted = params.weights.encoder
+    wanted = params.pretrained.encoder
     if wanted.source == "bundled":
-        start = load_start(bundled("encoder"), flame, "set weights.encoder.source: train")
+        start = load_pretrained(bundled("encoder"), flame, "set pretrained.encoder.source: train")
         require_same_trunk(start, params.model, bundled("encoder"))
         copy(bundled("encoder"), out)
     elif wanted.source == "train":
         start, _ = pretrain_encoder(params.model, flame, wanted.seed, wanted.steps)
-        save_start(start, out, half=True, seed=wanted.seed, steps=wanted.steps)
+        save_pretrained(start, out, half=True, seed=wanted.seed, steps=wanted.steps)
     else:
-        save_start(deca_start(wanted.source, params.model, flame), out, half=False, source=source_label(wanted.source))
-    start = load_start(out, flame).eval()  # measured as stored
+        save_pretrained(
+            pretrained_from_deca(wanted.source, params.model, flame),
+            out,
+            half=False,
+            source=source_label(wanted.source),
+        )
+    start = load_pretrained(out, flame).eval()  # measured as stored
     return measure_encoder(start, flame, wanted.seed, params.triplets.image_size)
 
 
 def flow_weights(params: Params, flame: Flame, out: Path) -> Figures:
-    """The RAFT of ``weights.flow.estimator``. The shipped RAFT-small serves any head: the figures say how well."""
-    wanted = params.weights.flow
+    """The RAFT of ``pretrained.flow.estimator``. The shipped RAFT-small serves any head: the figures say how well."""
+    wanted = params.pretrained.flow
     name = wanted.estimator
     metadata = {"kind": "flow", "estimator": name}
     if wanted.source == "bundled":
@@ -79,7 +84,7 @@ def landmark_weights(params: Params, flame: Flame, out: Path) -> Figures:
 
     A file is one that this stage wrote. FAN's own weights belong to ``landmarks.fan_weights``.
     """
-    wanted = params.weights.landmarks
+    wanted = params.pretrained.landmarks
     if wanted.source == "train":
         network, _ = pretrain_landmarks(flame, wanted.seed, wanted.steps)
         metadata = {"kind": "landmarks", **head_metadata(flame), "seed": wanted.seed, "steps": wanted.steps}

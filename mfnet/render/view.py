@@ -28,13 +28,13 @@ class View(NamedTuple):
     """[B, V] cosine between the normal and the direction to the camera, in [-1, 1]; without gradient."""
 
 
-def orthographic_view(vertices: Tensor, faces: Tensor, camera: Tensor, shrink: Tensor | None = None) -> View:
+def orthographic_view(vertices: Tensor, faces: Tensor, camera: Tensor, divisor: Tensor | None = None) -> View:
     """Posed vertices [B, V, 3] (metres, camera along -z) under scaled orthography, camera [B, 3] = (s, tx, ty).
 
-    With `shrink` [B, V] (`mfnet.geometry.perspective_shrink`) as a camera at a finite distance sees them.
+    With `divisor` [B, V] (`mfnet.geometry.perspective_divisor`) as a camera at a finite distance sees them.
     """
     fixed = vertices.detach()
-    clip = clip_from_orthographic(vertices, camera, shrink)
+    clip = clip_from_orthographic(vertices, camera, divisor)
     return View(clip, -fixed[..., 2], vertex_normals(fixed, faces)[..., 2])
 
 

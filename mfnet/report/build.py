@@ -47,7 +47,7 @@ def subtitle(params: Params, data: Path) -> str:
     """One line that says what was run: head, network, loss."""
     from mfnet.flame import load_project_head
 
-    head = f"head {params.head.model} ({load_project_head(data / 'head', params.head).content_hash[:12]})"
+    head = f"head {params.flame.model} ({load_project_head(data / 'head', params.flame).content_hash[:12]})"
     model, loss = params.model, params.loss
     return (
         f"MFNet with {model.backbone} x {model.width:g} and {model.fusion} fusion on {head}; flow by "

@@ -63,12 +63,12 @@ def pictures_section(params: Params, folder: Path) -> Section:
         "then the predicted head over each. Below: the head from three views that no photograph shows, as clay, then "
         "with the texture fused from the photographs (holes filled)."
     )
-    flame = load_project_head(folder / "head", params.head)
+    flame = load_project_head(folder / "head", params.flame)
     model = load_mfnet(folder / "train" / "model.safetensors", flame)
     shards = TripletShards(sorted((folder / "triplets").glob("val-*.parquet")))
-    batch = first_of_each_subject(shards, params.report.pictures)
+    batch = first_of_each_subject(shards, params.report.subjects_shown)
     for item, subject in enumerate(batch.subject.tolist()):
-        sheet = person_sheet(model, flame, batch, item, params.loss.closeness)
+        sheet = person_sheet(model, flame, batch, item, params.loss.inverse_distance)
         section.picture(encode_png(sheet), f"subject_{subject:03d}", f"subject {subject:03d}")
     return section
 
@@ -140,7 +140,7 @@ def weights_section(folder: Path) -> Section:
     section.note("Measured by the weights stages on held-out synthetic renders, at this run.")
     rows = [
         {"network": path.stem, "figure": name, "value": value}
-        for path in sorted((folder / "weights").glob("*.json"))
+        for path in sorted((folder / "pretrained").glob("*.json"))
         for name, value in sorted(json.loads(path.read_text()).items())
     ]
     section.table(pd.DataFrame(rows, columns=["network", "figure", "value"]), "weights", form={"value": ".3f"})

@@ -86,16 +86,16 @@ def pixels_per_ndc(crop_to_image: np.ndarray, crop_size: int) -> float:
 
 
 def from_lens(
-    mesh: Mesh, camera: np.ndarray, closeness: float, centre: float, crop_to_image: np.ndarray, crop_size: int
+    mesh: Mesh, camera: np.ndarray, inverse_distance: float, centre: float, crop_to_image: np.ndarray, crop_size: int
 ) -> Prediction:
     """A posed head (metres, camera along -z) that perspective shrinks, to OpenCV's axes before the camera it implies.
 
-    camera [3] = (s, tx, ty), ndc of the crop: ndc = s (xy + t) / shrink, shrink = 1 - closeness (z - centre); closeness
-    1/m, clipped at FARTHEST; crop_to_image as in `from_crop`. At the depth `centre` a metre is a s pixels long (a: px
-    of the image per ndc), which with the distance 1 / closeness gives the focal length. The crop's axis is turned to
-    where its centre lies in the image: what a crop beside the centre shows is seen from aside.
+    camera [3] = (s, tx, ty), ndc of the crop: ndc = s (xy + t) / divisor, divisor = 1 - inverse_distance (z - centre);
+    inverse_distance 1/m, clipped at FARTHEST; crop_to_image as in `from_crop`. At the depth `centre` a metre is a s
+    pixels long (a: px of the image per ndc), which with the distance gives the focal length. The crop's axis is turned
+    to where its centre lies in the image: what a crop beside the centre shows is seen from aside.
     """
-    distance = 1 / max(closeness, 1 / FARTHEST)
+    distance = 1 / max(inverse_distance, 1 / FARTHEST)
     focal = pixels_per_ndc(crop_to_image, crop_size) * camera[0] * distance
     depth = distance - (mesh.vertices[:, 2:] - centre)
     seen = np.hstack([(mesh.vertices[:, :2] + camera[1:]) * FLIP[:2], depth])

@@ -65,20 +65,20 @@ class Heads(NamedTuple):
 
 
 class Lens(NamedTuple):
-    """A camera that looks along -z at a square crop: ndc = (p_xy / w - shift) / half, w = 1 - closeness p_z.
+    """A camera that looks along -z at a square crop: ndc = (p_xy / w - shift) / half, w = 1 - inverse_distance p_z.
 
     p is relative to `centre`.
     """
 
     centre: Tensor  # [B, 3] metres: the point on the optical axis from which distance counts
-    closeness: Tensor  # [B] 1 / distance of the camera from `centre`, 1/m; 0 is orthography
+    inverse_distance: Tensor  # [B] 1 / distance of the camera from `centre`, 1/m; 0 is orthography
     shift: Tensor  # [B, 2] centre of the crop, metres at the distance of `centre`
     half: Tensor  # [B] half the crop's side, metres at the distance of `centre`
 
     def clip(self, points: Tensor) -> Tensor:
         """Points [B, N, 3] in view axes -> clip coordinates [B, N, 4] of the crop."""
         x, y, z = (points - self.centre[:, None]).unbind(-1)
-        w = 1 - self.closeness[:, None] * z
+        w = 1 - self.inverse_distance[:, None] * z
         xy = (torch.stack([x, y], -1) - self.shift[:, None] * w[..., None]) / self.half[:, None, None]
         return torch.cat([xy, -CLIP_DEPTH * z[..., None], w[..., None]], -1)
 
@@ -154,10 +154,10 @@ class Sampler:
     def random_lens(self, rng: np.random.Generator, out: FlameOutput) -> Lens:
         """A random distance, and the crop that noisy landmarks would give."""
         options, batch = self.options, len(out.vertices)
-        closeness = rng.uniform(1 / options.farthest, 1 / options.nearest, batch)
-        closeness *= rng.random(batch) >= options.orthographic_share
+        inverse_distance = rng.uniform(1 / options.farthest, 1 / options.nearest, batch)
+        inverse_distance *= rng.random(batch) >= options.orthographic_share
         centre = out.vertices.mean(1)
-        whole = Lens(centre, tensor(closeness), torch.zeros(batch, 2), torch.ones(batch))
+        whole = Lens(centre, tensor(inverse_distance), torch.zeros(batch, 2), torch.ones(batch))
         points = whole.ndc(out.landmarks)
         extent = (points.amax(1) - points.amin(1)).amax(1)[:, None, None]
         noisy = points + options.crop_scale * options.landmark_noise * extent * tensor(
@@ -167,7 +167,7 @@ class Sampler:
         jitter = tensor(rng.uniform(-options.crop_jitter, options.crop_jitter, (batch, 3)))
         half = options.crop_scale * (high - low).amax(1) / 2 * (1 + jitter[:, 0])
         shift = (low + high) / 2 + 2 * half[:, None] * jitter[:, 1:]
-        return Lens(centre, whole.closeness, shift, half)
+        return Lens(centre, whole.inverse_distance, shift, half)
 
     def random_textures(self, rng: np.random.Generator, count: int) -> Tensor:
         """Skins [count, 3, Ht, Wt] float from the pool, each a little brighter or darker and of its own tint."""

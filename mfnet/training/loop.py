@@ -26,7 +26,7 @@ from mfnet.io.files import write_json, write_table
 from mfnet.losses.flow import Estimate
 from mfnet.losses.total import Objective
 from mfnet.model.mfnet import save_mfnet
-from mfnet.model.pretrained import start_mfnet
+from mfnet.model.pretrained import mfnet_from_pretrained
 from mfnet.params import LossParams, Params, TrainParams
 from mfnet.training.distributed import Process, process
 from mfnet.training.supervision import Supervision
@@ -117,7 +117,7 @@ def _trainer(params: Params, flame, inputs: Inputs, this: Process) -> Trainer:
             f"train.batch_size: {size} triplets for each of {this.world} processes, but the shards hold {len(shards)}: "
             "lower it"
         )
-    model = start_mfnet(params.model, flame, inputs.encoder)
+    model = mfnet_from_pretrained(params.model, flame, inputs.encoder)
     objective = Objective(flame, params.loss, params.model.n_albedo, _estimate(params.loss, inputs, shards, this))
     supervision = None
     if share := params.train.synthetic_share:

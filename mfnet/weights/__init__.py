@@ -10,5 +10,5 @@ def bundled(network: str) -> Path:
     """The file of `network` that is shipped with the package; InputError if there is none."""
     path = Path(str(resources.files(__name__))) / f"{network}.safetensors"
     if not path.is_file():
-        raise InputError(f"weights.{network}.source: no {network} weights are shipped; set it to train")
+        raise InputError(f"pretrained.{network}.source: no {network} weights are shipped; set it to train")
     return path

@@ -135,7 +135,7 @@ def test_the_mean_head_scores_as_a_copy_in_the_lab(flame, tmp_path):
     assert (table[table["focal"] == 0]["CD"] < 2.0).all()
     near = table[table["focal"] == 2]["CD"].item()
     assert near > table[table["focal"] == 0]["CD"].max()
-    known = Models(flame, None, None, calibrated=True)
+    known = Models(flame, None, None, use_calibrated_camera=True)
     table, _, _ = run_protocol("lab", items, tmp_path, known, Cropper(studio.detect, SIZE, CROP_SCALE))
     assert (table["status"] == "ok").all() and (table[table["focal"] == 0]["CD"] < 2.0).all()
     assert table[table["focal"] == 2]["CD"].item() < 0.8 * near

@@ -25,7 +25,7 @@ def scored(run, scene, benchmark_root, tmp_path):
     scene.write_mesh(tmp_path / "pred/wild_pred/mine/000.obj", scene.wild_cube(item, scene.ball((71, 91, 81))))
     folders = ["--data", benchmark_root, "--predef", benchmark_root, "--pred", tmp_path / "pred"]
     words = ["score", "wild", *folders, "--loader", "camera", "--method", "mine", "--out", tmp_path / "s.parquet"]
-    run(*words, "--fanout", "serial", "--error-maps", tmp_path / "maps")
+    run(*words, "--executor", "serial", "--error-maps", tmp_path / "maps")
     return tmp_path
 
 

@@ -128,5 +128,5 @@ def test_scheduler_by_address(tmp_path):
 
 
 def test_unknown_mode_is_refused():
-    with pytest.raises(InputError, match=r"compute\.fanout"):
+    with pytest.raises(InputError, match=r"compute\.executor"):
         list(fan_out(slow_square, [1, 2], "threads"))

@@ -27,7 +27,7 @@ def test_counts_and_digest(archive):
 
 
 def test_refresh_tells_of_changes(archive, tmp_path):
-    source = SourceParams(multipie="pie", watch="pie.json", facescape="f", aflw2000=None)
+    source = SourceParams(multipie="pie", archive_listing="pie.json", facescape="f", aflw2000=None)
     assert refresh_listing(source, tmp_path)
     assert not refresh_listing(source, tmp_path)
     (archive / "new.png").write_bytes(b"1")
@@ -35,7 +35,7 @@ def test_refresh_tells_of_changes(archive, tmp_path):
 
 
 def test_a_watched_folder_needs_no_listing(archive, tmp_path):
-    source = SourceParams(multipie="pie", watch="pie", facescape="f", aflw2000=None)
+    source = SourceParams(multipie="pie", archive_listing="pie", facescape="f", aflw2000=None)
     assert not refresh_listing(source, tmp_path)
 
 

@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
-from mfnet.fitting.batch import Parcel, Refiner, refine_parcel
+from mfnet.fitting.batch import Refiner, RefineTask, refine_people
 from mfnet.fitting.refine import refine
 from mfnet.flow import DisFlow
 from mfnet.io.tensors import write_tensors
@@ -44,15 +44,15 @@ def test_workers_give_what_one_process_gives(flow, people, monkeypatch):
     for name in (field.name for field in fields(Prediction)):
         assert torch.equal(getattr(here, name), getattr(there, name)), name
         assert torch.equal(getattr(here, name)[1:], getattr(alone.prediction, name)), name
-    assert torch.equal(close, close_there) and torch.equal(close[1], alone.closeness)
+    assert torch.equal(close, close_there) and torch.equal(close[1], alone.inverse_distance)
     assert not torch.allclose(here.shape, answers.shape, atol=0.05)
 
 
 def test_an_answer_that_is_not_finite_stays(flow, people):
     answers, images, landmarks = people
     broken = replace(answers.map(lambda value: value[:1]), shape=torch.full_like(answers.shape[:1], torch.nan))
-    ((left, close),) = refine_parcel(
-        Parcel(Refiner("dis", flow), procedural_flame(), broken, images[:1], landmarks[:1])
+    ((left, close),) = refine_people(
+        RefineTask(Refiner("dis", flow), procedural_flame(), broken, images[:1], landmarks[:1])
     )
     assert left.shape.isnan().all() and torch.equal(left.camera, broken.camera) and not close.any()
 

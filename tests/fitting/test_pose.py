@@ -6,7 +6,7 @@ import torch
 
 from mfnet.fitting.pose import fit_poses
 from mfnet.flame import Flame
-from mfnet.geometry import euler_to_matrix, matrix_to_axis_angle, perspective_shrink, project_orthographic
+from mfnet.geometry import euler_to_matrix, matrix_to_axis_angle, perspective_divisor, project_orthographic
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +29,8 @@ def test_a_head_finds_its_own_pose(flame, yaw, pitch, lens):
 
     def seen(pose, camera) -> np.ndarray:
         points = flame(*codes[:2], pose, jaw_pose=codes[2]).landmarks
-        shrink = perspective_shrink(points[..., 2], points[..., 2].mean(), lens * camera[0, 0])
-        return project_orthographic(points, camera, shrink)[..., :2].double().numpy()
+        divisor = perspective_divisor(points[..., 2], points[..., 2].mean(), lens * camera[0, 0])
+        return project_orthographic(points, camera, divisor)[..., :2].double().numpy()
 
     landmarks = seen(pose, camera)
     found, fitted = fit_poses(flame, landmarks, np.array([lens]), *codes)

@@ -85,7 +85,7 @@ def test_the_distance_of_a_near_camera_is_noticed(flame, scene):
     for distance in (0.4, None):
         seen = rendered_scene(distance)
         start = person(seen.truth, 0)
-        found[distance] = refine(flame, start, None, seen.batch.landmarks[0], None, QUICK).closeness
+        found[distance] = refine(flame, start, None, seen.batch.landmarks[0], None, QUICK).inverse_distance
     assert found[0.4].shape == (3,) and (found[None] >= 0).all()
     assert (found[0.4] > 2 * found[None]).all() and found[0.4].mean() > 1.2
 
@@ -93,7 +93,7 @@ def test_the_distance_of_a_near_camera_is_noticed(flame, scene):
 def test_correspondences_lie_where_the_points_truly_are(flame, scene):
     """At the truth flow finds the points where they are: targets equal the projections."""
     truth, batch = person(scene.truth, 0), scene.batch
-    problem = _Problem(flame, truth, batch.landmarks[0], replace(QUICK, closeness=1e-6))
+    problem = _Problem(flame, truth, batch.landmarks[0], replace(QUICK, inverse_distance=1e-6))
     found = correspondences(problem, problem.start, batch.pixels()[0], DisFlow().flow, spacing=4)
     projected = decode(flame, scene.truth).projected[0, :, :, :2]
     assert len(found.view_b) > 200 and sorted(found.view_b.unique().tolist()) == [0, 1, 2]
@@ -110,7 +110,7 @@ def steady(x: float, y: float):
 @pytest.fixture(scope="module")
 def problem(flame, scene) -> _Problem:
     """Person 0 at the truth, before cameras that are practically far away."""
-    return _Problem(flame, person(scene.truth, 0), scene.batch.landmarks[0], replace(QUICK, closeness=1e-6))
+    return _Problem(flame, person(scene.truth, 0), scene.batch.landmarks[0], replace(QUICK, inverse_distance=1e-6))
 
 
 def test_targets_follow_the_flow_and_flow_that_is_too_long_has_none(problem, scene):
@@ -135,8 +135,8 @@ def test_correspondences_lie_on_facial_skin_that_view_a_does_not_see_too_flatly(
 def plain_cost(flame, problem: _Problem, unknowns: torch.Tensor, flow: Correspondences) -> torch.Tensor:
     """The sum of all squared residuals, written out."""
     settings, network, landmarks = problem.settings, problem.network, problem.landmarks
-    shape, expression, jaw, pose, camera, closeness = problem.split(unknowns[None])
-    heads = decode(flame, problem.parameters(unknowns), closeness)
+    shape, expression, jaw, pose, camera, inverse_distance = problem.split(unknowns[None])
+    heads = decode(flame, problem.parameters(unknowns), inverse_distance)
     error = (heads.landmarks[0] - landmarks) * problem.visible[..., None]
     pairs = [(error[:, i] - error[:, j]) / settings.opening for i, j in EYE_PAIRS + LIP_PAIRS]
     points, pieces = heads.projected[0, ..., :2], []
@@ -155,7 +155,7 @@ def plain_cost(flame, problem: _Problem, unknowns: torch.Tensor, flow: Correspon
         (pose - network.global_pose) / settings.pose,
         (camera[..., 0] / network.camera[..., 0] - 1) / settings.camera,
         (camera[..., 1:] - network.camera[..., 1:]) / (0.1 * settings.camera),
-        (closeness - settings.closeness) / settings.closeness,
+        (inverse_distance - settings.inverse_distance) / settings.inverse_distance,
     )
     return torch.where(size <= settings.robust, size**2, far).sum() + sum(prior.square().sum() for prior in priors)
 
@@ -198,7 +198,7 @@ def test_a_camera_is_never_beyond_infinity(flame, scene, problem):
     """Landmarks in which near things look smaller: orthography is the nearest that there is."""
     impossible = decode(flame, scene.truth, -2.0).landmarks[0]
     found = refine(flame, problem.network, None, impossible, None, replace(QUICK, iterations=2))
-    assert (found.closeness == 0).all()
+    assert (found.inverse_distance == 0).all()
 
 
 def test_the_differences_are_the_derivatives(flame, scene, rough):

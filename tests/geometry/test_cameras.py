@@ -5,7 +5,7 @@ from mfnet.geometry import (
     clip_from_orthographic,
     clip_from_perspective,
     ndc_to_pixels,
-    perspective_shrink,
+    perspective_divisor,
     pixels_to_ndc,
     project_orthographic,
     project_perspective,
@@ -44,36 +44,36 @@ def test_the_scale_holds_at_the_landmarks_mean_depth():
     depth = reference_depth(landmarks)
     assert depth.shape == (2, 3)
     torch.testing.assert_close(depth[1, 2], landmarks[1, 2, :, 2].mean())
-    shrink = perspective_shrink(landmarks[..., 2], depth[..., None], 1.5)
-    torch.testing.assert_close(shrink.mean(-1), torch.ones_like(depth))
+    divisor = perspective_divisor(landmarks[..., 2], depth[..., None], 1.5)
+    torch.testing.assert_close(divisor.mean(-1), torch.ones_like(depth))
 
 
 def test_orthography_takes_any_leading_axes():
-    points, camera, shrink = random(2, 3, 7, 3), random(2, 3, 3, seed=1), 1 + random(2, 3, 7, seed=2)
-    projected = project_orthographic(points, camera, shrink)
-    flat = project_orthographic(points.flatten(0, 1), camera.flatten(0, 1), shrink.flatten(0, 1))
+    points, camera, divisor = random(2, 3, 7, 3), random(2, 3, 3, seed=1), 1 + random(2, 3, 7, seed=2)
+    projected = project_orthographic(points, camera, divisor)
+    flat = project_orthographic(points.flatten(0, 1), camera.flatten(0, 1), divisor.flatten(0, 1))
     assert torch.equal(projected.flatten(0, 1), flat)
-    assert torch.equal(projected[1, 2], project_orthographic(points[1, 2], camera[1, 2], shrink[1, 2]))
+    assert torch.equal(projected[1, 2], project_orthographic(points[1, 2], camera[1, 2], divisor[1, 2]))
 
 
 def test_a_shrinking_orthography_is_a_pinhole_camera():
     """At distance d from the depth where s holds: focal length s d, seen from d metres before that depth."""
     points, camera = random(2, 7, 3) - 0.5, torch.tensor([[8.0, 0.1, -0.2], [5.0, 0, 0.3]], dtype=torch.float64)
     centre, distance = torch.tensor([[0.05], [-0.1]], dtype=torch.float64), 1.4
-    shrink = perspective_shrink(points[..., 2], centre, 1 / distance)
-    projected = project_orthographic(points, camera, shrink)
+    divisor = perspective_divisor(points[..., 2], centre, 1 / distance)
+    projected = project_orthographic(points, camera, divisor)
     K = torch.eye(3, dtype=torch.float64).repeat(2, 1, 1)
     K[:, [0, 1], [0, 1]] = camera[:, :1] * distance
     R = torch.diag(torch.tensor([1.0, -1.0, -1.0], dtype=torch.float64)).expand(2, 3, 3)
     t = torch.stack([camera[:, 1], -camera[:, 2], distance + centre[:, 0]], -1)
     pixels, depth = project_perspective(points, K, R, t)
     torch.testing.assert_close(projected[..., :2], pixels * torch.tensor([1.0, -1.0]))
-    torch.testing.assert_close(shrink, depth / distance)
-    clip = clip_from_orthographic(points, camera, shrink)
+    torch.testing.assert_close(divisor, depth / distance)
+    clip = clip_from_orthographic(points, camera, divisor)
     torch.testing.assert_close(clip[..., :2] / clip[..., 3:], projected[..., :2])
     flat = clip_from_orthographic(points, camera)
     torch.testing.assert_close(clip[..., 2] / clip[..., 3], flat[..., 2])
-    assert torch.equal(perspective_shrink(points[..., 2], centre, 0.0), torch.ones(2, 7, dtype=torch.float64))
+    assert torch.equal(perspective_divisor(points[..., 2], centre, 0.0), torch.ones(2, 7, dtype=torch.float64))
 
 
 def test_perspective_agrees_with_opencv():

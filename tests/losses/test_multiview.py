@@ -352,10 +352,10 @@ def test_masks_lie_inside_both_faces(flame, scene, kind):
         assert inside[mask].mean() > (0.99 if kind == "geometric" else 0.85)
 
 
-@pytest.mark.parametrize(("closeness", "tolerance"), [(0.0, 1e-5), (1.5, 2e-4)])
-def test_drawn_points_are_the_centres_of_their_pixels(flame, scene, closeness, tolerance):
+@pytest.mark.parametrize(("inverse_distance", "tolerance"), [(0.0, 1e-5), (1.5, 2e-4)])
+def test_drawn_points_are_the_centres_of_their_pixels(flame, scene, inverse_distance, tolerance):
     """With perspective but for what lies between mixing a triangle's corners in space and in the image."""
-    heads, items = decode(flame, scene.truth, closeness), torch.arange(4)
+    heads, items = decode(flame, scene.truth, inverse_distance), torch.arange(4)
     cross = draw_pair(flame, heads, scene.batch.pixels(), items, 0 * items, items * 0 + 1)
     points = drawn_points(flame, heads.projected[:, 1], cross)
     x = (torch.arange(128) + 0.5) * PIXEL - 1

@@ -36,7 +36,7 @@ def test_codes_of_a_render_are_recovered(flame, scene):
     truth = replace(scene.truth, albedo=codes)
     heads = decode(flame, truth, 1.5)
     vertices = heads.vertices.flatten(0, 1)
-    view = orthographic_view(vertices, flame.faces, heads.cameras.flatten(0, 1), heads.shrink.flatten(0, 1))
+    view = orthographic_view(vertices, flame.faces, heads.cameras.flatten(0, 1), heads.divisor.flatten(0, 1))
     normals = vertex_normals(vertices, flame.faces)
     light = truth.light.flatten(0, 1)
     photos, raster = render_shaded(space(codes.flatten(0, 1)), normals, light, view, term.layout, 64, 64)

@@ -7,7 +7,7 @@ import torch
 import torchvision
 
 from mfnet.errors import InputError
-from mfnet.model.deca import deca_code, deca_start, read_deca
+from mfnet.model.deca import deca_code, pretrained_from_deca, read_deca
 from mfnet.model.pretrained import variants
 
 # DECA's code, as its authors order it; written down again here on purpose.
@@ -54,7 +54,7 @@ def deca_params(small):
 
 def test_single_view_gives_decas_236_numbers(plain, checkpoint, image, box_head, deca_params):
     params = variants(deca_params)["concat1"]
-    model = deca_start(checkpoint, params, box_head).model(params, box_head).eval()
+    model = pretrained_from_deca(checkpoint, params, box_head).model(params, box_head).eval()
     with torch.no_grad():
         torch.testing.assert_close(deca_code(model(image[:, None])), plain(image), rtol=1e-4, atol=1e-5)
 
@@ -62,7 +62,7 @@ def test_single_view_gives_decas_236_numbers(plain, checkpoint, image, box_head,
 @pytest.mark.parametrize("name", ["concat2", "concat3", "set"])
 def test_equal_views_give_decas_answer(plain, checkpoint, image, box_head, deca_params, name):
     params = variants(deca_params)[name]
-    model = deca_start(checkpoint, params, box_head).model(params, box_head).eval()
+    model = pretrained_from_deca(checkpoint, params, box_head).model(params, box_head).eval()
     with torch.no_grad():
         prediction = model(image[:, None].expand(-1, params.views, -1, -1, -1))
         code = dict(zip([n for n, _ in DECA_ORDER], plain(image).split([n for _, n in DECA_ORDER], dim=1), strict=True))
@@ -79,10 +79,10 @@ def test_equal_views_give_decas_answer(plain, checkpoint, image, box_head, deca_
 
 def test_refuses_what_is_not_deca(checkpoint, box_head, small, deca_params, tmp_path):
     with pytest.raises(InputError, match=r"model\.backbone: resnet18 cannot start from DECA"):
-        deca_start(checkpoint, small(), box_head)
+        pretrained_from_deca(checkpoint, small(), box_head)
     box_head.n_shape = 300
-    with pytest.raises(InputError, match=r"head\.n_shape: 300 is more than the 100"):
-        deca_start(checkpoint, deca_params, box_head)
+    with pytest.raises(InputError, match=r"flame\.n_shape: 300 is more than the 100"):
+        pretrained_from_deca(checkpoint, deca_params, box_head)
     with pytest.raises(InputError, match="no such file"):
         read_deca(tmp_path / "absent.tar")
     other = tmp_path / "other.tar"
@@ -99,7 +99,7 @@ def test_refuses_a_missing_trunk_tensor(plain, box_head, deca_params, tmp_path):
     del state["encoder.layer3.2.conv2.weight"]
     torch.save({"E_flame": state}, tmp_path / "deca.tar")
     with pytest.raises(InputError, match=r"E_flame\.encoder\.layer3\.2\.conv2\.weight .* is missing"):
-        deca_start(tmp_path / "deca.tar", deca_params, box_head)
+        pretrained_from_deca(tmp_path / "deca.tar", deca_params, box_head)
 
 
 class Trap:

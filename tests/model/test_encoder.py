@@ -4,7 +4,7 @@ import pytest
 import torch
 import torchvision
 
-from mfnet.model.encoder import Encoder, Locator, Trunk
+from mfnet.model.encoder import Encoder, LandmarkHead, Trunk
 
 
 @pytest.mark.parametrize("backbone", ["resnet18", "resnet50"])
@@ -44,7 +44,7 @@ def test_flat_head_keeps_where_things_are():
 
 def test_located_landmarks_are_the_means_of_the_heat_maps():
     """Heat maps that are sharp at one cell give that cell's centre: x right, y up."""
-    locator = Locator([4, 4], width=8)
+    locator = LandmarkHead([4, 4], width=8)
     with torch.no_grad():
         for parameter in locator.parameters():
             parameter.zero_()

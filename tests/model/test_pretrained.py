@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from mfnet.errors import InputError
-from mfnet.model.pretrained import StartNetwork, load_start, save_start, start_mfnet, variants
+from mfnet.model.pretrained import PretrainedNetwork, load_pretrained, mfnet_from_pretrained, save_pretrained, variants
 
 
 @pytest.fixture
 def start(box_head, small):
     torch.manual_seed(0)
-    network = StartNetwork(small(), box_head).eval()
+    network = PretrainedNetwork(small(), box_head).eval()
     with torch.no_grad():  # far from the small first answers, so that equality means something
         for parameter in network.person_regressors.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -34,22 +34,22 @@ def test_model_answers_as_its_start(start, box_head, small, name):
 
 def test_file_round_trip(start, box_head, small, tmp_path):
     path = tmp_path / "encoder.safetensors"
-    save_start(start, path, half=False, seed=1, steps=2)
-    torch.testing.assert_close(load_start(path, box_head).state_dict(), start.state_dict(), rtol=0, atol=0)
+    save_pretrained(start, path, half=False, seed=1, steps=2)
+    torch.testing.assert_close(load_pretrained(path, box_head).state_dict(), start.state_dict(), rtol=0, atol=0)
     full = path.stat().st_size
-    save_start(start, path, half=True, seed=1, steps=2)
+    save_pretrained(start, path, half=True, seed=1, steps=2)
     assert path.stat().st_size < 0.55 * full
-    half = start_mfnet(small(), box_head, path).eval()(images(2)).shape
+    half = mfnet_from_pretrained(small(), box_head, path).eval()(images(2)).shape
     torch.testing.assert_close(half, start(images(2))["concat3"].shape, rtol=0.02, atol=0.02)
 
 
 def test_refuses_another_head_with_the_remedy(start, other_head, tmp_path):
-    save_start(start, tmp_path / "encoder.safetensors", half=True)
-    with pytest.raises(InputError, match=r"head_hash is a+, .* b+: set weights\.encoder\.source: train$"):
-        load_start(tmp_path / "encoder.safetensors", other_head, "set weights.encoder.source: train")
+    save_pretrained(start, tmp_path / "encoder.safetensors", half=True)
+    with pytest.raises(InputError, match=r"head_hash is a+, .* b+: set pretrained\.encoder\.source: train$"):
+        load_pretrained(tmp_path / "encoder.safetensors", other_head, "set pretrained.encoder.source: train")
 
 
 def test_refuses_another_trunk(start, box_head, small, tmp_path):
-    save_start(start, tmp_path / "encoder.safetensors", half=True)
+    save_pretrained(start, tmp_path / "encoder.safetensors", half=True)
     with pytest.raises(InputError, match=r"model\.width is 0\.25, params ask for 0\.5"):
-        start_mfnet(small(width=0.5), box_head, tmp_path / "encoder.safetensors")
+        mfnet_from_pretrained(small(width=0.5), box_head, tmp_path / "encoder.safetensors")

@@ -24,8 +24,8 @@ def test_the_cameras_distance_reaches_the_picture():
     scene, flame = rendered_scene(), procedural_flame()
     one = type(scene.truth)(**{name: value[:1] for name, value in vars(scene.truth).items()})
     photos = scene.batch.pixels()[0]
-    flat, near = (textured(flame, one, photos, closeness, texture_size=64) for closeness in (0.0, 2.0))
-    assert torch.equal(flat.shrink, torch.ones_like(flat.shrink)) and near.shrink.std() > 0.02
+    flat, near = (textured(flame, one, photos, inverse_distance, texture_size=64) for inverse_distance in (0.0, 2.0))
+    assert torch.equal(flat.divisor, torch.ones_like(flat.divisor)) and near.divisor.std() > 0.02
     assert not torch.allclose(flat.texture, near.texture, atol=0.05)
 
 

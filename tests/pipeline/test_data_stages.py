@@ -37,11 +37,11 @@ def workspace(tmp_path, monkeypatch) -> Path:
     """A folder with params.yaml and an archive: annotations beside the pictures, three planted faults."""
     monkeypatch.chdir(tmp_path)
     params = yaml.safe_load((Path(__file__).parents[2] / "params" / "tiny.yaml").read_text())
-    params["source"] |= {"multipie": "archive", "watch": "archive"}
+    params["source"] |= {"multipie": "archive", "archive_listing": "archive"}
     params["plan"] |= {"triplets": 1000, "same_illumination": False}
     params["landmarks"] |= {"backend": "annotations", "max_rejected": 0.2}
     params["triplets"]["max_rejected"] = 0.5
-    params["compute"] = {"fanout": "serial", "workers": 1}
+    params["compute"] = {"executor": "serial", "workers": 1}
     Path("params.yaml").write_text(yaml.safe_dump(params))
     face = np.random.default_rng(0).uniform(-40, 40, (68, 2)) + np.array([320, 240])
     face[17:27, 1], face[8, 1] = 190, 290

@@ -14,7 +14,7 @@ from mfnet.landmarks.ibug import N_LANDMARKS
 from mfnet.landmarks.network import CELLS, SIDE
 from mfnet.losses.supervised import FaceLosses, aligned, project, seen_once, split_points
 from mfnet.model.mfnet import Prediction
-from mfnet.model.pretrained import StartNetwork
+from mfnet.model.pretrained import PretrainedNetwork
 from mfnet.params import ModelParams
 from mfnet.pretraining import encoder as pretrain_encoder
 from mfnet.pretraining import flow as pretrain_flow
@@ -65,7 +65,7 @@ def test_encoder_recipe_learns_and_repeats(flame, tmp_path):
 def test_regressors_are_trained_anew_while_the_encoder_rests(flame, pool):
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    network, losses = StartNetwork(SMALL, flame), FaceLosses(flame)
+    network, losses = PretrainedNetwork(SMALL, flame), FaceLosses(flame)
     before = {name: value.clone() for name, value in network.encoder.state_dict().items()}
     found = {}
     for steps in (1, 300):
@@ -86,7 +86,7 @@ def test_both_phases_see_as_many_people_as_the_recipe_says(flame, monkeypatch):
 
     monkeypatch.setattr(pretrain_encoder.Sampler, "sample", counted)
     recipe = dataclasses.replace(ENCODER, subjects=7)
-    pretrain_encoder.refit(StartNetwork(SMALL, flame), flame, 0, 1, recipe)
+    pretrain_encoder.refit(PretrainedNetwork(SMALL, flame), flame, 0, 1, recipe)
     assert drawn == [7]
 
 
@@ -235,7 +235,7 @@ def test_figures_by_yaw_use_the_size_of_the_angle():
 
 def test_encoder_figures_of_an_untrained_network_are_the_mean_heads(flame):
     torch.manual_seed(0)
-    start = pretrain_encoder.StartNetwork(SMALL, flame).eval()
+    start = pretrain_encoder.PretrainedNetwork(SMALL, flame).eval()
     figures = pretrain_encoder.measure_encoder(start, flame, 0, 64, subjects=6)
     for name in ("one_view_mm", "two_views_mm", "three_views_mm", "set_mm", "one_view_averaged_mm"):
         assert figures[name] == pytest.approx(figures["mean_head_mm"], rel=0.05)
@@ -334,7 +334,7 @@ def test_an_interrupted_encoder_recipe_ends_with_the_same_weights(flame, tmp_pat
 
 
 def test_an_interrupted_landmark_recipe_ends_with_the_same_weights(flame, tmp_path, monkeypatch):
-    """Its steps draw mirrors and strangers: those are taken up too."""
+    """Its steps draw mirrors and negatives: those are taken up too."""
     same_after_an_interruption(
         lambda folder: pretrain_landmarks.pretrain_landmarks(flame, 0, 5, LANDMARKS, folder), tmp_path, monkeypatch, 3
     )
@@ -345,17 +345,17 @@ def same_after_an_interruption(train, folder, monkeypatch, step):
     torch.set_num_threads(1)
     monkeypatch.setattr(descent, "SAVE_EVERY", 2)
     whole, losses = train(folder / "a")
-    go, made = descent.Descent.step, []
+    go, made = descent.TrainingLoop.step, []
 
     def falls_over(self, loss):
         if len(made) == step:
             raise KeyboardInterrupt
         made.append(go(self, loss))
 
-    monkeypatch.setattr(descent.Descent, "step", falls_over)
+    monkeypatch.setattr(descent.TrainingLoop, "step", falls_over)
     with pytest.raises(KeyboardInterrupt):
         train(folder / "b")
-    monkeypatch.setattr(descent.Descent, "step", go)
+    monkeypatch.setattr(descent.TrainingLoop, "step", go)
     assert list((folder / "b").rglob("last.pt"))
     resumed, again = train(folder / "b")
     assert again == losses

@@ -12,7 +12,7 @@ from mfnet.flame.procedural import head_arrays
 from mfnet.flow import RaftFlow, load_flow
 from mfnet.io.tensors import write_tensors
 from mfnet.landmarks.network import LandmarkNetwork, load_landmark_detector
-from mfnet.model.pretrained import StartNetwork, save_start
+from mfnet.model.pretrained import PretrainedNetwork, save_pretrained
 from mfnet.params import Params, load_params
 from mfnet.pretraining import weights
 from scripts.release_weights import card
@@ -63,7 +63,7 @@ def quick(monkeypatch):
 def test_bundled_encoder_is_copied_byte_by_byte(flame, params, shelf, quick, tmp_path):
     torch.manual_seed(0)
     chosen = params(model__width=0.25)
-    save_start(StartNetwork(chosen.model, flame), shelf / "encoder.safetensors", half=True)
+    save_pretrained(PretrainedNetwork(chosen.model, flame), shelf / "encoder.safetensors", half=True)
     figures = weights.make_weights("encoder", chosen, flame, tmp_path / "out" / "encoder.safetensors")
     assert (tmp_path / "out" / "encoder.safetensors").read_bytes() == (shelf / "encoder.safetensors").read_bytes()
     assert figures["source"] == "bundled"
@@ -71,28 +71,28 @@ def test_bundled_encoder_is_copied_byte_by_byte(flame, params, shelf, quick, tmp
 
 
 def test_bundled_encoder_of_another_head_or_trunk_is_refused(flame, params, shelf, tmp_path):
-    save_start(StartNetwork(params(model__width=0.25).model, flame), shelf / "encoder.safetensors", half=True)
+    save_pretrained(PretrainedNetwork(params(model__width=0.25).model, flame), shelf / "encoder.safetensors", half=True)
     with pytest.raises(
-        InputError, match=r"model\.width is 0\.25, params ask for 0\.5; set weights\.encoder\.source: train"
+        InputError, match=r"model\.width is 0\.25, params ask for 0\.5; set pretrained\.encoder\.source: train"
     ):
         weights.make_weights("encoder", params(), flame, tmp_path / "out.safetensors")
     other = Flame(head_arrays(0), 20, 9)
     with pytest.raises(
-        InputError, match=r"n_expression is 10, the head in use has 9: set weights\.encoder\.source: train"
+        InputError, match=r"n_expression is 10, the head in use has 9: set pretrained\.encoder\.source: train"
     ):
         weights.make_weights("encoder", params(model__width=0.25), other, tmp_path / "out.safetensors")
     assert not (tmp_path / "out.safetensors").exists()
 
 
 def test_nothing_shipped_is_one_clear_line():
-    with pytest.raises(InputError, match=r"weights\.pose\.source: no pose weights are shipped; set it to train"):
+    with pytest.raises(InputError, match=r"pretrained\.pose\.source: no pose weights are shipped; set it to train"):
         weights.bundled("pose")
 
 
 def test_shipped_flow_is_of_one_estimator(flame, params, shelf, tmp_path):
     write_tensors({}, shelf / "flow.safetensors", {"kind": "flow", "estimator": "raft_small"})
-    wanted = params(weights__flow__estimator="raft_large")
-    with pytest.raises(InputError, match=r"holds raft_small, wanted is raft_large: set weights\.flow\.estimator"):
+    wanted = params(pretrained__flow__estimator="raft_large")
+    with pytest.raises(InputError, match=r"holds raft_small, wanted is raft_large: set pretrained\.flow\.estimator"):
         weights.make_weights("flow", wanted, flame, tmp_path / "out.safetensors")
     assert not (tmp_path / "out.safetensors").exists()
 
@@ -102,7 +102,7 @@ def test_flow_from_a_torchvision_file(flame, params, quick, monkeypatch, tmp_pat
     raft = RaftFlow("raft_small")
     torch.save(raft.network.state_dict(), tmp_path / "raft.pth")
     monkeypatch.setattr("mfnet.flow.CALIBRATION_LIMIT", 1e3)  # random weights
-    source = {"weights__flow__source": str(tmp_path / "raft.pth"), "weights__flow__estimator": "raft_small"}
+    source = {"pretrained__flow__source": str(tmp_path / "raft.pth"), "pretrained__flow__estimator": "raft_small"}
     figures = weights.make_weights("flow", params(**source), flame, tmp_path / "flow.safetensors")
     assert figures["source"] == "raft.pth" and figures["epe_raft_small_px"] > 0
     loaded = load_flow("raft_small", tmp_path / "flow.safetensors").network.state_dict()
@@ -115,7 +115,7 @@ def test_landmark_network_serves_any_head(flame, params, shelf, quick, tmp_path)
     figures = weights.make_weights("landmarks", params(), flame, tmp_path / "out.safetensors")
     assert figures["error_px"] > 1  # untrained
     load_landmark_detector(tmp_path / "out.safetensors")
-    missing = params(weights__landmarks__source=str(tmp_path / "absent.safetensors"))
+    missing = params(pretrained__landmarks__source=str(tmp_path / "absent.safetensors"))
     with pytest.raises(InputError, match=r"absent\.safetensors: no such file"):
         weights.make_weights("landmarks", missing, flame, tmp_path / "out.safetensors")
 

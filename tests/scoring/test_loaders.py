@@ -159,10 +159,10 @@ def test_from_crop_is_the_inverse_of_a_crop():
     np.testing.assert_allclose(face.mesh.vertices, CUBE, atol=1e-12)
 
 
-@pytest.mark.parametrize("closeness", [0.7, 2.5, 0.0])
+@pytest.mark.parametrize("inverse_distance", [0.7, 2.5, 0.0])
 @pytest.mark.parametrize("aside", [0.0, 25.0])
-def test_from_lens_shows_every_point_where_the_crop_shows_it(closeness, aside):
-    """Through a pinhole of its own focal length a point falls where ndc = s (xy + t) / shrink and the crop put it.
+def test_from_lens_shows_every_point_where_the_crop_shows_it(inverse_distance, aside):
+    """Through a pinhole of its own focal length a point falls where ndc = s (xy + t) / divisor and the crop put it.
 
     Exactly so in the middle of the image; beside it the crop of a picture is not the picture of a turned camera, but
     nearly. The head keeps its size and shape.
@@ -170,8 +170,8 @@ def test_from_lens_shows_every_point_where_the_crop_shows_it(closeness, aside):
     size, camera, centre = 128, np.array([7.0, 0.01, -0.02]), 0.03
     points = 0.1 * CUBE
     back = np.array([[1.2, 0.0, 128 - 64 * 1.2 + aside], [0.0, 1.2, 128 - 64 * 1.2 - aside], [0, 0, 1.0]])
-    found = from_lens(Mesh(points, FACES), camera, closeness, centre, back, size)
-    ndc = camera[0] * (points[:, :2] + camera[1:]) / (1 - closeness * (points[:, 2:] - centre))
+    found = from_lens(Mesh(points, FACES), camera, inverse_distance, centre, back, size)
+    ndc = camera[0] * (points[:, :2] + camera[1:]) / (1 - inverse_distance * (points[:, 2:] - centre))
     pixels = (ndc * [1, -1] + 1) * size / 2 @ back[:2, :2].T + back[:2, 2]
     seen = found.mesh.vertices
     np.testing.assert_allclose(found.focal * seen[:, :2] / seen[:, 2:] + 128, pixels, atol=1.5 if aside else 0.1)

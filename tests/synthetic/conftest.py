@@ -15,7 +15,7 @@ from mfnet.synthetic.subjects import texture_pool
 SMALL = CaptureParams(
     enabled=True, seed=1, subjects=1, recordings=[(1, 2)], illuminations=[0, 1], wild_per_bin=1, lab_subjects=1
 )
-SERIAL = ComputeParams(fanout="serial", workers=1)
+SERIAL = ComputeParams(executor="serial", workers=1)
 
 
 @pytest.fixture(scope="session")

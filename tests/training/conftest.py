@@ -10,7 +10,7 @@ import torch
 
 from mfnet.datasets.plan import SLOTS
 from mfnet.io.tensors import write_tensors
-from mfnet.model.pretrained import StartNetwork, save_start
+from mfnet.model.pretrained import PretrainedNetwork, save_pretrained
 from mfnet.params import Params, load_params
 from mfnet.synthetic.sampler import Sample, Sampler
 from mfnet.synthetic.subjects import texture_pool
@@ -61,7 +61,7 @@ def data(flame, tmp_path_factory) -> Path:
     write_shard(sampler.sample(np.random.default_rng(1), 3), 7, folder / "val-00000.parquet")
     torch.manual_seed(0)
     model = load_params(ROOT / "params" / "tiny.yaml").model.model_copy(update={"width": 0.25})
-    save_start(StartNetwork(model, flame), folder / "encoder.safetensors", half=False)
+    save_pretrained(PretrainedNetwork(model, flame), folder / "encoder.safetensors", half=False)
     write_tensors({}, folder / "flow.safetensors", {"kind": "flow", "estimator": "dis"})
     return folder
 

@@ -15,9 +15,9 @@ from mfnet.geometry import project_perspective
 from mfnet.io.tensors import write_tensors
 from mfnet.landmarks.backends import AnnotationBackend
 from mfnet.landmarks.table import find_landmarks
-from mfnet.model.deca import deca_start
+from mfnet.model.deca import pretrained_from_deca
 from mfnet.model.mfnet import load_mfnet
-from mfnet.model.pretrained import save_start
+from mfnet.model.pretrained import save_pretrained
 from mfnet.params import Params, load_params
 from mfnet.synthetic.atlas import head_atlas
 from mfnet.synthetic.capture.multipie import write_subject
@@ -72,7 +72,9 @@ def licensed(paper, flame, tmp_path_factory) -> Path:
     torch.nn.init.zeros_(deca.layers[2].bias)
     deca.layers[2].bias.data[206 + 0] = 8.0  # camera scale: a head that fills the crop
     torch.save({"E_flame": deca.state_dict()}, folder / "deca_model.tar")
-    save_start(deca_start(folder / "deca_model.tar", paper.model, flame), folder / "encoder.safetensors", half=False)
+    save_pretrained(
+        pretrained_from_deca(folder / "deca_model.tar", paper.model, flame), folder / "encoder.safetensors", half=False
+    )
     raft = RAFT["raft_large"][0](weights=None)
     torch.nn.init.normal_(raft.update_block.flow_head.conv2.weight, std=1e-5)  # calibration refuses wild flow
     torch.nn.init.zeros_(raft.update_block.flow_head.conv2.bias)

@@ -45,7 +45,7 @@ def _multipie(head: HeadFiles, params: CaptureParams, compute: ComputeParams, ro
     recordings, illuminations = sorted(set(params.recordings)), sorted(set(params.illuminations))
     numbers = list(range(1, params.subjects + 1))
     task = functools.partial(_subject_task, head, str(root), recordings, illuminations, params.seed)
-    rows = [row for rows in fan_out(task, numbers, compute.fanout, compute.workers, "multipie") for row in rows]
+    rows = [row for rows in fan_out(task, numbers, compute.executor, compute.workers, "multipie") for row in rows]
     multipie.plant_faults(root, numbers, recordings, illuminations)
     return [row | {"path": f"multipie/{row['path']}"} for row in rows]
 
@@ -56,7 +56,7 @@ def _facescape(head: HeadFiles, params: CaptureParams, compute: ComputeParams, r
     lab = [("lab", subject) for subject in range(params.lab_subjects)]
     task = functools.partial(_benchmark_task, head, str(root), params.seed)
     items, rows = [], []
-    for item, found in fan_out(task, wild + lab, compute.fanout, compute.workers, "facescape"):
+    for item, found in fan_out(task, wild + lab, compute.executor, compute.workers, "facescape"):
         items += [item] if item else []
         rows += found
     layout.write_wild_predef(root, items)

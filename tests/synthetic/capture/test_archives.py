@@ -159,7 +159,7 @@ def test_a_disabled_capture_leaves_empty_folders(head_files, tmp_path):
 
 @pytest.mark.slow
 def test_bytes_do_not_depend_on_the_number_of_workers(head_files, captured, tmp_path):
-    capture(head_files, SMALL, ComputeParams(fanout="local", workers=2), tmp_path)
+    capture(head_files, SMALL, ComputeParams(executor="local", workers=2), tmp_path)
     one, two = (
         {p.relative_to(root): p.read_bytes() for p in root.rglob("*") if p.is_file()} for root in (captured, tmp_path)
     )

@@ -1,4 +1,4 @@
-"""Stage ``weights@<network>``: the weights of one of the three pre-trained networks, and their figures."""
+"""Stage ``pretrained@<network>``: the weights of one of the three pre-trained networks, and their figures."""
 
 from pathlib import Path
 
@@ -11,10 +11,10 @@ from stages.common import run_stage, stage_parser
 
 
 def run(params, args) -> None:
-    """Write ``data/weights/<network>.safetensors`` and ``.json``."""
+    """Write ``data/pretrained/<network>.safetensors`` and ``.json``."""
     torch.set_num_threads(params.train.threads)
-    flame = load_project_head("data/head", params.head)
-    out = Path("data/weights") / f"{args.network}.safetensors"
+    flame = load_project_head("data/head", params.flame)
+    out = Path("data/pretrained") / f"{args.network}.safetensors"
     figures = make_weights(args.network, params, flame, out)
     write_json(figures, out.with_suffix(".json"))
 
