@@ -9,14 +9,18 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import yaml
 
 from mfnet.errors import InputError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 STORE = "sqlite:///mlflow.db"
 ARTIFACTS = "mlartifacts"
@@ -53,14 +57,29 @@ def flatten(tree: dict, prefix: str = "") -> dict[str, object]:
 
 @dataclass
 class Run:
-    """An open MLflow run."""
+    """An open MLflow run; one without a client records nothing."""
 
-    id: str
-    client: object
+    id: str = ""
+    client: "MlflowClient | None" = None
+    names: set[str] = field(default_factory=set)
+    """Names of the metrics that it has."""
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is recorded: pictures that nobody would see need not be drawn."""
+        return self.client is not None
 
     def metrics(self, values: dict[str, float | None], step: int = 0) -> None:
         """Log one value per name in a single call; None and NaN are left out, since MLflow cannot compare them."""
         self._log([(name, value, step) for name, value in values.items()])
+
+    def results(self, figures: dict) -> None:
+        """Log a stage's JSON of metrics: its numbers by dotted names, but for those that the stage has logged itself
+        (at their own steps); its texts as tags ``result.<name>``."""
+        flat = flatten(figures)
+        numbers = {name: value for name, value in flat.items() if isinstance(value, int | float)}
+        self.metrics({name: value for name, value in numbers.items() if REFUSED.sub("_", name) not in self.names})
+        self.tags({f"result.{name}": value for name, value in flat.items() if isinstance(value, str)})
 
     def curves(self, table: pd.DataFrame, folder: str) -> None:
         """Log every column of a table beside ``step`` as a curve ``folder/column``, at most CURVE_POINTS rows of it."""
@@ -68,6 +87,8 @@ class Run:
         self._log([(f"{folder}/{name}", row[name], int(row["step"])) for row in rows for name in row if name != "step"])
 
     def _log(self, points: list[tuple[str, float | None, int]]) -> None:
+        if self.client is None:
+            return
         from mlflow.entities import Metric
         from mlflow.utils.time import get_current_time_millis
 
@@ -77,21 +98,21 @@ class Run:
             for name, value, step in points
             if value is not None and np.isfinite(value)
         ]
+        self.names |= {metric.key for metric in metrics}
         for first in range(0, len(metrics), BATCH):
             self.client.log_batch(self.id, metrics=metrics[first : first + BATCH])
 
     def tags(self, values: dict[str, str]) -> None:
         """Set tags."""
+        if self.client is None:
+            return
         for name, value in values.items():
             self.client.set_tag(self.id, name, value)
 
-    def file(self, path: str | Path, folder: str | None = None) -> None:
-        """Keep a copy of a small file with the run."""
-        self.client.log_artifact(self.id, str(path), folder)
-
     def picture(self, image: np.ndarray, name: str) -> None:
         """Keep a picture, uint8 [H, W, 3], under `name` (a path that ends in .png)."""
-        self.client.log_image(self.id, image, name)
+        if self.client is not None:
+            self.client.log_image(self.id, image, name)
 
 
 @contextmanager
@@ -126,9 +147,9 @@ def run(experiment: str, name: str, params: dict, tags: dict[str, str], store: s
 def audit(lock: str | Path = "dvc.lock", store: str = STORE) -> pd.DataFrame:
     """Which run made each recorded output: dvc.lock joined with MLflow on the MD5 of outputs and dependencies.
 
-    Returns one row per output of a stage that MLflow knows: stage, path, md5, run (name), run_id, revision, status:
-    ``match`` (a run made exactly these bytes from exactly these dependencies), ``other inputs`` (same bytes, made from
-    other dependencies) or ``no run``.
+    Returns one row per output: stage, path, md5, run (name), run_id, revision, status: ``match`` (a run made exactly
+    these bytes from exactly these dependencies), ``other inputs`` (same bytes, made from other dependencies), ``no
+    run`` (the stage's runs made other bytes) or ``untracked`` (MLflow knows no finished run of the stage).
 
     Raises InputError where the lock or the store is missing.
     """
@@ -143,11 +164,10 @@ def audit(lock: str | Path = "dvc.lock", store: str = STORE) -> pd.DataFrame:
     rows = []
     for stage, record in stages.items():
         mine = [run for run in runs if run.data.tags.get("dvc.stage") == stage and run.info.status == "FINISHED"]
-        if not mine:
-            continue
         deps = {entry["path"]: entry["md5"] for entry in record.get("deps", [])}
         for out in record.get("outs", []):
-            rows.append({"stage": stage, "path": out["path"], "md5": out["md5"]} | _origin(out, deps, mine))
+            origin = _origin(out, deps, mine) if mine else _named("untracked", None)
+            rows.append({"stage": stage, "path": out["path"], "md5": out["md5"]} | origin)
     return pd.DataFrame(rows, columns=["stage", "path", "md5", "status", "run", "run_id", "revision"])
 
 
@@ -177,4 +197,9 @@ def _named(status: str, run) -> dict[str, str]:
     if run is None:
         return {"status": status, "run": "", "run_id": "", "revision": ""}
     tags = run.data.tags
-    return {"status": status, "run": run.info.run_name, "run_id": run.info.run_id, "revision": tags["git.revision"]}
+    return {
+        "status": status,
+        "run": run.info.run_name,
+        "run_id": run.info.run_id,
+        "revision": tags.get("git.revision", ""),
+    }

@@ -1,14 +1,17 @@
 """Stage ``benchmark``: the FaceScape protocol of MFNet and its baselines, ``wild`` or ``lab``."""
 
+from argparse import Namespace
 from pathlib import Path
 
+from mfnet.params import Params
+from mfnet.tracking import Run
 from stages.common import run_stage, stage_parser
 
 SINGLE = "views-1"
 """The ablation variant that is the single-view model."""
 
 
-def run(params, args) -> None:
+def run(params: Params, args: Namespace, record: Run) -> None:
     """Write ``data/benchmark/<protocol>/scores.parquet``, ``metrics.json`` and ``meshes.npz``."""
     from mfnet.benchmark.artifacts import require_disjoint, write_benchmark
     from mfnet.benchmark.methods import Models
@@ -19,7 +22,6 @@ def run(params, args) -> None:
     from mfnet.model.mfnet import load_mfnet
     from mfnet.scoring.error_maps import error_picture
     from mfnet.scoring.score import benchmark_items
-    from stages.provenance import tracked
 
     root = Path(params.source.facescape)
     items = benchmark_items(args.protocol, root, root)
@@ -40,24 +42,22 @@ def run(params, args) -> None:
     models = Models(flame, single, triple, refiner, params.benchmark.use_calibrated_camera)
     backend = make_backend(params.landmarks, root / "data", "data/pretrained/landmarks.safetensors")
     names = pictured_items(items, params.benchmark.items_shown)
-    with tracked(f"benchmark@{args.protocol}", "benchmark", args.protocol, params.benchmark.model_dump()) as record:
-        table, results, pictures = run_protocol(
-            args.protocol,
-            items,
-            root,
-            models,
-            Cropper(backend.detect, params.triplets.image_size, params.triplets.crop_scale),
-            variants,
-            names,
-            params.compute.executor,
-            params.compute.workers,
-        )
-        out = Path("data/benchmark") / args.protocol
-        chosen = [item for item in items if item.name in names]
-        metrics = write_benchmark(out, table, results, pictures, chosen, root, flame, params.benchmark)
-        record.metrics(metrics)
-        for (method, name), distances in pictures.items():
-            record.picture(error_picture(distances), f"errors/{name}/{method}.png")
+    table, results, pictures = run_protocol(
+        args.protocol,
+        items,
+        root,
+        models,
+        Cropper(backend.detect, params.triplets.image_size, params.triplets.crop_scale),
+        variants,
+        names,
+        params.compute.executor,
+        params.compute.workers,
+    )
+    out = Path("data/benchmark") / args.protocol
+    chosen = [item for item in items if item.name in names]
+    write_benchmark(out, table, results, pictures, chosen, root, flame, params.benchmark)
+    for (method, name), distances in pictures.items():
+        record.picture(error_picture(distances), f"errors/{name}/{method}.png")
 
 
 def main() -> None:

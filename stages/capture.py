@@ -1,12 +1,16 @@
 """Stage ``capture``: virtual photo sessions in Multi-PIE's and FaceScape's layouts."""
 
+from argparse import Namespace
+
+from mfnet.params import Params
 from mfnet.synthetic.capture.archives import HeadFiles, capture
+from mfnet.tracking import Run
 from stages.common import run_stage, stage_parser
 
 HEAD = ("data/head/head.npz", "data/head/landmarks.npz", "data/head/template.obj")
 
 
-def run(params, args) -> None:
+def run(params: Params, args: Namespace, record: Run) -> None:
     """Write ``data/raw/multipie``, ``data/raw/facescape`` and ``data/raw/truth.parquet``."""
     head = HeadFiles(HEAD, params.flame.n_shape, params.flame.n_expression)
     capture(head, params.capture, params.compute, "data/raw")

@@ -1,9 +1,11 @@
 """Stage `head`: the head model that everything stands on, procedural or official, as three files without pickles."""
 
+from argparse import Namespace
 from pathlib import Path
 
 from mfnet.errors import InputError
 from mfnet.params import FlameParams, Params
+from mfnet.tracking import Run
 from stages.common import run_stage, stage_parser
 
 
@@ -29,7 +31,7 @@ def make_head(params: FlameParams):
     return head
 
 
-def run(params: Params, args) -> None:
+def run(params: Params, args: Namespace, record: Run) -> None:
     """Write head.npz, landmarks.npz and template.obj."""
     from mfnet.flame.procedural.files import write_landmarks, write_template
     from mfnet.flame.readers import write_head

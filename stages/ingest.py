@@ -1,11 +1,15 @@
 """Stage ``ingest``: list the Multi-PIE archive, sort out what cannot be used."""
 
+from argparse import Namespace
+
 from mfnet.datasets import multipie
 from mfnet.io.files import write_table
+from mfnet.params import Params
+from mfnet.tracking import Run
 from stages.common import run_stage, stage_parser
 
 
-def run(params, args) -> None:
+def run(params: Params, args: Namespace, record: Run) -> None:
     from mfnet.datasets import quality
 
     manifest, rejected = multipie.scan(params.source.multipie, params.compute.executor, params.compute.workers)

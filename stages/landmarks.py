@@ -1,17 +1,20 @@
 """Stage ``landmarks``: 68 points of every planned image."""
 
 import shutil
+from argparse import Namespace
 
 from mfnet.io.files import read_table, write_table
 from mfnet.landmarks.backends import make_backend
 from mfnet.landmarks.table import find_landmarks
+from mfnet.params import Params
+from mfnet.tracking import Run
 from stages.common import run_stage, stage_parser
 
 SCRATCH = ".mfnet/landmarks"
 """What a run has found so far; the next one goes on from it."""
 
 
-def run(params, args) -> None:
+def run(params: Params, args: Namespace, record: Run) -> None:
     from mfnet.datasets import quality
 
     plan = read_table("data/multipie/plan.parquet")

@@ -1,16 +1,19 @@
 """Stage ``pretrained@<network>``: the weights of one of the three pre-trained networks, and their figures."""
 
+from argparse import Namespace
 from pathlib import Path
 
 import torch
 
 from mfnet.flame import load_project_head
 from mfnet.io.files import write_json
+from mfnet.params import Params
 from mfnet.pretraining.weights import NETWORKS, make_weights
+from mfnet.tracking import Run
 from stages.common import run_stage, stage_parser
 
 
-def run(params, args) -> None:
+def run(params: Params, args: Namespace, record: Run) -> None:
     """Write ``data/pretrained/<network>.safetensors`` and ``.json``."""
     torch.set_num_threads(params.train.threads)
     flame = load_project_head("data/head", params.flame)

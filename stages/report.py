@@ -1,9 +1,13 @@
 """Stage ``report``: the page that a run ends in."""
 
+from argparse import Namespace
+
+from mfnet.params import Params
+from mfnet.tracking import Run
 from stages.common import run_stage, stage_parser
 
 
-def run(params, args) -> None:
+def run(params: Params, args: Namespace, record: Run) -> None:
     """Write data/report/."""
     from mfnet.report.build import build_report
 

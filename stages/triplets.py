@@ -1,11 +1,15 @@
 """Stage ``triplets``: crops and landmarks of the planned triplets, in Parquet shards."""
 
+from argparse import Namespace
+
 from mfnet.datasets.shards import CropSpec, write_shards
 from mfnet.io.files import atomic_directory, read_table, write_table
+from mfnet.params import Params
+from mfnet.tracking import Run
 from stages.common import run_stage, stage_parser
 
 
-def run(params, args) -> None:
+def run(params: Params, args: Namespace, record: Run) -> None:
     from mfnet.datasets import quality
 
     plan = read_table("data/multipie/plan.parquet")

@@ -60,6 +60,14 @@ def test_audit_tells_which_run_made_an_output(store, tmp_path, monkeypatch):
     assert (row["status"], row["run"]) == ("no run", "")
 
 
+def test_an_output_of_a_stage_without_runs_is_untracked(store, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = lock(tmp_path, "o1", "d1")
+    path.write_text(path.read_text().replace("train:", "nobody:"))
+    (row,) = tracking.audit(path, store).to_dict("records")
+    assert (row["stage"], row["path"], row["status"], row["revision"]) == ("nobody", "data/out", "untracked", "")
+
+
 def test_audit_names_what_is_missing(tmp_path, store):
     with pytest.raises(InputError, match=r"dvc\.lock"):
         tracking.audit(tmp_path / "dvc.lock", store)

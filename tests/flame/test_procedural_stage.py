@@ -46,8 +46,8 @@ def test_an_official_file_becomes_the_same_three_files(params, shared, tmp_path)
     ("replaced", "line"),
     [
         ({"model": "absent.pkl"}, r"absent\.pkl: no such file"),
-        ({"landmarks": "null"}, r"head\.landmarks"),
-        ({"template": "null"}, r"head\.template"),
+        ({"landmarks": "null"}, r"flame\.landmarks"),
+        ({"template": "null"}, r"flame\.template"),
     ],
 )
 def test_what_is_missing_is_named_and_nothing_is_written(params, tmp_path, replaced, line):

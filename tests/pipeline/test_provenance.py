@@ -1,0 +1,107 @@
+"""What the record of a stage holds: params as dvc.yaml lists them, metrics, MD5s, time and memory."""
+
+import json
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mfnet import tracking
+from mfnet.errors import InputError
+from mfnet.params import load_params
+from stages.common import recording, run_stage, stage_parser
+from stages.provenance import peak_memory, tracked
+
+ROOT = Path(__file__).parents[2]
+
+MEASURED = """
+stages:
+  measure:
+    matrix: {item: [one]}
+    cmd: echo ${item.item}
+    deps: [given]
+    params: [word, deep.listed]
+    outs: [made]
+    metrics: [figures.json: {cache: false}]
+"""
+
+
+@pytest.fixture
+def measured(workspace):
+    (workspace / "dvc.yaml").write_text(MEASURED)
+    (workspace / "given").write_text("given")
+    return workspace
+
+
+def write_outs(folder) -> None:
+    (folder / "made").write_text("made")
+    (folder / "figures.json").write_text(json.dumps({"error": {"mean": 2.0}, "source": "here", "logged": 5}))
+
+
+def test_a_run_holds_what_made_the_outs(measured):
+    with tracked("measure@one", {"word": "hello", "deep": {"listed": [1], "other": 2}}) as record:
+        record.metrics({"logged": 4}, step=3)
+        write_outs(measured)
+    run = tracking._all_runs(tracking.STORE)[0]
+    assert run.info.run_name == "measure@one" and run.info.status == "FINISHED"
+    assert run.data.params == {"word": "hello", "deep.listed": "[1]"}
+    figures = dict(run.data.metrics)
+    assert figures.pop("seconds") >= 0 and figures.pop("peak_memory_mib") > 1
+    assert figures == {"logged": 4, "error.mean": 2.0}, "a metric that the stage logged at its steps stays as it is"
+    assert run.data.tags["dvc.stage"] == "measure@one" and run.data.tags["result.source"] == "here"
+    assert len(run.data.tags["git.revision"]) == 40 and run.data.tags["git.dirty"] == "true"
+    lock = {"measure@one": {"cmd": "true"}}
+    for kind, prefix in (("deps", tracking.DEP), ("outs", tracking.OUT)):
+        stored = {tag.removeprefix(prefix): md5 for tag, md5 in run.data.tags.items() if tag.startswith(prefix)}
+        assert set(stored) == ({"given"} if kind == "deps" else {"made", "figures.json"})
+        lock["measure@one"][kind] = [{"path": path, "md5": md5} for path, md5 in stored.items()]
+    (measured / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": lock}))
+    assert set(tracking.audit().status) == {"match"}
+
+
+def test_a_stage_that_fails_leaves_a_failed_run(measured):
+    with pytest.raises(InputError), tracked("measure@one", {}):
+        raise InputError("bad")
+    run = tracking._all_runs(tracking.STORE)[0]
+    assert run.info.status == "FAILED"
+
+
+def test_a_stage_started_by_hand_or_as_a_second_process_is_not_tracked(workspace, monkeypatch):
+    params = load_params(ROOT / "params.yaml")
+    monkeypatch.delenv("DVC_STAGE", raising=False)
+    for rank in (None, "1"):
+        if rank is not None:
+            monkeypatch.setenv("DVC_STAGE", "first")
+            monkeypatch.setenv("RANK", rank)
+        with recording(params) as record:
+            assert not record.active
+            record.metrics({"a": 1.0})
+            record.results({"a": {"b": 1.0}, "c": "text"})
+            record.picture(None, "a.png")
+    assert not (workspace / "mlflow.db").exists()
+
+
+def test_a_variant_is_recorded_as_it_is_used(measured, monkeypatch):
+    """What `vary` changes is what runs and what is recorded."""
+    (measured / "dvc.yaml").write_text(MEASURED.replace("[word, deep.listed]", "[train.seed]"))
+    monkeypatch.setenv("DVC_STAGE", "measure@one")
+    monkeypatch.delenv("RANK", raising=False)
+
+    def vary(params, args: Namespace):
+        return params.model_copy(update={"train": params.train.model_copy(update={"seed": 77})})
+
+    def run(params, args, record):
+        assert params.train.seed == 77 and record.active
+        write_outs(measured)
+
+    run_stage(run, stage_parser("test"), ["--params", str(ROOT / "params.yaml")], vary)
+    found = tracking._all_runs(tracking.STORE)[0]
+    assert found.data.params == {"train.seed": "77"}
+
+
+def test_peak_memory_is_that_of_this_process():
+    before = peak_memory()
+    block = bytearray(64 << 20)
+    block[::4096] = b"x" * len(block[::4096])
+    assert before > 10 and peak_memory() >= before
