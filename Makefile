@@ -18,7 +18,7 @@ setup: .venv/installed
 
 repro: setup  ## rebuild everything that changed, then print the benchmark table
 	dvc repro
-	mfnet table
+	mfnet benchmark show
 
 test: setup  ## the test suite, on two cores
 	OMP_NUM_THREADS=1 pytest --numprocesses 2 --dist loadfile

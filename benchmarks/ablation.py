@@ -14,7 +14,6 @@ from pathlib import Path
 import torch
 
 from benchmarks.self_supervision import errors, photographs
-from mfnet.cli.arguments import add_params
 from mfnet.flame import Flame, load_project_head
 from mfnet.model.mfnet import load_mfnet
 from mfnet.params import load_params
@@ -35,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--people", type=int, default=200)
     parser.add_argument("--models", type=Path, default=Path("data/ablation"), help="folder of the stages ablate@...")
-    add_params(parser)
+    parser.add_argument("--params", default="params.yaml", help="params file (default: %(default)s)")
     parser.add_argument("--head", default="data/head", help="folder of stage head")
     args = parser.parse_args()
     params = load_params(args.params)

@@ -15,7 +15,6 @@ import cv2
 import torch
 
 from benchmarks.self_supervision import noisy_landmarks, person_errors, photographs
-from mfnet.cli.arguments import add_params
 from mfnet.fitting.refine import refine
 from mfnet.flame import load_project_head
 from mfnet.flow import DisFlow, load_flow
@@ -31,7 +30,7 @@ def main() -> None:
     parser.add_argument("--noise", type=float, default=0.9, help="of the landmarks, px of the 128 px crop")
     parser.add_argument("--start", type=Path, default=Path("data/pretrained/encoder.safetensors"))
     parser.add_argument("--flow", type=Path, default=Path("data/pretrained/flow.safetensors"))
-    add_params(parser)
+    parser.add_argument("--params", default="params.yaml", help="params file (default: %(default)s)")
     parser.add_argument("--head", default="data/head", help="folder of stage head")
     args = parser.parse_args()
     params = load_params(args.params)

@@ -1,4 +1,4 @@
-"""CPU seconds that `mfnet score` takes for one item: reading, alignment, maps, distances, normals.
+"""CPU seconds that `mfnet benchmark score` takes for one item: reading, alignment, maps, distances, normals.
 
     python benchmarks/score.py --data DIR --predef DIR --pred DIR [--protocol wild] [--loader 3DDFA_V2] [--out FILE]
 

@@ -18,7 +18,6 @@ import pyarrow.parquet as pq
 import torch
 import yaml
 
-from mfnet.cli.arguments import add_params
 from mfnet.datasets.plan import SLOTS
 from mfnet.datasets.shards import SCHEMA, encode
 from mfnet.flame import Flame, load_project_head
@@ -114,7 +113,7 @@ def main() -> None:
     parser.add_argument("--start-steps", type=int, default=400, help="steps of the weak start")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="one run each: start, people, order")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="change params.yaml")
-    add_params(parser)
+    parser.add_argument("--params", default="params.yaml", help="params file (default: %(default)s)")
     parser.add_argument("--head", default="data/head", help="folder of stage head")
     args = parser.parse_args()
     params = changed(load_params(args.params), args.set)

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import torch
 
-from mfnet.cli.arguments import add_params
 from mfnet.datasets.triplets import TripletBatch
 from mfnet.flame import Flame
 from mfnet.flame.procedural import head_arrays
@@ -57,7 +56,7 @@ def cpu_seconds(work) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    add_params(parser)
+    parser.add_argument("--params", default="params.yaml", help="params file (default: %(default)s)")
     parser.add_argument("--flow", choices=("raft_small", "raft_large", "dis"), default="raft_small")
     parser.add_argument("--batch", type=int, default=16, help="triplets (default: %(default)s)")
     parser.add_argument("--repeats", type=int, default=5)

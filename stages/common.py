@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
-from mfnet.cli.arguments import add_params
 from mfnet.errors import InputError
 from mfnet.params import Params, load_params
 from mfnet.tracking import Run
@@ -18,7 +17,7 @@ Stage = Callable[[Params, argparse.Namespace, Run], None]
 def stage_parser(description: str) -> argparse.ArgumentParser:
     """A stage's command line: ``--params`` and what the stage adds."""
     parser = argparse.ArgumentParser(description=description)
-    add_params(parser)
+    parser.add_argument("--params", default="params.yaml", help="params file (default: %(default)s)")
     return parser
 
 

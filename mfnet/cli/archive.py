@@ -1,24 +1,17 @@
 """``mfnet archive``: tell DVC what a large image archive holds now."""
 
-from mfnet.cli.arguments import add_params
+from mfnet.cli.options import PARAMS, ParamsFile
 
 
-def add_commands(subparsers) -> None:
-    """Add the room's commands to the ``mfnet`` command."""
-    parser = subparsers.add_parser(
-        "archive",
-        help="list a large Multi-PIE archive for DVC",
-        description="Write source.archive_listing, the listing of source.multipie: by it DVC sees a change.",
-    )
-    add_params(parser)
-    parser.set_defaults(run=_archive)
+def archive(params: ParamsFile = PARAMS) -> None:
+    """List a large Multi-PIE archive for DVC.
 
-
-def _archive(args) -> None:
+    Writes source.archive_listing, the listing of source.multipie: by it DVC sees a change.
+    """
     from mfnet.datasets.archive import refresh_listing
     from mfnet.params import load_params
 
-    source = load_params(args.params).source
+    source = load_params(params).source
     if source.archive_listing == source.multipie:
         print(f"{source.multipie}: DVC watches the folder itself; nothing to list")
     elif refresh_listing(source):

@@ -1,8 +1,10 @@
-"""``mfnet audit``: which run and data a number came from, and whether stored versions are still what they say."""
+"""``mfnet audit`` and ``mfnet verify``: which run and data a number came from; whether stored versions are intact."""
 
 import hashlib
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from tqdm import tqdm
 
 from mfnet.errors import InputError
@@ -30,32 +32,29 @@ def damaged_objects(cache: str | Path = CACHE) -> tuple[list[Path], int]:
     return damaged, len(objects)
 
 
-def add_commands(subparsers) -> None:
-    """Add ``audit`` to the ``mfnet`` command."""
-    parser = subparsers.add_parser(
-        "audit",
-        help="which run made which artifact",
-        description="Join dvc.lock and MLflow on the MD5 of outputs and dependencies; exit status 1 if one has no run.",
-    )
-    parser.add_argument("--lock", default="dvc.lock", help="default: %(default)s")
-    parser.add_argument("--store", default="sqlite:///mlflow.db", help="MLflow tracking store (default: %(default)s)")
-    parser.add_argument("--cache", action="store_true", help="re-hash every object of the DVC cache instead")
-    parser.set_defaults(run=_audit)
+def audit(
+    lock: Annotated[Path, typer.Option(help="dvc.lock to look at.")] = Path("dvc.lock"),
+    store: Annotated[str, typer.Option(help="MLflow tracking store.")] = "sqlite:///mlflow.db",
+) -> None:
+    """Tell which run and revision made each artifact.
 
+    Joins dvc.lock and MLflow on the MD5 of outputs and dependencies. Exit status 1 if an output is not from a recorded
+    run.
+    """
+    from mfnet.tracking import audit as join_with_runs
 
-def _audit(args) -> None:
-    if args.cache:
-        damaged, count = damaged_objects()
-        if damaged:
-            names = ", ".join(map(str, damaged[:5])) + (" ..." if len(damaged) > 5 else "")
-            raise InputError(f"{len(damaged)} of {count} cached objects are damaged: {names}; delete them, `dvc repro`")
-        print(f"{count} cached objects are what their names say")
-        return
-    from mfnet.tracking import audit
-
-    table = audit(args.lock, args.store)
+    table = join_with_runs(lock, store)
     print(table.to_string(index=False))
     if len(lost := table[table.status != "match"]):
         raise InputError(
-            f"{args.lock}: {len(lost)} outputs are not from a recorded run; `dvc repro -f {lost.stage.iloc[0]}`"
+            f"{lock}: {len(lost)} outputs are not from a recorded run; `dvc repro -f {lost.stage.iloc[0]}`"
         )
+
+
+def verify() -> None:
+    """Read every object of the DVC cache and compare it with its hash; exit status 1 if one is damaged."""
+    damaged, count = damaged_objects()
+    if damaged:
+        names = ", ".join(map(str, damaged[:5])) + (" ..." if len(damaged) > 5 else "")
+        raise InputError(f"{len(damaged)} of {count} cached objects are damaged: {names}; delete them, `dvc repro`")
+    print(f"{count} cached objects are what their names say")

@@ -1,121 +1,119 @@
-"""``mfnet score``, ``mfnet scores`` and ``mfnet aflw``: measuring reconstructions, and tables of what was measured."""
+"""``mfnet benchmark``: measuring reconstructions, and tables of what was measured."""
 
-import argparse
+import sys
 from pathlib import Path
+from typing import Annotated, Literal
 
-from mfnet.cli.arguments import add_params
+import typer
 
-DESCRIPTION = """Score a method on the FaceScape benchmark: CD (mm), MNE (rad) and CR of every item, as the official
-evaluator defines them, with its two approximate steps made exact. Items that cannot be scored keep a row that says why.
-"""
+from mfnet.cli.options import PARAMS, ParamsFile
 
+Loader = Literal[
+    "facescape_opti",
+    "facescape_deep",
+    "3DDFA_V2",
+    "PRNet",
+    "SADRNet",
+    "RAFaRe",
+    "DECA",
+    "MGCNet",
+    "RingNet",
+    "camera",
+]
+"""The names of `mfnet.scoring.loaders.LOADERS`, here so that the command line starts without it."""
+Published = Literal["2021-12", "2023-10"]
+"""`mfnet.scoring.published.VERSIONS`, here for the same reason."""
 
-class ListLoaders(argparse.Action):
-    """``--list-loaders``: works without the arguments that scoring needs."""
-
-    def __call__(self, parser, namespace, values, option_string=None):
-        from mfnet.scoring.loaders import LOADERS
-
-        print("\n".join(LOADERS))
-        parser.exit()
-
-
-def add_commands(subparsers) -> None:
-    """Add the room's commands to the ``mfnet`` command."""
-    _add_score(subparsers)
-    _add_scores(subparsers)
-    _add_aflw(subparsers)
-
-
-def _add_score(subparsers) -> None:
-    parser = subparsers.add_parser("score", help="score meshes on the FaceScape benchmark", description=DESCRIPTION)
-    parser.add_argument("protocol", choices=("wild", "lab"))
-    parser.add_argument("--data", required=True, help="folder with wild_gt_mesh, lab_gt_mesh, lab_cam")
-    parser.add_argument("--predef", required=True, help="folder with the predefined .npy arrays")
-    parser.add_argument("--pred", required=True, help="predictions: holds <protocol>_pred/METHOD, METHOD, or the files")
-    parser.add_argument("--loader", required=True, help="how to read the method's files (see --list-loaders)")
-    parser.add_argument("--list-loaders", action=ListLoaders, nargs=0, help="print the names of the loaders and exit")
-    parser.add_argument("--method", help="name of the method's folder and of its rows (default: the loader's)")
-    parser.add_argument("--out", required=True, help="Parquet file to write, one row an item")
-    parser.add_argument("--workers", type=int, default=0, help="processes; 0 is one a core (default: %(default)s)")
-    parser.add_argument("--executor", default="local", help="serial, local or tcp://host:port (default: %(default)s)")
-    parser.add_argument(
-        "--resume", action="store_true", help="go on where an interrupted run with the same --out ended"
-    )
-    parser.add_argument("--error-maps", metavar="DIR", help="write a PLY and a PNG of the distances of each item")
-    parser.set_defaults(run=_score)
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Score methods on the FaceScape benchmark.")
 
 
-def _score(args) -> None:
+@app.command()
+def score(
+    protocol: Annotated[Literal["wild", "lab"], typer.Argument(help="Which of the two sets.")],
+    data: Annotated[Path, typer.Option(help="Folder with wild_gt_mesh, lab_gt_mesh, lab_cam.")],
+    predef: Annotated[Path, typer.Option(help="Folder with the predefined .npy arrays.")],
+    pred: Annotated[Path, typer.Option(help="Predictions: holds <protocol>_pred/METHOD, METHOD, or the files.")],
+    loader: Annotated[Loader, typer.Option(help="How to read the method's files.")],
+    out: Annotated[Path, typer.Option(help="Parquet file to write, one row an item.")],
+    method: Annotated[
+        str | None, typer.Option(help="Name of the method's folder and of its rows; default: the loader's.")
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Processes; 0 is one a core.")] = 0,
+    executor: Annotated[str, typer.Option(help="serial, local or tcp://host:port of a dask scheduler.")] = "local",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where an interrupted run with the same --out ended.")
+    ] = False,
+    error_maps: Annotated[
+        Path | None, typer.Option(help="Folder for a PLY and a PNG of each item's distances.")
+    ] = None,
+) -> None:
+    """Score a method: CD (mm), MNE (rad) and CR of every item.
+
+    As the official evaluator defines them, with its two approximate steps made exact. Items that cannot be scored keep
+    a row that says why.
+    """
     from mfnet.io.files import write_table
     from mfnet.scoring.score import score_directory
 
-    out = Path(args.out)
     partial = out.with_name(f"{out.name}.partial")
-    if not args.resume:
+    if not resume:
         partial.unlink(missing_ok=True)
     table = score_directory(
-        args.protocol,
-        args.data,
-        args.predef,
-        args.pred,
-        args.loader,
-        method=args.method,
-        mode=args.executor,
-        workers=args.workers,
+        protocol,
+        data,
+        predef,
+        pred,
+        loader,
+        method=method,
+        mode=executor,
+        workers=workers,
         partial=partial,
-        error_maps=args.error_maps,
+        error_maps=error_maps,
     )
     write_table(table, out)
     partial.unlink(missing_ok=True)
-    _print_outcome(table)
-
-
-def _print_outcome(table) -> None:
     counts = table["status"].value_counts()
     print(f"{len(table)} items: " + ", ".join(f"{count} {status}" for status, count in counts.items()))
     means = table[["CD", "MNE", "CR"]].mean()
     print(f"CD {means.CD:.3f} mm  MNE {means.MNE:.4f}  CR {means.CR:.4f}  done {table.CD.notna().mean():.3f}")
 
 
-def _add_scores(subparsers) -> None:
-    parser = subparsers.add_parser(
-        "scores",
-        help="tables of scored methods",
-        description="Means by bin with intervals, published baselines beside them, paired comparison of two methods.",
-    )
-    parser.add_argument("scores", nargs="+", help="Parquet files of 'mfnet score' or of the benchmark stage")
-    parser.add_argument("--dataset", choices=("fswild", "fslab"), help="default: the only one in the files")
-    parser.add_argument(
-        "--format", choices=("csv", "md", "tex", "long"), default="md", help="'long': every figure, CSV"
-    )
-    parser.add_argument("--published", metavar="VERSION", help="show the published baselines too: 2021-12 or 2023-10")
-    parser.add_argument("--set", default="local set", help="name of the data scored; 'FaceScape' is the real one")
-    parser.add_argument("--compare", nargs=2, metavar=("FIRST", "SECOND"), help="paired comparison instead, CSV")
-    parser.add_argument("--resamples", type=int, default=1000, help="bootstrap resamples (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap (default: %(default)s)")
-    parser.set_defaults(run=_scores)
-
-
-def _scores(args) -> None:
-    import sys
-
+@app.command()
+def compare(
+    scores: Annotated[list[str], typer.Argument(help="Parquet files of `benchmark score` or of the benchmark stage.")],
+    dataset: Annotated[
+        Literal["fswild", "fslab"] | None, typer.Option(help="Default: the only one in the files.")
+    ] = None,
+    form: Annotated[
+        Literal["csv", "md", "tex", "long"], typer.Option("--format", help="long: every figure, as CSV.")
+    ] = "md",
+    published: Annotated[Published | None, typer.Option(help="Show the published baselines too.")] = None,
+    name: Annotated[
+        str, typer.Option("--set", help="Name of the data scored; 'FaceScape' is the real one.")
+    ] = "local set",
+    pair: Annotated[
+        tuple[str, str] | None, typer.Option(help="Paired comparison of two methods instead, as CSV.")
+    ] = None,
+    resamples: Annotated[int, typer.Option(help="Bootstrap resamples.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
+) -> None:
+    """Compare scored methods: means by bin with intervals, published baselines, paired differences."""
     from mfnet.scoring import statistics, tables
     from mfnet.scoring.published import NOTES, published_means
 
-    scores = _read_scores(args.scores, args.dataset)
-    if args.compare:
-        compared = statistics.compare_by_bin(scores, *args.compare, args.resamples, args.seed)
+    table = _read_scores(scores, dataset)
+    if pair:
+        compared = statistics.compare_by_bin(table, *pair, resamples, seed)
         print(compared.to_csv(index=False, float_format="%.6g"), end="")
         return
-    summary = statistics.summarise(scores, args.resamples, args.seed)
-    if args.format == "long":
+    summary = statistics.summarise(table, resamples, seed)
+    if form == "long":
         print(summary.to_csv(index=False, float_format="%.9g"), end="")
         return
-    dataset = scores["dataset"].iloc[0]
-    published = published_means(args.published, dataset) if args.published else None
-    print(tables.FORMATS[args.format](tables.wide_table(summary, dataset, args.set, published)), end="")
-    if published is not None:
+    dataset = table["dataset"].iloc[0]
+    baselines = published_means(published, dataset) if published else None
+    print(tables.FORMATS[form](tables.wide_table(summary, dataset, name, baselines)), end="")
+    if baselines is not None:
         print("\n".join(NOTES), file=sys.stderr)
 
 
@@ -140,24 +138,38 @@ def _read_scores(paths: list[str], dataset: str | None):
     return scores
 
 
-def _add_aflw(subparsers) -> None:
-    parser = subparsers.add_parser(
-        "aflw",
-        help="landmark error and picture grid on AFLW2000-3D",
-        description="NME over 68 landmarks by yaw range, and a grid of pictures as the paper's Fig. 5.",
-    )
-    parser.add_argument("--root", help="folder of image and .mat pairs (default: source.aflw2000 of the params)")
-    add_params(parser)
-    parser.add_argument("--data", default="data", help="artifacts of `dvc repro` (default: %(default)s)")
-    parser.add_argument("--model", help="MFNet (default: the one of stage train in --data)")
-    parser.add_argument("--out", required=True, help="Parquet file to write, one row an image")
-    parser.add_argument("--grid", metavar="PNG", help="picture grid to write")
-    parser.add_argument("--pictures", type=int, default=9, help="images in the grid (default: %(default)s)")
-    parser.add_argument("--limit", type=int, help="score only the first images, in name order")
-    parser.set_defaults(run=_aflw)
+@app.command()
+def show(
+    summary: Annotated[Path, typer.Option(help="The report's summary.")] = Path("data/report/summary.json"),
+) -> None:
+    """Print the benchmark table of the last run."""
+    import pandas as pd
+
+    from mfnet.errors import InputError
+
+    if not summary.is_file():
+        raise InputError(f"{summary}: no such file; run `dvc repro` first")
+    rows = pd.read_json(summary, orient="records", dtype={"bin": str})
+    interval = rows.apply(lambda row: f"{row.CD:.2f} [{row.CD_low:.2f}, {row.CD_high:.2f}]", axis=1)
+    shown = rows.assign(**{"CD (mm) [95 %]": interval}).drop(columns=["CD", "CD_low", "CD_high"])
+    order = ["protocol", "bin", "method", "views", "CD (mm) [95 %]", "MNE", "CR", "items", "done"]
+    print(shown[order].to_string(index=False, formatters={"MNE": "{:.3f}".format, "CR": "{:.3f}".format}))
 
 
-def _aflw(args) -> None:
+@app.command()
+def aflw(
+    out: Annotated[Path, typer.Option(help="Parquet file to write, one row an image.")],
+    root: Annotated[
+        Path | None, typer.Option(help="Folder of image and .mat pairs; default: source.aflw2000 of the params.")
+    ] = None,
+    params: ParamsFile = PARAMS,
+    data: Annotated[Path, typer.Option(help="Artifacts of `dvc repro`.")] = Path("data"),
+    model: Annotated[Path | None, typer.Option(help="MFNet; default: the one of stage train in --data.")] = None,
+    grid: Annotated[Path | None, typer.Option(help="PNG of a picture grid to write.")] = None,
+    pictures: Annotated[int, typer.Option(help="Images in the grid.")] = 9,
+    limit: Annotated[int | None, typer.Option(help="Score only the first images, in name order.")] = None,
+) -> None:
+    """Landmark error on AFLW2000-3D: NME over 68 landmarks by yaw, and pictures as the paper's Fig. 5."""
     from PIL import Image
 
     from mfnet.benchmark.aflw import nme_by_yaw, picture_grid, score_images
@@ -168,19 +180,19 @@ def _aflw(args) -> None:
     from mfnet.model.mfnet import load_mfnet
     from mfnet.params import load_params
 
-    params, data = load_params(args.params), Path(args.data)
-    root = args.root or params.source.aflw2000
-    if root is None:
-        raise InputError(f"{args.params}: source.aflw2000 is null; name the folder there or by --root")
-    files = image_files(root)[: args.limit]
-    flame = load_project_head(data / "head", params.flame)
-    model = load_mfnet(args.model or data / "train/model.safetensors", flame)
-    size, scale = params.triplets.image_size, params.triplets.crop_scale
-    table, results = score_images(files, model, flame, size, scale, args.pictures if args.grid else 0)
-    write_table(table, args.out)
-    if args.grid:
-        with atomic_path(args.grid) as beside:
+    settings = load_params(params)
+    folder = root or settings.source.aflw2000
+    if folder is None:
+        raise InputError(f"{params}: source.aflw2000 is null; name the folder there or by --root")
+    files = image_files(folder)[:limit]
+    flame = load_project_head(data / "head", settings.flame)
+    network = load_mfnet(model or data / "train/model.safetensors", flame)
+    size, scale = settings.triplets.image_size, settings.triplets.crop_scale
+    table, results = score_images(files, network, flame, size, scale, pictures if grid else 0)
+    write_table(table, out)
+    if grid:
+        with atomic_path(grid) as beside:
             Image.fromarray(picture_grid(results, flame)).save(beside)
     rejected = int((table["status"] == "rejected").sum())
     print(nme_by_yaw(table).to_string(index=False, float_format="%.4f"))
-    print(f"{len(table)} images, {rejected} rejected (reasons in {args.out})")
+    print(f"{len(table)} images, {rejected} rejected (reasons in {out})")

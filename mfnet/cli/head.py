@@ -1,48 +1,45 @@
-"""The command `mfnet head`: convert a head model into the project's one npz, and say what a file holds."""
+"""``mfnet head``: convert a head model into the project's one npz, and say what a file holds."""
 
-import argparse
+from pathlib import Path
+from typing import Annotated
 
+import typer
 
-def add_commands(commands) -> None:
-    """Add `head` to the sub-commands of `mfnet`."""
-    head = commands.add_parser("head", help="read, check and convert head models in FLAME's format")
-    actions = head.add_subparsers(title="actions", metavar="ACTION", required=True)
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Read, check and convert head models.")
 
-    convert_parser = actions.add_parser("convert", help="turn a head model and its landmarks and UV into one npz")
-    _add_inputs(convert_parser)
-    convert_parser.add_argument(
-        "-o", "--output", required=True, metavar="NPZ", help="file to write; it holds no pickle"
-    )
-    convert_parser.set_defaults(run=_convert)
-
-    info_parser = actions.add_parser("info", help="check a head model and print its sizes and content hash")
-    _add_inputs(info_parser)
-    info_parser.set_defaults(run=_info)
-
-
-def _add_inputs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="IN", help="FLAME 2017, 2020 or 2023 pickle, or an npz")
-    parser.add_argument(
-        "--landmarks",
-        nargs="+",
-        metavar="FILE",
-        help="DECA's landmark_embedding.npy, or smplx's flame_static_embedding.pkl and flame_dynamic_embedding.npy",
-    )
-    parser.add_argument("--template", metavar="OBJ", help="head_template.obj, which carries the UV layout")
-    parser.add_argument("--masks", metavar="FILE", help="FLAME_masks.pkl; without it regions follow from the landmarks")
+Model = Annotated[Path, typer.Argument(help="FLAME 2017, 2020 or 2023 pickle, or an npz.")]
+Landmarks = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="DECA's landmark_embedding.npy; or, named twice, smplx's flame_static_embedding.pkl and "
+        "flame_dynamic_embedding.npy."
+    ),
+]
+Template = Annotated[Path | None, typer.Option(help="head_template.obj, which carries the UV layout.")]
+Masks = Annotated[Path | None, typer.Option(help="FLAME_masks.pkl; without it regions follow from the landmarks.")]
 
 
-def _convert(args) -> None:
-    from mfnet.flame.readers import convert
+@app.command()
+def convert(
+    model: Model,
+    output: Annotated[Path, typer.Option("--output", "-o", help="npz to write; it holds no pickle.")],
+    landmarks: Landmarks = None,
+    template: Template = None,
+    masks: Masks = None,
+) -> None:
+    """Turn a head model and its landmarks and UV layout into one npz."""
+    from mfnet.flame.readers import convert as convert_head
 
-    head = convert(args.model, args.output, args.landmarks, args.template, args.masks)
-    print(f"{args.output}: {head.content_hash()}")
+    head = convert_head(model, output, landmarks, template, masks)
+    print(f"{output}: {head.content_hash()}")
 
 
-def _info(args) -> None:
+@app.command()
+def info(model: Model, landmarks: Landmarks = None, template: Template = None, masks: Masks = None) -> None:
+    """Check a head model and print its sizes and content hash."""
     from mfnet.flame.readers import read_head
 
-    head = read_head(args.model, args.landmarks, args.template, args.masks)
+    head = read_head(model, landmarks, template, masks)
     regions = ", ".join(f"{name} {int(mask.sum())}" for name, mask in sorted(head.masks.items()))
     for name, value in (
         ("vertices", len(head.v_template)),

@@ -1,21 +1,16 @@
-"""The ``mfnet`` command: one sub-command per thing a user does outside the pipeline."""
+"""The ``mfnet`` command: one sub-command per thing a user does outside the pipeline.
 
-import argparse
-import importlib
+Each command is a typed function; its signature is the command line (typer). Heavy imports wait inside the functions.
+"""
+
 import sys
+from typing import Annotated
 
+import typer
+
+from mfnet.cli import archive, audit, benchmark, head, reconstruct
 from mfnet.errors import InputError
 
-DESCRIPTION = "MFNet: three photographs of a person in, one textured FLAME head out."
-# None of these modules imports anything heavy before its command runs.
-COMMANDS = (
-    "mfnet.cli.reconstruct",
-    "mfnet.cli.benchmark",
-    "mfnet.cli.table",
-    "mfnet.cli.head",
-    "mfnet.cli.archive",
-    "mfnet.cli.audit",
-)
 EXTRAS = {
     **dict.fromkeys(("dask", "distributed", "dvc", "great_expectations", "jinja2", "mlflow", "skimage"), "pipeline"),
     "face_alignment": "fan",
@@ -23,32 +18,42 @@ EXTRAS = {
 }
 """Packages that only some commands need -> the extra that brings them."""
 
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
 
-class Version(argparse.Action):
+
+def show_version(wanted: bool) -> None:
     """``--version``, looked up only when it is asked for."""
-
-    def __call__(self, parser, namespace, values, option_string=None):
+    if wanted:
         import mfnet
 
         print(f"mfnet {mfnet.__version__}")
-        parser.exit()
+        raise typer.Exit
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The whole command line."""
-    parser = argparse.ArgumentParser(prog="mfnet", description=DESCRIPTION)
-    parser.add_argument("--version", action=Version, nargs=0, help="print the version and exit")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name in COMMANDS:
-        importlib.import_module(name).add_commands(commands)
-    return parser
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """MFNet: three photographs of a person in, one textured FLAME head out."""
+
+
+app.command()(reconstruct.reconstruct)
+app.add_typer(benchmark.app, name="benchmark")
+app.command()(audit.audit)
+app.command()(audit.verify)
+app.command()(archive.archive)
+app.add_typer(head.app, name="head")
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run one command. Bad input is one line on stderr and exit status 1."""
-    args = build_parser().parse_args(argv)
+    """Run one command. Bad input is one line on stderr and exit status 1; bad usage is status 2."""
     try:
-        args.run(args)
+        app(argv, prog_name="mfnet", standalone_mode=True)
+    except SystemExit as ended:
+        if ended.code:
+            raise
     except InputError as error:
         sys.exit(f"mfnet: error: {error}")
     except ModuleNotFoundError as error:

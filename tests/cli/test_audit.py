@@ -1,10 +1,12 @@
 """A flipped byte in the cache is found, also where the object is read-only."""
 
 import hashlib
+from pathlib import Path
 
 import pytest
 
 from mfnet.cli.audit import damaged_objects
+from mfnet.cli.main import main
 from mfnet.errors import InputError
 
 
@@ -34,3 +36,17 @@ def test_a_flipped_byte_is_found(cache):
 def test_no_cache_is_named(tmp_path):
     with pytest.raises(InputError, match="no DVC cache"):
         damaged_objects(tmp_path / "none")
+
+
+def test_verify_ends_with_1_and_names_the_object(cache, monkeypatch, capsys):
+    folder = cache.parent
+    (folder / ".dvc/cache/files").mkdir(parents=True)
+    cache.rename(folder / ".dvc/cache/files/md5")
+    monkeypatch.chdir(folder)
+    main(["verify"])
+    assert capsys.readouterr().out == "3 cached objects are what their names say\n"
+    victim = sorted(Path(".dvc/cache/files/md5").glob("*/*"))[0]
+    victim.write_bytes(b"other")
+    with pytest.raises(SystemExit) as ended:
+        main(["verify"])
+    assert "1 of 3 cached objects are damaged" in ended.value.code and str(victim) in ended.value.code

@@ -1,20 +1,21 @@
-import argparse
+import io
+from typing import get_args
 
 import pandas as pd
 import pytest
 
-from mfnet.cli import benchmark as cli
+from mfnet.cli import benchmark
+from mfnet.cli.main import app, main
 from mfnet.errors import InputError
+from mfnet.scoring.loaders import LOADERS
+from mfnet.scoring.published import VERSIONS
 
 
 @pytest.fixture
 def run():
-    parser = argparse.ArgumentParser()
-    cli.add_commands(parser.add_subparsers())
-
     def call(*words):
-        args = parser.parse_args([str(word) for word in words])
-        args.run(args)
+        """The command line, without the wrapper that ends the process."""
+        app(["benchmark", *map(str, words)], standalone_mode=False)
 
     return call
 
@@ -37,10 +38,32 @@ def test_score_writes_the_table_and_the_maps(scored, capsys):
     assert not (scored / "s.parquet.partial").exists()
 
 
-def test_the_loaders_are_listed_without_anything_else(run, capsys):
+def test_choices_are_those_of_the_library():
+    """The command line names them itself, so that it starts without the library."""
+    assert get_args(benchmark.Loader) == tuple(LOADERS) and get_args(benchmark.Published) == VERSIONS
+
+
+def test_help_lists_the_loaders(capsys):
+    main(["benchmark", "score", "--help"])
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in ("3DDFA_V2", "camera"))
+
+
+def test_an_unknown_loader_is_a_usage_error(capsys):
     with pytest.raises(SystemExit) as ended:
-        run("score", "--list-loaders")
-    assert ended.value.code == 0 and "camera" in capsys.readouterr().out.split()
+        main(
+            ["benchmark", "score", "wild", "--data", "d", "--predef", "d", "--pred", "d", "--loader", "x", "--out", "o"]
+        )
+    assert ended.value.code == 2 and "RingNet" in capsys.readouterr().err
+
+
+def test_two_methods_are_compared_in_pairs(run, scored, capsys):
+    table = pd.read_parquet(scored / "s.parquet")
+    pd.concat([table, table.assign(method="other", CD=table.CD + 1)]).to_parquet(scored / "both.parquet")
+    capsys.readouterr()
+    run("compare", scored / "both.parquet", "--pair", "other", "mine", "--resamples", 20)
+    rows = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    assert len(rows) and (rows == 1).any(axis=None), "one item, one millimetre apart"
 
 
 def test_tables_come_in_every_format(run, scored, capsys):
@@ -51,12 +74,12 @@ def test_tables_come_in_every_format(run, scored, capsys):
         (["--format", "long"], "dataset,method,bin,items,done"),
     ):
         capsys.readouterr()
-        run("scores", scored / "s.parquet", "--resamples", 20, *words)
+        run("compare", scored / "s.parquet", "--resamples", 20, *words)
         assert mark in capsys.readouterr().out
 
 
 def test_published_baselines_come_with_their_notes(run, scored, capsys):
-    run("scores", scored / "s.parquet", "--published", "2021-12", "--resamples", 20)
+    run("compare", scored / "s.parquet", "--published", "2021-12", "--resamples", 20)
     shown = capsys.readouterr()
     assert shown.out.count("(published 2021-12)") == 14 and "165 of 168" in shown.err and "Table 2" in shown.err
 
@@ -65,4 +88,4 @@ def test_files_that_are_no_scores_are_one_line(run, tmp_path):
     pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "a.parquet")
     for path, message in ((tmp_path / "a.parquet", "no column"), (tmp_path / "none.parquet", "not a Parquet file")):
         with pytest.raises(InputError, match=message):
-            run("scores", path)
+            run("compare", path)
