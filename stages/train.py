@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from mfnet.params import TRAINING_SECTIONS
 from stages.common import run_stage, stage_parser
 
 PICTURED = 2
@@ -33,7 +34,7 @@ def run(params, args) -> None:
         weights / "encoder.safetensors",
         weights / "flow.safetensors",
     )
-    recorded = {section: getattr(params, section).model_dump() for section in ("model", "loss", "train")}
+    recorded = {section: getattr(params, section).model_dump() for section in TRAINING_SECTIONS}
     if int(os.environ.get("RANK", 0)) > 0:  # under torchrun the first process alone writes and is tracked
         train(params, flame, inputs, out)
         return
