@@ -27,13 +27,13 @@ def test_width_scales_every_layer():
 
 @pytest.mark.parametrize(("pooling", "features"), [("global_average", 128), ("spatial", 64 * 9 + 136)])
 @pytest.mark.parametrize("side", [96, 128, 160])
-def test_features_for_any_image_size(head, features, side):
-    encoder = Encoder("resnet18", 0.25, head).eval()
+def test_features_for_any_image_size(pooling, features, side):
+    encoder = Encoder("resnet18", 0.25, pooling).eval()
     assert encoder.features == features
     assert encoder(torch.rand(2, 3, side, side)).shape == (2, features)
 
 
-def test_flat_head_keeps_where_things_are():
+def test_spatial_pooling_keeps_where_things_are():
     """A picture and its mirror image give other features, not only the same ones in another order of columns."""
     torch.manual_seed(0)
     encoder = Encoder("resnet18", 0.25, "spatial").eval()
