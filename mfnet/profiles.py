@@ -5,6 +5,7 @@ hold only what differs from it. `write_profile` makes the complete params.yaml o
 read, so it stays the whole record of a run.
 """
 
+import json
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,8 +62,6 @@ def compose(changes: dict[str, Any], origin: str) -> Params:
 
 def validated(raw: dict[str, Any]) -> Params:
     """Params of plain values. Raises pydantic's ValidationError."""
-    import json
-
     return Params.model_validate_json(json.dumps(raw, default=str))
 
 

@@ -19,7 +19,8 @@ STORED_POOLING = {"global_average": "pool", "spatial": "flat"}
 def architecture_metadata(params: ModelParams) -> dict[str, Any]:
     """The architecture as files hold it."""
     stored = params.model_dump()
-    return {**stored, "head": STORED_POOLING[stored.pop("pooling")]}
+    pooling = stored.pop("pooling")
+    return stored | {"head": STORED_POOLING[pooling]}
 
 
 def stored_architecture(metadata: dict[str, Any], path: str | Path) -> ModelParams:
