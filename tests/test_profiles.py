@@ -1,6 +1,7 @@
-"""Profiles compose to complete params; what is generated from the schema's docstrings is up to date; DVC edits a key."""
+"""Profiles compose to complete params; what the docstrings generate is up to date; DVC edits a key."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -112,11 +113,13 @@ def test_comments_schemas_and_page_are_those_of_the_docstrings():
 
 
 def test_every_key_of_params_yaml_has_a_comment_above_it():
-    lines = (ROOT / "params.yaml").read_text().splitlines()
-    free = lines.index("  variants:")
-    for above, line in zip(lines, lines[1:], strict=False):
-        if ":" in line and not line.lstrip().startswith("#") and not 0 <= lines.index(line) - free - 1 < 13:
-            assert above.lstrip().startswith("#"), line
+    text = (ROOT / "params.yaml").read_text()
+    before, variants = text.split("\n  variants:\n")
+    after = variants.split("\n\n", 1)[1]
+    for lines in (before.splitlines(), after.splitlines()):
+        for above, line in pairwise(lines):
+            if line and not line.lstrip().startswith("#"):
+                assert above.lstrip().startswith("#"), line
 
 
 def test_an_outdated_file_is_found(tmp_path):
