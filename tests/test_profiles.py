@@ -159,17 +159,18 @@ def test_types_in_words():
 # ----------------------------------------------------------------------------------------------------------------- DVC
 
 
-def test_dvc_changes_one_key_and_keeps_the_comments(tmp_path):
-    """What `dvc exp run -S` does to the file, by DVC's own means."""
-    serialize = pytest.importorskip("dvc.utils.serialize")
+def test_dvc_changes_keys_and_keeps_the_comments(tmp_path):
+    """What `dvc exp run -S key=value` does to the file, by DVC's own function."""
+    hydra = pytest.importorskip("dvc.utils.hydra")
     path = tmp_path / "params.yaml"
     before = (ROOT / "params.yaml").read_text()
     path.write_text(before)
-    with serialize.modify_yaml(str(path)) as values:
-        values["train"]["lr"] = 0.5
-        values["loss"]["camera_distance"] = None
+    overrides = ["train.lr=0.5", "loss.camera_distance=null", "ablation.seeds=[6,7]", "train.supervision.skins=3"]
+    hydra.apply_overrides(path, [*overrides, "train.precision=bf16-mixed", "pretrained.held_out.skins=2"])
     changed = load_params(path)
-    assert changed.train.lr == 0.5 and changed.loss.camera_distance is None and changed.train.precision == "32"
+    assert changed.train.lr == 0.5 and changed.train.precision == "bf16-mixed" and changed.train.supervision.skins == 3
+    assert changed.loss.camera_distance is None and changed.ablation.seeds == [6, 7]
+    assert changed.ablation.variants == load_params(ROOT / "params.yaml").ablation.variants
     comments = [line for line in before.splitlines() if line.lstrip().startswith("#")]
     assert [line for line in path.read_text().splitlines() if line.lstrip().startswith("#")] == comments
 
