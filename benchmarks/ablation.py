@@ -1,6 +1,6 @@
 """What each variant of the ablation did to the shape: face error of people that no stage has seen, paired with `full`.
 
-    cp params/nightly.yaml params.yaml && dvc repro
+    mfnet profile nightly && dvc repro
     python -m benchmarks.ablation --people 200
 
 The benchmark of the profile has some twenty items; random people have the power to see a hundredth of a millimetre.
@@ -40,7 +40,7 @@ def main() -> None:
     params = load_params(args.params)
     torch.set_num_threads(params.train.threads)
     flame = load_project_head(args.head, params.flame)
-    people = photographs(flame, params.loss.camera_distance, HELD_OUT, args.people)
+    people = photographs(flame, params, HELD_OUT, args.people)
     full = None
     for variant in ("full", *(name for name in params.ablation.run if name != "full")):
         paths = [args.models / f"{variant}-{seed}" / "model.safetensors" for seed in params.ablation.seeds]

@@ -37,7 +37,7 @@ def main() -> None:
     torch.set_num_threads(params.train.threads)
     cv2.setNumThreads(1)
     flame = load_project_head(args.head, params.flame)
-    people = photographs(flame, params.loss.camera_distance, HELD_OUT + 1, args.people)
+    people = photographs(flame, params, HELD_OUT + 1, args.people)
     landmarks, images = noisy_landmarks(people, args.noise, HELD_OUT), people.images.float() / 255
     model = load_pretrained(args.start, flame).model(params.model, flame).eval()
     with torch.no_grad():
@@ -55,7 +55,7 @@ def main() -> None:
         start, fits = time.process_time(), []
         for person in range(args.people):
             answer = answers.map(lambda value, row=person: value[row : row + 1])
-            fits.append(refine(flame, answer, images[person], landmarks[person], estimate).prediction)
+            fits.append(refine(flame, answer, images[person], landmarks[person], estimate, params.refine).prediction)
         seconds = (time.process_time() - start) / args.people
         after = error([torch.cat([getattr(fit, name) for fit in fits]) for name in PERSON])
         shares = f"{after / mean:.3f} of the mean head, {after / before:.3f} of the network"

@@ -1,11 +1,11 @@
 """What training on photographs alone (eq. 11) does to a start: face error of held-out people before and after.
 
     python -m benchmarks.self_supervision --subjects 1000 --start-steps 400 --seeds 1 2 3
-    python -m benchmarks.self_supervision --start data/pretrained/encoder.safetensors --set train.synthetic_share=0.5
+    python -m benchmarks.self_supervision --start data/pretrained/encoder.safetensors --set train.supervision=null
 
 The photographs are rendered here: each person once from three sides, by cameras that fire together at the distance
 ``loss.camera_distance`` (or without perspective), with landmarks that are off by ``--noise`` px. Without ``--start`` a
-weak start is made first by a shortened recipe. Everything else is params.yaml's, changed by ``--set``.
+weak start is made first by a shortened pre-training. Everything else is params.yaml's, changed by ``--set``.
 """
 
 import argparse
@@ -25,22 +25,25 @@ from mfnet.io.tensors import write_tensors
 from mfnet.losses.supervised import PERSON
 from mfnet.model.mfnet import load_mfnet
 from mfnet.model.pretrained import load_pretrained, save_pretrained
-from mfnet.params import Params, load_params
-from mfnet.pretraining.encoder import EncoderRecipe, pretrain_encoder
+from mfnet.params import Params, load_params, overlaid
+from mfnet.pretraining.encoder import pretrain_encoder
 from mfnet.pretraining.figures import decode_face, face_error
 from mfnet.pretraining.pools import HELD_OUT, sample_pool
-from mfnet.synthetic.sampler import Sample, Sampler, SamplerOptions
+from mfnet.profiles import load_profile
+from mfnet.synthetic.sampler import CropFormat, Sample, Sampler
 from mfnet.synthetic.subjects import texture_pool
 from mfnet.training.loop import Inputs, train
 
 SKINS = 40
 
 
-def photographs(flame: Flame, distance: float | None, seed: int, people: int) -> Sample:
-    """People in three views under one flash each, from `distance` metres or (None) without perspective."""
+def photographs(flame: Flame, params: Params, seed: int, people: int) -> Sample:
+    """People in three views under one flash each, from ``loss.camera_distance`` or (null) without perspective."""
+    distance = params.loss.camera_distance
     near = {"orthographic_share": 1.0} if distance is None else {"nearest": distance, "farthest": distance}
-    options = SamplerOptions(**({"orthographic_share": 0.0} | near), one_flash=True)
-    return sample_pool(Sampler(flame, texture_pool(flame, SKINS, 256, seed), 128, options), seed, people, "photographs")
+    options = params.sampler.model_copy(update={"orthographic_share": 0.0, "one_flash": True} | near)
+    skins, crop = texture_pool(flame, SKINS, 256, seed), CropFormat(128, params.triplets.crop_scale, 2)
+    return sample_pool(Sampler(flame, skins, crop, options), seed, people, "photographs")
 
 
 def noisy_landmarks(sample: Sample, noise: float, seed: int) -> torch.Tensor:
@@ -100,8 +103,8 @@ def changed(params: Params, settings: list[str]) -> Params:
     for setting in settings:
         name, _, text = setting.partition("=")
         section, _, key = name.partition(".")
-        values[section][key] = yaml.safe_load(text)
-    return Params.model_validate(values)
+        values = overlaid(values, {section: {key: yaml.safe_load(text)}})
+    return Params.model_validate_json(json.dumps(values))
 
 
 def main() -> None:
@@ -119,22 +122,22 @@ def main() -> None:
     params = changed(load_params(args.params), args.set)
     torch.set_num_threads(params.train.threads)
     flame = load_project_head(args.head, params.flame)
-    distance = params.loss.camera_distance
-    held_out = photographs(flame, distance, HELD_OUT, args.held_out)
+    held_out = photographs(flame, params, HELD_OUT, args.held_out)
     mean = person_errors(flame, [torch.zeros_like(getattr(held_out, name)) for name in PERSON], held_out)
     print(f"mean head {float(mean.mean()):.3f} mm", flush=True)
     for seed in args.seeds:
         with tempfile.TemporaryDirectory() as name:
             folder, start = Path(name), args.start
             if start is None:
-                start, recipe = folder / "encoder.safetensors", EncoderRecipe(subjects=1500, skins=SKINS)
-                save_pretrained(
-                    pretrain_encoder(params.model, flame, seed, args.start_steps, recipe)[0], start, half=True
+                start, weak = folder / "encoder.safetensors", {"subjects": 1500, "skins": SKINS}
+                config = load_profile("from-scratch").pretrained.encoder.model_copy(
+                    update=weak | {"seed": seed, "steps": args.start_steps}
                 )
+                save_pretrained(pretrain_encoder(params, config, flame)[0], start, half=True)
             shards = [folder / "train-00000.parquet", folder / "val-00000.parquet"]
             for number, (path, count) in enumerate(zip(shards, (args.subjects, 64), strict=True)):
                 people = 1000 * seed + number
-                write_triplets(photographs(flame, distance, people, count), args.noise, people, path)
+                write_triplets(photographs(flame, params, people, count), args.noise, people, path)
             seeded = changed(params, [f"train.seed={seed}"])
             print(json.dumps({"seed": seed} | run(seeded, flame, start, shards, held_out, folder)), flush=True)
 

@@ -70,7 +70,7 @@ def main() -> None:
     batch = random_batch(args.batch, params.triplets.image_size)
     with process() as this:
         objective = Objective(flame, loss, params.model.n_albedo, estimator.flow)
-        trainer = Trainer(MFNet(params.model, flame), objective, params.train, 1000, this)
+        trainer = Trainer(MFNet(params.model, flame, params.triplets.crop_scale), objective, params.train, 1000, this)
 
         def step() -> None:
             trainer.step(batch, Path("bad_batch.pt"))

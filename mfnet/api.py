@@ -19,13 +19,9 @@ from mfnet.model.mfnet import MFNet, load_mfnet
 from mfnet.model.pretrained import load_pretrained
 from mfnet.model.projection import ViewParameters
 from mfnet.model.reconstruction import OUTLINE_MARGIN, crop_photos, textured
-from mfnet.params import load_params
+from mfnet.params import RefineParams, load_params
+from mfnet.profiles import load_profile
 from mfnet.weights import bundled
-
-SHIPPED_SIZE, SHIPPED_CROP_SCALE = 128, 1.25
-"""Crops that the shipped weights were trained on: side in pixels, and side over that of the landmarks' box."""
-SHIPPED_FLOW = "dis"
-"""OpenCV's DIS: no weights, and as good as the shipped RAFT-small in fitting."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +65,8 @@ class Reconstructor:
     """Side of the crops, pixels."""
     crop_scale: float
     """Side of the crop over the larger side of the landmarks' box."""
+    refinement: RefineParams
+    """How `reconstruct` fits."""
 
     def reconstruct(
         self, frontal: str | Path, left: str | Path, right: str | Path, refine: bool = True, texture_size: int = 512
@@ -87,7 +85,8 @@ class Reconstructor:
         views, sigma = len(paths), None
         inverse_distances: Tensor = torch.zeros(views)
         if refine:
-            refined = refine_prediction(self.flame, prediction, photos.images, photos.landmarks, self.flow.flow)
+            measured = (photos.images, photos.landmarks, self.flow.flow)
+            refined = refine_prediction(self.flame, prediction, *measured, self.refinement)
             prediction, inverse_distances = refined.prediction, refined.inverse_distance
             sigma = 1000 * refined.vertex_sigma.numpy()
         person = textured(
@@ -124,10 +123,11 @@ def load(model: str | Path | None = None, params: str | Path = "params.yaml") ->
 def _shipped() -> Reconstructor:
     flame = shipped_head()
     start = load_pretrained(bundled("encoder"), flame, "reinstall mfnet: its weights and head belong together")
-    params = start.params.model_copy(update={"fusion": "set", "views": 3})
-    network = start.model(params, flame).eval()
+    params = load_profile("embedded")  # what the shipped weights were made for
+    network = start.model(start.params.model_copy(update={"fusion": "set", "views": 3}), flame).eval()
     detector = NetworkBackend(str(bundled("landmarks")))
-    return Reconstructor(flame, network, detector, load_flow(SHIPPED_FLOW, ""), SHIPPED_SIZE, SHIPPED_CROP_SCALE)
+    crops = (params.triplets.image_size, params.triplets.crop_scale)
+    return Reconstructor(flame, network, detector, load_flow("dis", ""), *crops, params.refine)  # DIS has no weights
 
 
 def shipped_head() -> Flame:
@@ -165,4 +165,5 @@ def _trained(folder: Path, params_path: Path) -> Reconstructor:
     network = load_mfnet(folder / "model.safetensors", flame)
     detector = make_backend(params.landmarks, ".", data / "pretrained" / "landmarks.safetensors")
     flow = load_flow(params.loss.flow_estimator, data / "pretrained" / "flow.safetensors")
-    return Reconstructor(flame, network, detector, flow, params.triplets.image_size, params.triplets.crop_scale)
+    crops = (params.triplets.image_size, params.triplets.crop_scale)
+    return Reconstructor(flame, network, detector, flow, *crops, params.refine)

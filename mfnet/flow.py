@@ -189,7 +189,7 @@ def torchvision_state(name: str) -> dict[str, torch.Tensor]:
         file = weights.url.rsplit("/", 1)[-1]
         raise InputError(
             f"pretrained.flow.source: torchvision's {file} cannot be fetched ({type(error).__name__}); put it into "
-            f"{torch.hub.get_dir()}/checkpoints or name its path"
+            f"{torch.hub.get_dir()}/checkpoints, or set source to file and name its path"
         ) from None
 
 
@@ -198,7 +198,7 @@ def raft_state(name: str, path: str | Path) -> dict[str, torch.Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise InputError(f"pretrained.flow.source: {path}: no such file") from None
+        raise InputError(f"pretrained.flow.path: {path}: no such file") from None
     except Exception as error:  # torch.load's errors have no common class
         raise InputError(f"{path}: not a torch file of plain tensors: {str(error).splitlines()[0]}") from None
     if not isinstance(state, dict):

@@ -1,16 +1,17 @@
 """The typed schema of ``params.yaml``.
 
-A profile is only a params file. Every key must be there and no other may be: a file is the complete record of a run, so
-that a change of a default in the code can never change a result unseen. `load_params` refuses unknown, missing and
-contradictory keys and names the file and the key's path.
+Every key must be there and no other may be: a file is the complete record of a run, so that a change of a default in
+the code can never change a result unseen. `load_params` refuses unknown, missing and contradictory keys and names the
+file and the key's path. The docstring below a key is its comment in params.yaml, its description in
+params.schema.json and its entry in docs/parameters.md (`mfnet.profiles`, `scripts/document_params.py`).
 """
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from mfnet.errors import InputError
 
@@ -19,6 +20,7 @@ NonNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Raft = Literal["raft_large", "raft_small"]
 
 
 class ParamsError(InputError):
@@ -81,37 +83,6 @@ class SourceParams(Section):
     """Root of a FaceScape benchmark directory (holds ``data`` and ``predef``)."""
     aflw2000: str | None
     """Root of AFLW2000-3D (image + .mat pairs), or null."""
-
-
-class NetworkWeights(Section):
-    """Where one pre-trained network comes from."""
-
-    source: str
-    """``bundled`` (shipped with the package), ``train`` (run the recipe here), for flow also ``torchvision`` (its own
-    weights by enum), or a path: ``deca_model.tar``, torchvision's RAFT as ``.pth``, a landmark network that this stage
-    wrote (FAN's files are named by `landmarks.fan_weights`)."""
-    seed: Seed
-    """Seed of the recipe."""
-    steps: Count
-    """Optimiser steps of the recipe."""
-
-
-class FlowWeights(NetworkWeights):
-    """Where RAFT comes from. OpenCV's DIS has no weights and is always at hand."""
-
-    estimator: Literal["raft_large", "raft_small"]
-    """Which of torchvision's networks."""
-
-
-class PretrainedParams(Section):
-    """Stage ``pretrained``: the three pre-trained networks."""
-
-    encoder: NetworkWeights
-    """Start of MFNet."""
-    flow: FlowWeights
-    """RAFT, for `loss.flow_estimator`."""
-    landmarks: NetworkWeights
-    """The embedded landmark network."""
 
 
 class IngestParams(Section):
@@ -188,6 +159,240 @@ class TripletParams(Section):
     """Share of planned triplets that may be lost to rejected images before the stage fails."""
 
 
+class SamplerParams(Section):
+    """Random heads and cameras of all supervised learning: the pre-trained networks, their held-out figures,
+    `train.supervision`. Standard deviations unless said."""
+
+    pitch: NonNegative
+    """Of the heads' pitch, degrees: rigs look from 30 degrees above and below too."""
+    roll: NonNegative
+    """Of the heads' roll, degrees."""
+    jaw_open: NonNegative
+    """Scale of the half-normal opening of the jaw, degrees."""
+    nearest: Positive
+    """Least distance of the camera to the head's centre, metres (a face at 300 px focal length and 256 px has 0.37)."""
+    farthest: Positive | None
+    """Greatest distance, metres; null: any."""
+    orthographic_share: Share
+    """Share of views without perspective; the others draw the inverse distance evenly."""
+    crop_jitter: Share
+    """Greatest scale and shift of the crop, share of its side."""
+    landmark_noise: NonNegative
+    """Noise of the landmarks that place the crop, share of its side."""
+    one_flash: bool
+    """True: all views of a person see the same light, as when the cameras of a rig fire together; false: each its
+    own."""
+    degrade: bool
+    """True: photometric jitter, blur, noise and JPEG artefacts."""
+
+    @model_validator(mode="after")
+    def _distances(self):
+        if self.farthest is not None and self.nearest > self.farthest:
+            raise ValueError("nearest is greater than farthest")
+        return self
+
+
+class SupervisedParams(Section):
+    """The supervised losses on renders of random heads: what counts as one unit of error in each output; the terms are
+    then added."""
+
+    vertices: Positive
+    """Face vertices after scale and translation, metres."""
+    pixels: Positive
+    """Projected points, ndc; 0.015625 is one pixel of a 128 px crop."""
+    sigma: Positive
+    """Shape and expression coefficients, sigma units; 10 is a weight of 0.1."""
+    rotation: Positive
+    """Global pose, radians."""
+    camera_scale: Positive
+    """Scale of the camera, relative."""
+    camera_shift: Positive
+    """Shift of the camera, metres."""
+    jaw: Positive
+    """Jaw pose, radians."""
+    light: Positive
+    """Spherical-harmonic coefficients of the light."""
+    located: Positive
+    """Landmarks that the encoder locates, ndc; the value shipped is a third of a pixel of a 128 px crop."""
+    vertex_step: Count
+    """One face vertex in so many counts; an average over the face needs no more."""
+
+
+class PretrainedSource(Section):
+    """Keys of a pre-trained network that are read under every source."""
+
+    seed: Seed
+    """Seed of the held-out people on whom the network is measured, and of its training where `source` is ``train``."""
+    supersample: Count
+    """Pixels of the renders that it is trained and measured on are averages of supersample x supersample."""
+
+
+class Descent(Section):
+    """How a pre-training descends: AdamW, a linear warm-up, then a cosine to zero."""
+
+    steps: Count
+    """Optimiser steps of the first phase."""
+    batch: Count
+    """Items per step: triplets of the encoder, pairs of flow, images of landmarks."""
+    lr: Positive
+    """Peak learning rate."""
+    warmup_steps: Count
+    """Steps of the warm-up of every phase."""
+    weight_decay: NonNegative
+    """Of AdamW."""
+    clip: Positive
+    """Greatest gradient norm."""
+    skins: Count
+    """Skins shared among all people of a phase."""
+    skin_size: Count
+    """Side of a skin texture, pixels."""
+
+
+class Bundled(PretrainedSource):
+    """The weights that are shipped with the package."""
+
+    source: Literal["bundled"]
+    """Shipped with the package."""
+
+
+class WeightsFile(PretrainedSource):
+    """Weights from a file."""
+
+    source: Literal["file"]
+    """A file of the user's."""
+    path: str
+    """Encoder: ``deca_model.tar``; flow: torchvision's RAFT as ``.pth``; landmarks: a file that this stage wrote (FAN's
+    are named by `landmarks.fan_weights`)."""
+
+
+class RegressorWeights(Section):
+    """Weights of the fused regressors' losses in the encoder's training."""
+
+    concat1: NonNegative
+    """One view."""
+    concat2: NonNegative
+    """Two views, concatenated."""
+    concat3: NonNegative
+    """Three views, concatenated."""
+    set: NonNegative
+    """Any number of views."""
+
+
+class EncoderTraining(PretrainedSource, Descent):
+    """The encoder trained here: all architectures on one trunk, from renders of random heads."""
+
+    source: Literal["train"]
+    """Trained here."""
+    subjects: Count
+    """Random people in the training pool, each photographed once from three sides."""
+    size: Annotated[int, Field(ge=32)]
+    """Side of the crops, pixels."""
+    refit: Positive
+    """Steps of the second phase as a share of the first's; its batches are twice as large, its people new."""
+    regressor_weights: RegressorWeights
+    """Weights of the fused regressors' losses."""
+
+
+class FlowSource(PretrainedSource):
+    """A RAFT, from whatever source."""
+
+    estimator: Raft
+    """Which of torchvision's networks."""
+
+
+class TorchvisionFlow(FlowSource):
+    """RAFT with torchvision's own weights, from torch hub's cache or the network."""
+
+    source: Literal["torchvision"]
+    """torchvision's own weights."""
+
+
+class BundledFlow(FlowSource, Bundled):
+    """The RAFT that is shipped with the package."""
+
+
+class FlowFile(FlowSource, WeightsFile):
+    """RAFT from a file."""
+
+
+class FlowTraining(FlowSource, Descent):
+    """RAFT trained here, on rendered pairs with exact flow."""
+
+    source: Literal["train"]
+    """Trained here."""
+    pairs: Count
+    """Rendered pairs of a phase, half of each kind; every batch of them is mirrored or not."""
+    identical: Count
+    """One pair in so many is a photograph and itself, without flow anywhere."""
+    updates: Count
+    """RAFT's iterations in training."""
+    decay: Positive
+    """Weight of each iteration's error against the next one's (RAFT's gamma)."""
+    matching: NonNegative
+    """Weight of the cross entropy of the features' matches."""
+    enlarge: Count
+    """How many times as long the sides of the images are in the later phases, and in use."""
+    fine: list[Positive]
+    """Steps of every later phase as a share of the first's; each has pairs and a warm-up of its own."""
+    fine_batch: Count
+    """Pairs per step of the later phases."""
+    fine_lr: Positive
+    """Peak learning rate of the later phases."""
+
+
+class LandmarkCrops(Section):
+    """One kind of crops on which the landmark network is trained."""
+
+    scale: Positive
+    """Side of the crop over the larger side of the landmarks' box."""
+    jitter: Share
+    """Greatest shift and rescaling, share of the side."""
+    subjects: Count
+    """People, in three views each."""
+
+
+class LandmarkTraining(PretrainedSource, Descent):
+    """The embedded landmark network trained here: crops from tight to whole photographs, and no-faces."""
+
+    source: Literal["train"]
+    """Trained here."""
+    crops: Annotated[list[LandmarkCrops], Field(min_length=1)]
+    """Kinds of crops: scale (side over the larger side of the landmarks' box), jitter (greatest shift and rescaling,
+    share of the side) and subjects (people, in three views each)."""
+    width: Count
+    """Channels of the network at the resolution of its heat maps."""
+
+
+class HeldOutParams(Section):
+    """The random people on whom every pre-trained network is measured, whatever its source."""
+
+    skins: Count
+    """Skins shared among them; a skin takes half a second at every run of the stage."""
+    skin_size: Count
+    """Side of a skin texture, pixels."""
+    encoder_subjects: Count
+    """People in three views who measure the encoder."""
+    flow_pairs: Count
+    """Pairs of either kind that measure the flow estimator."""
+    landmark_subjects: Count
+    """People in three views who measure the landmark network."""
+
+
+class PretrainedParams(Section):
+    """Stage ``pretrained``: the three pre-trained networks, each with the keys of its `source`. docs/parameters.md has
+    the keys of the other sources, `mfnet profile from-scratch` their values."""
+
+    encoder: Annotated[Bundled | EncoderTraining | WeightsFile, Field(discriminator="source")]
+    """Start of MFNet: ``bundled``, ``train``, or ``file`` with DECA's."""
+    flow: Annotated[BundledFlow | FlowTraining | TorchvisionFlow | FlowFile, Field(discriminator="source")]
+    """RAFT, for `loss.flow_estimator`: ``bundled``, ``train``, ``torchvision`` or ``file``. OpenCV's DIS has no weights
+    and is always at hand."""
+    landmarks: Annotated[Bundled | LandmarkTraining | WeightsFile, Field(discriminator="source")]
+    """The embedded landmark network: ``bundled``, ``train`` or ``file``."""
+    held_out: HeldOutParams
+    """The people on whom they are measured."""
+
+
 class ModelParams(Section):
     """MFNet's architecture."""
 
@@ -195,8 +400,9 @@ class ModelParams(Section):
     """torchvision trunk, shared by all views."""
     width: Share
     """Width multiplier of the trunk; 1 is torchvision's own."""
-    head: Literal["pool", "flat"]
-    """``pool``: global average pooling (DECA, the paper); ``flat``: 1x1 convolution and flatten, for small networks."""
+    pooling: Literal["global_average", "spatial"]
+    """Of the last feature map. ``global_average``: DECA's and the paper's; ``spatial``: 1x1 convolution and flatten,
+    for small networks."""
     fusion: Literal["concat", "set"]
     """``concat``: the paper's; ``set``: permutation-invariant over any number of views."""
     views: Literal[1, 2, 3]
@@ -251,6 +457,21 @@ class LossParams(Section):
         return self
 
 
+class SupervisionParams(Section):
+    """Supervised renders of random heads mixed into every training step."""
+
+    share: Annotated[float, Field(gt=0, lt=1)]
+    """Share of each step's triplets that are renders."""
+    weight: Positive
+    """Of the supervised loss, whose unit is a pixel, beside losses in ndc; 0.015625 is a pixel of a 128 px crop."""
+    skins: Count
+    """Skins shared among the random heads."""
+    skin_size: Count
+    """Side of a skin texture, pixels."""
+    supersample: Count
+    """Pixels are averages of supersample x supersample."""
+
+
 class TrainParams(Section):
     """Stage ``train``."""
 
@@ -272,10 +493,10 @@ class TrainParams(Section):
     """Greatest gradient norm."""
     ema: Annotated[float, Field(ge=0, lt=1)]
     """Decay of the averaged weights that are saved; 0 saves the last ones."""
-    synthetic_share: Annotated[float, Field(ge=0, lt=1)]
-    """Beyond the paper: share of each step's triplets that are supervised renders of random heads, drawn on top."""
-    amp: Literal["none", "bf16", "fp16"]
-    """Mixed precision; fp16 needs CUDA."""
+    supervision: SupervisionParams | None
+    """Beyond the paper: supervised renders of random heads in every step, drawn on top; null: none."""
+    precision: Literal["32", "bf16-mixed", "16-mixed"]
+    """Of the network's forward pass; "16-mixed" needs CUDA. In quotes: a string."""
     threads: Count
     """CPU threads of torch and numba: part of the result, since sums depend on it."""
     checkpoint_steps: Count
@@ -284,16 +505,50 @@ class TrainParams(Section):
     """Stop when the running loss exceeds this multiple of its best value."""
 
 
+class RefineParams(Section):
+    """Refinement at test time: what is believed, and how long to look. Standard deviations unless said; images are ndc
+    of the crop."""
+
+    landmark: Positive
+    """Of a detected landmark, ndc; 0.013 is 0.8 px of 128."""
+    contour: Positive
+    """Of a detected jaw-line landmark, ndc: it slides along the outline."""
+    opening: Positive
+    """Of the distance between two lids or lips, ndc."""
+    flow: Positive
+    """Of one flow vector, ndc (0.025 is 1.6 px of 128): more than it errs, for neighbours err together."""
+    flow_cap: Positive
+    """Longer flow, ndc, is a failure of the estimator and is ignored."""
+    coefficient: Positive
+    """Of shape and expression coefficients about the mean head, sigma units."""
+    network: Positive
+    """Of the network's coefficients, sigma units."""
+    pose: Positive
+    """Of the network's rotations and jaw, radians."""
+    camera: Positive
+    """Of the network's camera, relative in scale, and in units of 0.1 m in shift."""
+    inverse_distance: Positive
+    """Of the camera's inverse distance, 1/m, about itself: a portrait is taken from 0.6 m and farther."""
+    iterations: Count
+    """Gauss-Newton steps; the flow is measured anew before each of the last `flow_iterations`."""
+    flow_iterations: Annotated[int, Field(ge=0)]
+    """Steps that see flow; the first ones bring the views together by landmarks, within the flow's reach."""
+    spacing: Count
+    """Every n-th pixel in both directions gives a flow vector."""
+    robust: Positive
+    """Residuals beyond this many standard deviations count linearly (Huber)."""
+
+
 class AblationParams(Section):
-    """Stage ``ablate``: variants as data. A variant names the keys of `model`, `loss` and `train` that it
-    changes."""
+    """Stage ``ablate``: variants as data. A variant names the keys of `model`, `loss`, `train`, `sampler` and
+    `supervised` that it changes."""
 
     seeds: list[Seed]
     """One run per variant and seed; the first seed is the benchmark's single-view baseline."""
     run: list[str]
     """The variants to run. ``views-1`` must be among them: it is the baseline that three views have to beat."""
-    variants: dict[str, dict[str, dict[str, float | int | str | bool | None]]]
-    """Variant -> section (model, loss, train) -> key -> value, null too."""
+    variants: dict[str, dict[str, dict[str, JsonValue]]]
+    """Variant -> section (model, loss, train, sampler, supervised) -> key -> value, null too."""
 
 
 class BenchmarkParams(Section):
@@ -313,7 +568,8 @@ class BenchmarkParams(Section):
     """True: MFNet's heads stand before the calibrated cameras of lab; false: as the official loaders place orthographic
     methods (DECA's), which costs them a millimetre where the camera is near."""
     refine: bool
-    """True: also score mfnet_3 refined at test time in lab; some seconds of CPU for every three photographs."""
+    """True: also score mfnet_3 refined at test time in lab, as `refine` says; some seconds of CPU for every three
+    photographs."""
 
 
 class ReportParams(Section):
@@ -340,14 +596,17 @@ class Params(Section):
     flame: FlameParams
     capture: CaptureParams
     source: SourceParams
-    pretrained: PretrainedParams
     ingest: IngestParams
     plan: PlanParams
     landmarks: LandmarkParams
     triplets: TripletParams
+    sampler: SamplerParams
+    supervised: SupervisedParams
+    pretrained: PretrainedParams
     model: ModelParams
     loss: LossParams
     train: TrainParams
+    refine: RefineParams
     ablation: AblationParams
     benchmark: BenchmarkParams
     report: ReportParams
@@ -372,30 +631,58 @@ class Params(Section):
         """These params with the named ablation variant's keys changed (validated again as a whole)."""
         if name not in self.ablation.variants:
             raise ParamsError(f"ablation.variants.{name}: no such variant; known: {', '.join(self.ablation.variants)}")
-        changed = self.model_dump()
+        changes = self.ablation.variants[name]
+        for section in changes:
+            if section not in TRAINING_SECTIONS:
+                known = f"{', '.join(TRAINING_SECTIONS[:-1])} or {TRAINING_SECTIONS[-1]}"
+                raise ParamsError(f"ablation.variants.{name}.{section}: a variant changes {known}")
+        changed = overlaid(self.model_dump(), changes)
         changed["ablation"] = {"seeds": self.ablation.seeds, "run": [], "variants": {}}
-        for section, keys in self.ablation.variants[name].items():
-            if section not in ("model", "loss", "train"):
-                raise ParamsError(f"ablation.variants.{name}.{section}: a variant changes model, loss or train")
-            for key, value in keys.items():
-                if key not in changed[section]:
-                    raise ParamsError(f"ablation.variants.{name}.{section}.{key}: unknown key")
-                changed[section][key] = value
         try:
             return Params.model_validate_json(json.dumps(changed))
         except ValidationError as error:
-            raise ParamsError(f"ablation.variants.{name}: {describe(error)}") from None
+            raise ParamsError(describe(error, f"ablation.variants.{name}")) from None
 
 
-def describe(error: ValidationError) -> str:
-    """One clause per fault: the key's path, what is wrong, what was given."""
+TRAINING_SECTIONS = ("model", "loss", "train", "sampler", "supervised")
+"""What training reads and no other stage's artifact fixes: the sections that a variant may change."""
+
+
+def overlaid(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """`base` with the keys of `changes`: mappings are merged key by key, every other value replaces what stood there.
+
+    A mapping that names another ``source`` than the base's replaces it whole, since its keys are others, and so does
+    an ablation variant, which is a value and no section.
+    """
+    tag = changes.get("source")
+    if isinstance(tag, str) and tag != base.get("source"):
+        return changes
+    merged = dict(base)
+    for key, value in changes.items():
+        old = base.get(key)
+        if key == "variants" and isinstance(value, dict) and isinstance(old, dict):
+            merged[key] = old | value
+        elif isinstance(value, dict) and isinstance(old, dict):
+            merged[key] = overlaid(old, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def describe(error: ValidationError, within: str = "") -> str:
+    """One clause per fault: the key's path (below `within`), what is wrong, what was given."""
     clauses = []
     for fault in error.errors():
-        path = ".".join(str(part) for part in fault["loc"]) or "(file)"
+        path = ".".join(filter(None, [within, *_key_path(fault["loc"])])) or "(file)"
         if fault["type"] == "extra_forbidden":
             clauses.append(f"{path}: unknown key")
         elif fault["type"] == "missing":
             clauses.append(f"{path}: key is missing")
+        elif fault["type"] == "union_tag_not_found":
+            clauses.append(f"{path}.source: key is missing")
+        elif fault["type"] == "union_tag_invalid":
+            context = fault["ctx"]
+            clauses.append(f"{path}.source: input should be one of {context['expected_tags']}, not {context['tag']!r}")
         elif fault["type"] == "value_error":
             clauses.append(f"{path}: {fault['msg'].removeprefix('Value error, ')}")
         else:
@@ -403,23 +690,40 @@ def describe(error: ValidationError) -> str:
     return "; ".join(clauses)
 
 
+def _key_path(location: tuple[str | int, ...]) -> list[str]:
+    """A fault's place as the keys of the file: without the source that pydantic puts below ``pretrained.<network>``."""
+    parts = [str(part) for part in location]
+    return parts[:2] + parts[3:] if parts[:1] == ["pretrained"] and parts[1:2] != ["held_out"] else parts
+
+
 def load_params(path: str | Path = "params.yaml") -> Params:
     """Read and validate a params file.
 
     Raises ParamsError, whose message names the file and every faulty key by its path.
     """
+    raw = read_mapping(path)
+    try:
+        return Params.model_validate_json(json.dumps(raw, default=str))  # JSON mode: a list may be a tuple
+    except ValidationError as error:
+        raise ParamsError(f"{path}: {describe(error)}") from None
+
+
+def read_mapping(path: str | Path) -> dict[str, Any]:
+    """The sections of a params file as they stand there, not yet validated.
+
+    Raises ParamsError, which names the file, where it is missing, unreadable or no mapping.
+    """
     path = Path(path)
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ParamsError(f"{path}: no such file; copy one of params/*.yaml or name another with --params") from None
+        raise ParamsError(
+            f"{path}: no such file; write one with `mfnet profile embedded` or name another with --params"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ParamsError(f"{path}: cannot be read: {error}") from None
     except yaml.YAMLError as error:
         raise ParamsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
         raise ParamsError(f"{path}: expected a mapping of sections, found {type(raw).__name__}")
-    try:
-        return Params.model_validate_json(json.dumps(raw, default=str))  # JSON mode: a list may be a tuple
-    except ValidationError as error:
-        raise ParamsError(f"{path}: {describe(error)}") from None
+    return raw

@@ -29,7 +29,7 @@ DATA = "Renders of random heads by `mfnet.synthetic.sampler` only: no photograph
 def release(network: str, params: Params, flame, made: Path) -> None:
     """Copy the weights `made` by stage ``pretrained`` into the package and write their card beside them.
 
-    Raises InputError where they are missing or were not trained by the recipe.
+    Raises InputError where they are missing or were not trained here.
     """
     measured = made.with_suffix(".json")
     for path in (made, measured):
@@ -37,19 +37,26 @@ def release(network: str, params: Params, flame, made: Path) -> None:
             raise InputError(f"{path}: no such file; run `dvc repro pretrained@{network}` first")
     figures = json.loads(measured.read_text(encoding="utf-8"))
     if figures["source"] != "train":
-        raise InputError(f"{measured}: source is {figures['source']}; only weights that the recipe trained are shipped")
-    folder = Path(mfnet.weights.__file__).parent
+        raise InputError(f"{measured}: source is {figures['source']}; only weights that were trained here are shipped")
+    text, folder = card(network, params, flame, figures), Path(mfnet.weights.__file__).parent
     copy(made, folder / made.name)
     with atomic_path(folder / f"{network}.md") as beside:
-        beside.write_text(card(network, params, flame, figures), encoding="utf-8")
+        beside.write_text(text, encoding="utf-8")
 
 
 def card(network: str, params: Params, flame, figures: dict) -> str:
-    """The card of a network that was trained by its recipe, in Markdown."""
-    recipe, head = getattr(params.pretrained, network), head_metadata(flame)
+    """The card of a network that was trained here, in Markdown.
+
+    Raises InputError where `params` say nothing of a training.
+    """
+    config, head = getattr(params.pretrained, network), head_metadata(flame)
+    if config.source != "train":
+        raise InputError(
+            f"pretrained.{network}.source: {config.source}; the card is of weights trained by these params"
+        )
     facts = {
         "data": DATA,
-        "recipe": f"`mfnet/pretraining/{network}.py`, {recipe.steps} steps, seed {recipe.seed}",
+        "recipe": f"`mfnet/pretraining/{network}.py`, {config.steps} steps, seed {config.seed}",
         "head": f"SHA-256 {head['head_hash']}; {head['n_shape']} shape, {head['n_expression']} expression coefficients",
         "made by": f"`python scripts/release_weights.py {network}` on the result of `weights.{network}.source: train`",
     }

@@ -37,7 +37,8 @@ def run(params: Params, args: Namespace, record: Run) -> None:
     refiner = None
     if params.benchmark.refine:
         flow = Path("data/pretrained/flow.safetensors")
-        refiner = Refiner(params.loss.flow_estimator, flow, params.compute.executor, params.compute.workers)
+        spread = (params.compute.executor, params.compute.workers)
+        refiner = Refiner(params.loss.flow_estimator, flow, params.refine, *spread)
     triple = load_mfnet("data/train/model.safetensors", flame)
     models = Models(flame, single, triple, refiner, params.benchmark.use_calibrated_camera)
     backend = make_backend(params.landmarks, root / "data", "data/pretrained/landmarks.safetensors")

@@ -6,9 +6,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mfnet.synthetic.sampler import Sample, Sampler
+from mfnet.synthetic.sampler import CropFormat, Sample, Sampler
 from mfnet.synthetic.subjects import texture_pool
 from tests.losses.scenes import procedural_flame
+from tests.settings import CROP_SCALE, EMBEDDED
 
 SIZE, BORDER = 256, 64
 """Side of the rendered crop and of the grey around it, pixels: a photograph is no tight crop."""
@@ -18,7 +19,8 @@ SIZE, BORDER = 256, 64
 def rendered_person() -> Sample:
     """One person from the front, from the left and from the right."""
     flame = procedural_flame()
-    sampler = Sampler(flame, texture_pool(flame, 1, 256, seed=3), SIZE)
+    crop = CropFormat(SIZE, CROP_SCALE, 2)
+    sampler = Sampler(flame, texture_pool(flame, 1, 256, seed=3), crop, EMBEDDED.sampler)
     return sampler.sample(np.random.default_rng(3), 1)
 
 

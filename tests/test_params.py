@@ -1,14 +1,26 @@
-"""The schema accepts every shipped file and refuses, by path, whatever is not in it."""
+"""The schema refuses, by path, whatever is not in it; variants and overlays change what they name."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 
-from mfnet.params import Params, ParamsError, Section, load_params
+from mfnet.params import (
+    EncoderTraining,
+    FlowTraining,
+    LandmarkCrops,
+    Params,
+    ParamsError,
+    Section,
+    SupervisionParams,
+    load_params,
+    overlaid,
+)
 
 ROOT = Path(__file__).parents[1]
-SHIPPED = [ROOT / "params.yaml", *sorted((ROOT / "params").glob("*.yaml"))]
+PARAMS = ROOT / "params.yaml"
 
 
 @pytest.fixture
@@ -16,34 +28,13 @@ def changed(tmp_path):
     """Write params.yaml with one change and return its path."""
 
     def write(change):
-        raw = yaml.safe_load(SHIPPED[0].read_text())
+        raw = yaml.safe_load(PARAMS.read_text())
         change(raw)
         path = tmp_path / "changed.yaml"
         path.write_text(yaml.safe_dump(raw))
         return path
 
     return write
-
-
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
-def test_shipped_files_are_valid_and_so_is_every_variant(path):
-    params = load_params(path)
-    for name in params.ablation.variants:
-        assert isinstance(params.variant(name), Params)
-
-
-def test_paper_has_the_papers_settings():
-    params = load_params(ROOT / "params" / "paper.yaml")
-    loss = params.loss
-    assert (loss.flow, loss.landmarks, loss.eye, loss.lip, loss.regularisation) == (1, 1, 1, 0.5, 1e-4)
-    assert (params.train.lr, params.train.epochs, params.train.weight_decay) == (1e-3, 10, 0)
-    assert (params.plan.triplets, params.model.backbone, params.model.fusion) == (36_000, "resnet50", "concat")
-
-
-def test_nightly_is_the_default_with_more_evidence():
-    nightly, default = load_params(ROOT / "params" / "nightly.yaml"), load_params(ROOT / "params.yaml")
-    assert len(nightly.ablation.seeds) >= 3 and set(nightly.ablation.run) > set(default.ablation.run)
-    assert nightly.model_copy(update={"ablation": default.ablation, "report": default.report}) == default
 
 
 @pytest.mark.parametrize(
@@ -63,7 +54,25 @@ def test_nightly_is_the_default_with_more_evidence():
         (lambda raw: raw["ablation"]["run"].append("no-such"), "no-such"),
         (lambda raw: raw["ablation"]["variants"].update(bad={"loss": {"flw": 1}}), "ablation.variants.bad.loss.flw"),
         (lambda raw: raw["ablation"]["variants"].update(bad={"flame": {"seed": 1}}), "ablation.variants.bad.flame"),
-        (lambda raw: raw["ablation"]["variants"].update(bad={"loss": {"flow": -1}}), "loss.flow"),
+        (lambda raw: raw["ablation"]["variants"].update(bad={"loss": {"flow": -1}}), "ablation.variants.bad.loss.flow"),
+        (
+            lambda raw: raw["ablation"]["variants"].update(bad={"loss": {"flow": None}}),
+            "ablation.variants.bad.loss.flow",
+        ),
+        (
+            lambda raw: raw["ablation"]["variants"].update(bad={"train": {"supervision": {"shar": 0.1}}}),
+            "vision.shar: unk",
+        ),
+        (lambda raw: raw["train"].update(precision=32), "train.precision: input should be '32', 'bf16-mixed'"),
+        (lambda raw: raw["pretrained"]["flow"].update(steps=3), "pretrained.flow.steps: unknown key"),
+        (lambda raw: raw["pretrained"]["flow"].update(source="train"), "pretrained.flow.decay: key is missing"),
+        (
+            lambda raw: raw["pretrained"]["encoder"].update(source="deca"),
+            "encoder.source: input should be one",
+        ),
+        (lambda raw: raw["pretrained"]["encoder"].pop("source"), "pretrained.encoder.source: key is missing"),
+        (lambda raw: raw["pretrained"]["held_out"].pop("skins"), "pretrained.held_out.skins: key is missing"),
+        (lambda raw: raw["sampler"].update(farthest=0.2), "sampler: nearest is greater than farthest"),
     ],
 )
 def test_faults_are_named_by_file_and_path(changed, change, told):
@@ -89,16 +98,43 @@ def test_missing_file_is_named(tmp_path):
 
 
 def test_a_variant_changes_what_it_names_and_nothing_else():
-    params = load_params(SHIPPED[0])
+    params = load_params(PARAMS)
     variant = params.variant("no-lip")
     assert variant.loss.lip == 0
     assert variant.loss.model_copy(update={"lip": params.loss.lip}) == params.loss
     assert (variant.model, variant.train, variant.triplets) == (params.model, params.train, params.triplets)
 
 
-def test_a_variant_can_set_a_key_to_null(changed):
-    path = changed(lambda raw: raw["ablation"]["variants"].update(far={"loss": {"camera_distance": None}}))
-    assert load_params(path).variant("far").loss.camera_distance is None
+def test_a_variant_can_set_any_key_that_training_reads_null_too(changed):
+    variant = {
+        "loss": {"camera_distance": None},
+        "model": {"pooling": "global_average"},
+        "train": {"supervision": {"share": 0.25}},
+        "sampler": {"farthest": 2.0},
+        "supervised": {"jaw": 0.1},
+    }
+    params = load_params(changed(lambda raw: raw["ablation"]["variants"].update(odd=variant, bare={"train": OFF})))
+    odd = params.variant("odd")
+    assert odd.loss.camera_distance is None and odd.model.pooling == "global_average"
+    assert odd.train.supervision == params.train.supervision.model_copy(update={"share": 0.25})
+    assert odd.sampler.farthest == 2.0 and odd.supervised.jaw == 0.1
+    assert params.variant("bare").train.supervision is None
+
+
+OFF = {"supervision": None}
+
+
+def test_maps_are_merged_lists_and_other_sources_replace():
+    base = {"a": {"b": [1, 2], "c": {"d": 1, "e": 2}}, "n": {"source": "x", "k": 1}, "variants": {"v": {"l": {"p": 1}}}}
+    changes = {"a": {"b": [3], "c": {"d": None}}, "n": {"source": "y", "m": 1}, "variants": {"v": {"l": {"q": 1}}}}
+    assert overlaid(base, changes) == {
+        "a": {"b": [3], "c": {"d": None, "e": 2}},
+        "n": {"source": "y", "m": 1},
+        "variants": {"v": {"l": {"q": 1}}},
+    }
+    assert overlaid(base, {"n": {"source": "x", "k": 2}})["n"] == {"source": "x", "k": 2}
+    assert overlaid({"a": None}, {"a": {"b": 1}}) == {"a": {"b": 1}}
+    assert base["a"]["b"] == [1, 2] and base["n"]["k"] == 1
 
 
 def test_raft_takes_crops_of_any_size(changed):
@@ -108,15 +144,26 @@ def test_raft_takes_crops_of_any_size(changed):
     assert load_params(path).triplets.image_size == 64
 
 
-def test_every_field_is_described():
-    def sections(model):
-        yield model
-        for field in model.model_fields.values():
-            if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
-                yield from sections(field.annotation)
+def sections(annotation) -> Iterator[type[Section]]:
+    """Every Section that an annotation reaches, through unions and lists too."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        yield annotation
+        for field in annotation.model_fields.values():
+            yield from sections(field.annotation)
+    for argument in get_args(annotation):
+        yield from sections(argument)
 
-    for model in sections(Params):
+
+def test_every_field_is_described():
+    found = set(sections(Params))
+    assert {EncoderTraining, FlowTraining, LandmarkCrops, SupervisionParams} <= found
+    for model in found:
         assert model.__doc__, model
         for name, field in model.model_fields.items():
-            if not (isinstance(field.annotation, type) and issubclass(field.annotation, Section)):
-                assert field.description, f"{model.__name__}.{name}"
+            assert model is Params or field.description, f"{model.__name__}.{name}"
+
+
+def test_no_key_has_a_default():
+    """A params file is the whole record: a default would be a value that stands nowhere."""
+    for model in set(sections(Params)):
+        assert all(field.is_required() for field in model.model_fields.values()), model

@@ -13,6 +13,7 @@ from mfnet.fitting.refine import refine
 from mfnet.flame import Flame
 from mfnet.flow import load_flow
 from mfnet.model.mfnet import Prediction, join
+from mfnet.params import RefineParams
 
 PEOPLE = 6
 """People a worker is given at once; every task carries the head model, tens of megabytes."""
@@ -26,6 +27,8 @@ class Refiner:
     """``loss.flow_estimator``."""
     weights: Path
     """Its weights, from stage ``pretrained@flow``."""
+    settings: RefineParams
+    """``refine``."""
     mode: str = "serial"
     """As `fan_out` takes it."""
     workers: int = 0
@@ -71,4 +74,4 @@ def _refined(task: RefineTask, row: int, estimator) -> tuple[Prediction, Tensor]
     answer = task.prediction.map(lambda value: value[row : row + 1])
     if not all(getattr(answer, each.name).isfinite().all() for each in fields(answer)):
         return answer, torch.zeros(answer.camera.shape[1])
-    return refine(task.flame, answer, task.images[row], task.landmarks[row], estimator.flow)[:2]
+    return refine(task.flame, answer, task.images[row], task.landmarks[row], estimator.flow, task.refiner.settings)[:2]

@@ -5,7 +5,6 @@ The fit is the most probable head: residuals are divided by what their errors me
 units, and the network's own answer counts as one more, rough measurement.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -17,43 +16,9 @@ from mfnet.losses.flow import Estimate, flow_to_ndc, trusted_flow
 from mfnet.losses.multiview import PAIRS, STEEPEST
 from mfnet.model.mfnet import Prediction
 from mfnet.model.projection import ViewParameters, decode
+from mfnet.params import RefineParams
 from mfnet.render import View, comparable_faces, covisible_by_geometry, orthographic_view, render_cross_view
 from mfnet.render.view import ndc
-
-MAX_FLOW = 0.2
-"""Longer flow (ndc) is a failure of the estimator."""
-
-
-@dataclass(frozen=True)
-class RefineSettings:
-    """What is believed, and how long to look. Standard deviations; images are ndc of the crop."""
-
-    landmark: float = 0.013
-    """Of a detected landmark, ndc (0.8 px of 128)."""
-    contour: float = 0.025
-    """Of a detected jaw-line landmark, ndc: it slides along the outline."""
-    opening: float = 0.014
-    """Of the distance between two lids or lips, ndc."""
-    flow: float = 0.025
-    """Of one flow vector, ndc (1.6 px of 128): more than it errs, for neighbours err together."""
-    coefficient: float = 1.0
-    """Of shape and expression coefficients about the mean head, sigma units."""
-    network: float = 0.7
-    """Of the network's coefficients, sigma units."""
-    pose: float = 0.1
-    """Of the network's rotations and jaw, radians."""
-    camera: float = 0.1
-    """Of the network's camera, relative in scale, and in units of 0.1 m in shift."""
-    inverse_distance: float = 0.8
-    """Of the camera's inverse distance, 1/m, about itself: a portrait is taken from 0.6 m and farther."""
-    iterations: int = 5
-    """Gauss-Newton steps; the flow is measured anew before each of the last `flow_iterations`."""
-    flow_iterations: int = 3
-    """Steps that see flow; the first ones bring the views together by landmarks, within the flow's reach."""
-    spacing: int = 6
-    """Every n-th pixel in both directions gives a flow vector."""
-    robust: float = 2.0
-    """Residuals beyond this many standard deviations count linearly (Huber)."""
 
 
 class Refined(NamedTuple):
@@ -90,7 +55,7 @@ def refine(
     images: Tensor,
     landmarks: Tensor,
     estimate: Estimate | None,
-    settings: RefineSettings | None = None,
+    settings: RefineParams,
 ) -> Refined:
     """Refine a network's answer for one person seen in V views.
 
@@ -98,13 +63,12 @@ def refine(
     pixels between two images (as `FlowEstimator.flow`), or None for landmarks alone. With one view there is no flow
     to use.
     """
-    settings = settings or RefineSettings()
     problem = _Problem(flame, prediction, landmarks, settings)
     unknowns, damping = problem.start, 1e-3
     for iteration in range(settings.iterations):
         flow = None
         if estimate is not None and len(images) > 1 and iteration >= settings.iterations - settings.flow_iterations:
-            flow = correspondences(problem, unknowns, images, estimate, settings.spacing)
+            flow = correspondences(problem, unknowns, images, estimate)
         unknowns, damping = _step(problem, unknowns, flow, damping)
     _, jacobian = problem.linearised(unknowns, flow)
     inverse_distance = problem.split(unknowns[None])[-1][0].clamp_min(0)
@@ -121,7 +85,7 @@ class _Problem:
     linear in its codes and nearly so in small turns) and need one decoding per unknown.
     """
 
-    def __init__(self, flame, prediction: Prediction, landmarks: Tensor, settings: RefineSettings):
+    def __init__(self, flame, prediction: Prediction, landmarks: Tensor, settings: RefineParams):
         self.flame, self.network, self.landmarks, self.settings = flame, prediction, landmarks, settings
         self.views = len(landmarks)
         scale = prediction.camera[0, :, :1]
@@ -244,9 +208,7 @@ def _step(problem: _Problem, unknowns: Tensor, flow: Correspondences | None, dam
     return unknowns, damping
 
 
-def correspondences(
-    problem: _Problem, unknowns: Tensor, images: Tensor, estimate: Estimate, spacing: int
-) -> Correspondences:
+def correspondences(problem: _Problem, unknowns: Tensor, images: Tensor, estimate: Estimate) -> Correspondences:
     """Where flow says that surface points lie, for every pair of views that share the face (PAIRS)."""
     flame = problem.flame
     shape, expression, jaw, pose, camera, inverse_distance = problem.split(unknowns[None])
@@ -258,7 +220,7 @@ def correspondences(
     ]
     parts = []
     for a, b in PAIRS[len(views)]:
-        corners, weights, target = _pair(flame, views[a], views[b], images[a], images[b], estimate, spacing)
+        corners, weights, target = _pair(flame, views[a], views[b], images[a], images[b], estimate, problem.settings)
         in_a, in_b = (ndc(view.clip)[0, corners] for view in (views[a], views[b]))  # [M, 3, 2]
         slide = triangle_map(in_a, in_b)
         kept = torch.linalg.matrix_norm(slide) < STEEPEST
@@ -276,15 +238,16 @@ def _view(flame, vertices: Tensor, camera: Tensor, inverse_distance: Tensor, cen
 
 
 def _pair(
-    flame, view_a: View, view_b: View, image_a: Tensor, image_b: Tensor, estimate: Estimate, spacing: int
+    flame, view_a: View, view_b: View, image_a: Tensor, image_b: Tensor, estimate: Estimate, settings: RefineParams
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Corners [M, 3], barycentric weights [M, 3] and targets [M, 2] (ndc) of points drawn in view b."""
     height, width = image_b.shape[-2:]
     cross = render_cross_view(image_a[None], view_a, view_b, flame.faces, height, width)
     photo = image_b[None]
     flow = estimate(torch.where(cross.seen[:, None], cross.image, photo), photo)
-    mask = covisible_by_geometry(cross, comparable_faces(flame.faces, flame.masks)) * trusted_flow(flow, MAX_FLOW)
-    grid = torch.zeros_like(mask[0])
+    trusted = trusted_flow(flow, settings.flow_cap)
+    mask = covisible_by_geometry(cross, comparable_faces(flame.faces, flame.masks)) * trusted
+    grid, spacing = torch.zeros_like(mask[0]), settings.spacing
     grid[spacing // 2 :: spacing, spacing // 2 :: spacing] = 1
     row, column = (mask[0] * grid).nonzero().T
     corners = flame.faces[cross.raster.face_id[0, row, column].long() - 1]

@@ -1,6 +1,5 @@
 """Supervised losses of MFNet on renders of random heads, whose parameters are known (beyond the paper)."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -9,24 +8,10 @@ from torch import Tensor
 from mfnet.flame import Flame
 from mfnet.geometry import axis_angle_to_matrix
 from mfnet.model.mfnet import Prediction
+from mfnet.params import SupervisedParams
 from mfnet.synthetic.sampler import Sample
 
 PERSON = ("shape", "expression", "jaw_pose")
-
-
-@dataclass(frozen=True)
-class LossScales:
-    """What counts as one unit of error in each output; the terms are then added."""
-
-    vertices: float = 1e-3  # m: face vertices after scale and translation
-    pixels: float = 2 / 128  # ndc: one pixel of a 128 px crop
-    sigma: float = 10.0  # coefficients: a weight of 0.1
-    rotation: float = 0.05  # rad
-    camera_scale: float = 0.05  # relative
-    camera_shift: float = 10e-3  # m
-    jaw: float = 0.05  # rad
-    light: float = 3.0
-    located: float = 2 / 128 / 3  # ndc: landmarks that the encoder locates, a third of a pixel
 
 
 class FacePoints(NamedTuple):
@@ -44,11 +29,10 @@ class FaceLosses:
     does to the true head is added as a constant, and the jaw has a term of its own.
     """
 
-    def __init__(self, flame: Flame, scales: LossScales | None = None, every: int = 3):
-        """every: one face vertex in so many counts; an average over the face needs no more."""
-        self.flame = flame
-        self.scales = scales or LossScales()
-        self.face = flame.masks["face"].nonzero()[::every, 0]
+    def __init__(self, flame: Flame, scales: SupervisedParams):
+        """scales: what counts as one unit of error in each output."""
+        self.flame, self.scales = flame, scales
+        self.face = flame.masks["face"].nonzero()[:: scales.vertex_step, 0]
         count, device = flame.n_shape + flame.n_expression, flame.faces.device
         coefficients = torch.cat([torch.zeros(1, count), torch.eye(count)]).to(device)
         shape, expression = coefficients.split([flame.n_shape, flame.n_expression], 1)
@@ -77,7 +61,7 @@ class FaceLosses:
         return self.person(prediction, truth, posed, opened) + views
 
     def __call__(self, predictions: dict[str, Prediction], truth: Sample, weights: dict[str, float]) -> Tensor:
-        """The recipe's loss: persons of every variant, then the views, which all variants share."""
+        """The pre-training's loss: persons of every variant, then the views, which all variants share."""
         posed, opened = self.true_heads(truth)
         views = truth.camera.shape[1]
         total = self.views(predictions["concat3"], truth, split_points(posed))

@@ -51,7 +51,7 @@ def pretrained_from_deca(path: str | Path, params: ModelParams, flame) -> Pretra
 
     Raises InputError if the architecture is not DECA's or asks for more coefficients than DECA has.
     """
-    for key, want in (("backbone", "resnet50"), ("width", 1.0), ("head", "pool")):
+    for key, want in (("backbone", "resnet50"), ("width", 1.0), ("pooling", "global_average")):
         if getattr(params, key) != want:
             raise InputError(f"model.{key}: {getattr(params, key)} cannot start from DECA ({path}), set it to {want}")
     for name, count, most in (
@@ -61,7 +61,7 @@ def pretrained_from_deca(path: str | Path, params: ModelParams, flame) -> Pretra
     ):
         if count > most:
             raise InputError(f"{name}: {count} is more than the {most} that DECA predicts ({path})")
-    start = PretrainedNetwork(params, flame)
+    start = PretrainedNetwork(params, flame, None)
     copy_deca(start, read_deca(path), path)
     return start
 

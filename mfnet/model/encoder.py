@@ -10,7 +10,8 @@ from mfnet.landmarks.soft_argmax import soft_argmax
 
 BACKBONES = {"resnet18": (BasicBlock, (2, 2, 2, 2)), "resnet50": (Bottleneck, (3, 4, 6, 3))}
 FLAT_SIDE = 96
-"""Side in pixels at which the flat head sees every image: its last feature map, 3 x 3, is flattened, so it is fixed."""
+"""Side in pixels at which spatial pooling sees every image: the last feature map, 3 x 3, is flattened, so it is
+fixed."""
 FLAT_CHANNELS = 64
 POINT_GAIN = 5.0
 """Located landmarks (ndc) stand beside the other features times this, so that a pixel counts as much as their noise."""
@@ -82,19 +83,19 @@ class Encoder(nn.Module):
     Args:
         backbone: ``resnet18`` or ``resnet50``.
         width: multiplier of the trunk's channels; 1 is torchvision's own.
-        head: ``pool`` averages the last feature map (DECA, the paper: 2048 features of ResNet-50); ``flat`` keeps where
-            things are: 1x1 convolution to 64 channels, batch norm, ReLU, flatten; beside it the 68 landmarks that a
-            `LandmarkHead` sees. A small trunk learns little through a pooled head within minutes.
+        pooling: ``global_average`` averages the last feature map (DECA, the paper: 2048 features of ResNet-50);
+            ``spatial`` keeps where things are: 1x1 convolution to 64 channels, batch norm, ReLU, flatten; beside it the
+            68 landmarks that a `LandmarkHead` sees. A small trunk learns little through an average within minutes.
 
     Images are RGB in [0, 1] and are not normalised further: DECA feeds its ResNet-50 the same range, and the first
     batch norm of a network trained here takes any constant away.
     """
 
-    def __init__(self, backbone: str, width: float, head: str):
+    def __init__(self, backbone: str, width: float, pooling: str):
         super().__init__()
         self.trunk = Trunk(backbone, width)
-        self.head = head
-        if head == "pool":
+        self.pooling = pooling
+        if pooling == "global_average":
             self.features = self.trunk.channels[-1]
         else:
             self.squeeze = nn.Sequential(
@@ -107,7 +108,7 @@ class Encoder(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Images [N,3,H,W] in [0, 1] -> features [N, features]."""
-        if self.head == "pool":
+        if self.pooling == "global_average":
             return self.trunk(images)[-1].mean(dim=(2, 3))
         if images.shape[-2:] != (FLAT_SIDE, FLAT_SIDE):
             images = resize(images, FLAT_SIDE)
@@ -121,12 +122,12 @@ class Encoder(nn.Module):
         Without it the mean face outweighs the differences between faces a hundred times, and little is learned.
         """
         features = torch.zeros(len(landmarks), self.features)
-        if self.head == "flat":
+        if self.pooling == "spatial":
             features[:, -2 * N_LANDMARKS :] = POINT_GAIN * landmarks.flatten(1)
         return features
 
     def located(self, features: torch.Tensor) -> torch.Tensor:
-        """Features [...,features] of the flat head -> the landmarks in them [...,68,2], ndc."""
+        """Features [...,features] of spatial pooling -> the landmarks in them [...,68,2], ndc."""
         return features[..., -2 * N_LANDMARKS :].float().unflatten(-1, (N_LANDMARKS, 2)) / POINT_GAIN
 
 

@@ -8,12 +8,13 @@ import torch
 from torch import nn
 
 from mfnet.io.tensors import fill, head_metadata, read_tensors, refuse_other_head, write_tensors
+from mfnet.model.architecture import architecture_metadata, stored_architecture
 from mfnet.model.encoder import Encoder
 from mfnet.model.fusion import Regressor, make_fusion
 from mfnet.params import ModelParams
 
-HIDDEN = {"pool": 1024, "flat": 256}
-"""Width of the regressors' hidden layer; 1024 is DECA's."""
+HIDDEN = {"global_average": 1024, "spatial": 256}
+"""``model.pooling`` -> width of the regressors' hidden layer; 1024 is DECA's."""
 SLOT_YAWS = (0.0, -45.0, 45.0)
 """Yaw, degrees, of a typical frontal, left and right view: there the mean face is the zero of the features."""
 
@@ -46,15 +47,17 @@ class ViewNetwork(nn.Module):
     Args:
         params: the architecture.
         flame: the head model: its coefficient counts, content hash and neutral landmarks are used, nothing is kept.
+        crop_scale: ``triplets.crop_scale`` of the crops it will learn from, where its regressors have their zero: the
+            mean head in such a crop. None: the zero is left open, for weights that bring theirs are filled in next.
     """
 
-    def __init__(self, params: ModelParams, flame):
+    def __init__(self, params: ModelParams, flame, crop_scale: float | None):
         super().__init__()
         self.params = params
         self.head = head_metadata(flame)
         self.counts = {"shape": flame.n_shape, "expression": flame.n_expression, "albedo": params.n_albedo}
-        self.encoder = Encoder(params.backbone, params.width, params.head)
-        self.view_regressor = make_view_regressor(params, flame, self.encoder)
+        self.encoder = Encoder(params.backbone, params.width, params.pooling)
+        self.view_regressor = make_view_regressor(params, flame, self.encoder, crop_scale)
 
     def encode(self, images: torch.Tensor, present: torch.Tensor | None = None) -> torch.Tensor:
         """Images [B,V,3,H,W], present [B,V] (None: all) -> features [B,V,F], zero where a view is missing."""
@@ -73,9 +76,9 @@ class MFNet(ViewNetwork):
     number, some of them missing.
     """
 
-    def __init__(self, params: ModelParams, flame):
-        super().__init__(params, flame)
-        self.person_regressor = make_person_regressor(params, flame, self.encoder)
+    def __init__(self, params: ModelParams, flame, crop_scale: float | None):
+        super().__init__(params, flame, crop_scale)
+        self.person_regressor = make_person_regressor(params, flame, self.encoder, crop_scale)
 
     def forward(self, images: torch.Tensor, present: torch.Tensor | None = None) -> Prediction:
         """Images [B,V,3,H,W] in [0, 1], present [B,V] bool (None: all) -> Prediction.
@@ -97,16 +100,18 @@ def assemble(person: torch.Tensor, view: torch.Tensor, counts: dict[str, int]) -
     return Prediction(shape, expression, jaw, pose, camera, albedo, light.unflatten(-1, (9, 3)))
 
 
-def make_person_regressor(params: ModelParams, flame, encoder: Encoder) -> nn.Module:
+def make_person_regressor(params: ModelParams, flame, encoder: Encoder, crop_scale: float | None) -> nn.Module:
     """The fused regressor: shape, expression, jaw pose. Units: sigma; 0.1 rad of jaw."""
     scale = torch.cat([torch.ones(flame.n_shape + flame.n_expression), torch.full((3,), 0.1)])
-    centre = mean_features(encoder, flame, SLOT_YAWS[: params.views])
-    return make_fusion(params.fusion, centre, HIDDEN[params.head], torch.zeros_like(scale), scale)
+    centre = mean_features(encoder, flame, SLOT_YAWS[: params.views], crop_scale)
+    return make_fusion(params.fusion, centre, HIDDEN[params.pooling], torch.zeros_like(scale), scale)
 
 
-def make_view_regressor(params: ModelParams, flame, encoder: Encoder) -> Regressor:
+def make_view_regressor(params: ModelParams, flame, encoder: Encoder, crop_scale: float | None) -> Regressor:
     """The per-view regressor: global pose, camera, albedo code, light. Starts at a frontal head that fills a crop."""
-    camera = crop_camera(neutral_landmarks(flame, (0.0,)))[0]
+    camera = torch.zeros(3)
+    if crop_scale is not None:
+        camera = crop_camera(neutral_landmarks(flame, (0.0,)), crop_scale)[0]
     mean = torch.cat([torch.zeros(3), camera, torch.zeros(params.n_albedo), white_light().flatten()])
     scale = torch.cat(
         [
@@ -116,13 +121,18 @@ def make_view_regressor(params: ModelParams, flame, encoder: Encoder) -> Regress
             torch.full((27,), 0.3),
         ]
     )
-    return Regressor(mean_features(encoder, flame, (0.0,))[0], HIDDEN[params.head], mean, scale)
+    return Regressor(mean_features(encoder, flame, (0.0,), crop_scale)[0], HIDDEN[params.pooling], mean, scale)
 
 
-def mean_features(encoder: Encoder, flame, yaws: Sequence[float]) -> torch.Tensor:
-    """The zero of an encoder's features [V,F] in views at `yaws` (degrees): the mean head's landmarks in its crop."""
+def mean_features(encoder: Encoder, flame, yaws: Sequence[float], crop_scale: float | None) -> torch.Tensor:
+    """The zero of an encoder's features [V,F] in views at `yaws` (degrees): the mean head's landmarks in its crop.
+
+    crop_scale as `ViewNetwork` takes it; where it is None the zero is 0.
+    """
+    if crop_scale is None:
+        return torch.zeros(len(yaws), encoder.features)
     landmarks = neutral_landmarks(flame, yaws)
-    camera = crop_camera(landmarks)
+    camera = crop_camera(landmarks, crop_scale)
     return encoder.mean_features(camera[:, None, :1] * (landmarks + camera[:, None, 1:]))
 
 
@@ -136,7 +146,7 @@ def neutral_landmarks(flame, yaws: Sequence[float]) -> torch.Tensor:
     return flame(*zeros, pose).landmarks[..., :2].cpu()
 
 
-def crop_camera(landmarks: torch.Tensor, crop_scale: float = 1.25) -> torch.Tensor:
+def crop_camera(landmarks: torch.Tensor, crop_scale: float) -> torch.Tensor:
     """(s, tx, ty) [V,3] that centres landmarks [V,68,2] in a crop of `crop_scale` times their box."""
     low, high = landmarks.amin(dim=1), landmarks.amax(dim=1)
     side = crop_scale * (high - low).amax(dim=1, keepdim=True)
@@ -162,7 +172,7 @@ def constant_harmonic() -> float:
 
 def save_mfnet(model: MFNet, path: str | Path) -> None:
     """Write a model as safetensors with what is needed to build and to trust it: params, head hash, counts."""
-    metadata = {"kind": "mfnet", "model": model.params.model_dump(), **model.head}
+    metadata = {"kind": "mfnet", "model": architecture_metadata(model.params), **model.head}
     write_tensors(model.state_dict(), path, metadata)
 
 
@@ -173,6 +183,6 @@ def load_mfnet(path: str | Path, flame) -> MFNet:
     """
     state, metadata = read_tensors(path, "mfnet")
     refuse_other_head(path, metadata, flame)
-    model = MFNet(ModelParams.model_validate(metadata["model"]), flame)
+    model = MFNet(stored_architecture(metadata, path), flame, None)
     fill(model, state, path)
     return model.eval()

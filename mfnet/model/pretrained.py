@@ -11,10 +11,11 @@ from torch import nn
 
 from mfnet.errors import InputError
 from mfnet.io.tensors import fill, halved, read_tensors, refuse_other_head, write_tensors
+from mfnet.model.architecture import architecture_metadata, stored_architecture
 from mfnet.model.mfnet import MFNet, Prediction, ViewNetwork, assemble, make_person_regressor
 from mfnet.params import ModelParams
 
-TRUNK_KEYS = ("backbone", "width", "head", "n_albedo")
+TRUNK_KEYS = ("backbone", "width", "pooling", "n_albedo")
 """Model params that a start fixes; fusion and views are free."""
 
 
@@ -32,10 +33,14 @@ def variant_name(params: ModelParams) -> str:
 class PretrainedNetwork(ViewNetwork):
     """Encoder, per-view regressor and all fused regressors, trained together (or copied from DECA)."""
 
-    def __init__(self, params: ModelParams, flame):
-        super().__init__(params, flame)
+    def __init__(self, params: ModelParams, flame, crop_scale: float | None):
+        """As `ViewNetwork`."""
+        super().__init__(params, flame, crop_scale)
         self.person_regressors = nn.ModuleDict(
-            {name: make_person_regressor(each, flame, self.encoder) for name, each in variants(params).items()}
+            {
+                name: make_person_regressor(each, flame, self.encoder, crop_scale)
+                for name, each in variants(params).items()
+            }
         )
 
     def forward(self, images: torch.Tensor) -> dict[str, Prediction]:
@@ -62,7 +67,7 @@ class PretrainedNetwork(ViewNetwork):
 
     def model(self, params: ModelParams, flame) -> MFNet:
         """A new MFNet of `params` that starts here."""
-        model = MFNet(params, flame)
+        model = MFNet(params, flame, None)
         model.encoder.load_state_dict(self.encoder.state_dict())
         model.view_regressor.load_state_dict(self.view_regressor.state_dict())
         model.person_regressor.load_state_dict(self.person_regressors[variant_name(params)].state_dict())
@@ -71,7 +76,7 @@ class PretrainedNetwork(ViewNetwork):
 
 def save_pretrained(start: PretrainedNetwork, path: str | Path, half: bool, **origin) -> None:
     """Write a start; `half` stores its matrices in half precision; `origin` (seed, steps) joins the metadata."""
-    metadata = {"kind": "encoder", "model": start.params.model_dump(), **start.head, **origin}
+    metadata = {"kind": "encoder", "model": architecture_metadata(start.params), **start.head, **origin}
     write_tensors(halved(start.state_dict()) if half else start.state_dict(), path, metadata)
 
 
@@ -79,7 +84,7 @@ def load_pretrained(path: str | Path, flame, remedy: str = "run stage pretrained
     """Read a start for `flame`; an InputError that ends in `remedy` if it belongs to another head."""
     state, metadata = read_tensors(path, "encoder")
     refuse_other_head(path, metadata, flame, remedy)
-    start = PretrainedNetwork(ModelParams.model_validate(metadata["model"]), flame)
+    start = PretrainedNetwork(stored_architecture(metadata, path), flame, None)
     fill(start, state, path)
     return start
 

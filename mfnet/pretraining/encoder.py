@@ -5,7 +5,6 @@ as the three-view model. What mattered, most first: crops, no global pooling, lo
 the mean face subtracted, regressors trained once more on the finished trunk, an error in millimetres after alignment.
 """
 
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,110 +17,81 @@ from mfnet.io.checkpoints import Checkpoints
 from mfnet.losses.supervised import PERSON, FaceLosses
 from mfnet.model.encoder import FLAT_SIDE, resize
 from mfnet.model.pretrained import PretrainedNetwork
-from mfnet.params import ModelParams
+from mfnet.params import EncoderTraining, Params
 from mfnet.pretraining.figures import by_yaw, decode_face, face_error, view_figures
-from mfnet.pretraining.loop import CHECKPOINTS, TrainingLoop, half_precision, recipe_checkpoints
-from mfnet.pretraining.pools import CHUNK, HELD_OUT, HELD_OUT_SKINS, PHASE, batches, sample_pool
-from mfnet.synthetic.sampler import Sample, Sampler, SamplerOptions
+from mfnet.pretraining.loop import CHECKPOINTS, TrainingLoop, half_precision, pretraining_checkpoints
+from mfnet.pretraining.pools import CHUNK, HELD_OUT, PHASE, batches, sample_pool
+from mfnet.synthetic.sampler import CropFormat, Sample, Sampler
 from mfnet.synthetic.subjects import texture_pool
 
 
-@dataclass(frozen=True)
-class EncoderRecipe:
-    """The settings of the warm start, beside seed and steps (``params.pretrained.encoder``)."""
-
-    subjects: int = 8000
-    """Random people in the training pool, each photographed once from three sides."""
-    size: int = 128
-    """Side of the crops, pixels; they are drawn without supersampling, since the flat head shrinks them anyway."""
-    skins: int = 60
-    """Skins shared among them."""
-    skin_size: int = 256
-    """Side of a skin texture, pixels."""
-    batch: int = 16
-    """Triplets per step."""
-    lr: float = 2e-3
-    """Peak learning rate of AdamW; 30 steps of warm-up, then a cosine to zero."""
-    refit: float = 0.5
-    """Steps of the second phase as a share of the first's; its batches are twice as large, its people new."""
-    weight_decay: float = 1e-2
-    """Of AdamW."""
-    clip: float = 5.0
-    """Greatest gradient norm."""
-    variants: tuple[tuple[str, float], ...] = (("concat1", 1.0), ("concat2", 0.3), ("concat3", 1.0), ("set", 1.0))
-    """Fused regressors and the weights of their losses."""
+def make_sampler(flame: Flame, params: Params, skins: Tensor, supersample: int, size: int) -> Sampler:
+    """The sampler of the encoder's people; skins [T, 3, Ht, Wt] uint8; size: side of the crops, pixels."""
+    return Sampler(flame, skins, CropFormat(size, params.triplets.crop_scale, supersample), params.sampler)
 
 
-def make_sampler(flame: Flame, recipe: EncoderRecipe, seed: int) -> Sampler:
-    """The sampler of the recipe, with skins of its own."""
-    skins = texture_pool(flame, recipe.skins, recipe.skin_size, seed)
-    return Sampler(flame, skins, recipe.size, SamplerOptions(supersample=1))
+def training_sampler(flame: Flame, params: Params, config: EncoderTraining, seed: int) -> Sampler:
+    """The sampler of one phase of the training, with skins of its own."""
+    skins = texture_pool(flame, config.skins, config.skin_size, seed)
+    return make_sampler(flame, params, skins, config.supersample, config.size)
 
 
-# -------------------------------------------------------------------------------------------------------------- recipe
+# ------------------------------------------------------------------------------------------------------------ training
 
 
 def pretrain_encoder(
-    params: ModelParams,
-    flame: Flame,
-    seed: int,
-    steps: int,
-    recipe: EncoderRecipe | None = None,
-    checkpoints: Path = CHECKPOINTS,
+    params: Params, config: EncoderTraining, flame: Flame, checkpoints: Path = CHECKPOINTS
 ) -> tuple[PretrainedNetwork, list[float]]:
     """Train a start for `flame` -> (network in evaluation mode, loss of every step). Deterministic on one CPU.
 
-    An interrupted run with equal arguments and code is resumed from its checkpoints, which a finished run removes.
+    config: how it is trained; of `params` the architecture, the random heads, the losses and the crops are read. An
+    interrupted run with equal arguments and code is resumed from its checkpoints, which a finished run removes.
     """
-    recipe = recipe or EncoderRecipe()
-    seen = min(recipe.subjects, steps * recipe.batch)  # in either phase: nobody is drawn in vain for a short run
-    recipe = replace(recipe, subjects=seen)
-    model = params.model_dump()
+    seen = min(config.subjects, config.steps * config.batch)  # in either phase: nobody is drawn in vain for a short run
+    config, crop_scale = config.model_copy(update={"subjects": seen}), params.triplets.crop_scale
+    read = (config, params.model, params.sampler, params.supervised)
     kept = [
-        recipe_checkpoints(checkpoints, "encoder", flame, seed, steps, recipe, phase=phase, model=model)
+        pretraining_checkpoints(checkpoints, "encoder", flame, read, crop_scale=crop_scale, phase=phase)
         for phase in (1, 2)
     ]
-    torch.manual_seed(seed)
-    network = PretrainedNetwork(params, flame).to(memory_format=torch.channels_last)
-    losses = fit(network, flame, seed, steps, recipe, kept[0])
-    network = refit(network, flame, seed, int(recipe.refit * steps), recipe, kept[1])
+    torch.manual_seed(config.seed)
+    network = PretrainedNetwork(params.model, flame, crop_scale).to(memory_format=torch.channels_last)
+    losses = fit(network, flame, params, config, kept[0])
+    network = refit(network, flame, params, config, kept[1])
     for each in kept:
         each.remove()
     return network.eval(), losses
 
 
 def shrink(images: Tensor) -> Tensor:
-    """Images [N,V,3,H,W] uint8 at the side that the flat head sees, once instead of at every step."""
+    """Images [N,V,3,H,W] uint8 at the side that spatial pooling sees, once instead of at every step."""
     small = resize(images.flatten(0, 1).float(), FLAT_SIDE).round().clamp(0, 255).to(torch.uint8)
     return small.unflatten(0, images.shape[:2])
 
 
 def fit(
-    network: PretrainedNetwork,
-    flame: Flame,
-    seed: int,
-    steps: int,
-    recipe: EncoderRecipe,
-    kept: Checkpoints | None = None,
+    network: PretrainedNetwork, flame: Flame, params: Params, config: EncoderTraining, kept: Checkpoints | None = None
 ) -> list[float]:
     """Train encoder and regressors together on a pool of renders; returns the loss of every step."""
-    descent = TrainingLoop(network, recipe, steps, "pretrained@encoder", kept)
+    seed, steps = config.seed, config.steps
+    descent = TrainingLoop(network, config, steps, "pretrained@encoder", kept)
     if descent.done:
         return descent.history
-    flat = network.params.head == "flat"
-    pool = sample_pool(make_sampler(flame, recipe, seed), seed, recipe.subjects, "renders")
-    if flat:
+    spatial = network.params.pooling == "spatial"
+    pool = sample_pool(training_sampler(flame, params, config, seed), seed, config.subjects, "renders")
+    if spatial:
         pool = pool._replace(images=torch.cat([shrink(images) for images in pool.images.split(CHUNK)]))
-    order = batches(np.random.default_rng((seed, 1)), recipe.subjects, recipe.batch, steps)
-    losses, fast = FaceLosses(flame), half_precision()
+    order = batches(np.random.default_rng((seed, 1)), config.subjects, config.batch, steps)
+    losses, fast = FaceLosses(flame, params.supervised), half_precision()
+    weights = config.regressor_weights.model_dump()
     network.train()
     for step in descent:
         batch = Sample(*(field[order[step]] for field in pool))
         with torch.autocast("cpu", torch.bfloat16, enabled=fast):
             features = network.encode(batch.images.float() / 255)
         predictions = network.predict(features.float())  # half a pixel's worth would be lost in half precision
-        loss = losses(predictions, batch, dict(recipe.variants))
-        if flat:
+        loss = losses(predictions, batch, weights)
+        if spatial:
             located = network.encoder.located(features)
             loss = loss + (located - batch.landmarks).abs().mean() / losses.scales.located
         descent.step(loss)
@@ -129,35 +99,31 @@ def fit(
 
 
 def refit(
-    network: PretrainedNetwork,
-    flame: Flame,
-    seed: int,
-    steps: int,
-    recipe: EncoderRecipe,
-    kept: Checkpoints | None = None,
+    network: PretrainedNetwork, flame: Flame, params: Params, config: EncoderTraining, kept: Checkpoints | None = None
 ) -> PretrainedNetwork:
     """A network of the same encoder with regressors trained anew, on new people, while the encoder rests.
 
     Regressors that grew up beside a changing trunk stay behind what its features allow, and the trunk knows its own
     training images too well; features of images it never saw are computed once, so this costs little.
     """
-    seed, fast = seed + PHASE, half_precision()
+    seed, steps, fast = config.seed + PHASE, int(config.refit * config.steps), half_precision()
     torch.manual_seed(seed)
-    fresh = PretrainedNetwork(network.params, flame)
+    fresh = PretrainedNetwork(network.params, flame, params.triplets.crop_scale)
     fresh.encoder = network.encoder.eval()
-    sampler, chunks = make_sampler(flame, recipe, seed), []
-    for index in tqdm(range(-(-recipe.subjects // CHUNK)), desc="features", disable=None):
-        sample = sampler.sample(np.random.default_rng((seed, index)), min(CHUNK, recipe.subjects - index * CHUNK), 3)
-        images = shrink(sample.images) if network.params.head == "flat" else sample.images
+    sampler, chunks = training_sampler(flame, params, config, seed), []
+    for index in tqdm(range(-(-config.subjects // CHUNK)), desc="features", disable=None):
+        sample = sampler.sample(np.random.default_rng((seed, index)), min(CHUNK, config.subjects - index * CHUNK), 3)
+        images = shrink(sample.images) if network.params.pooling == "spatial" else sample.images
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=fast):
             chunks.append(sample._replace(images=fresh.encode(images.float() / 255).float()))
     features = Sample(*(torch.cat(field) for field in zip(*chunks, strict=True)))  # its images are features
     regressors = nn.ModuleList([fresh.view_regressor, fresh.person_regressors])
-    descent, losses = TrainingLoop(regressors, recipe, steps, "regressors", kept), FaceLosses(flame)
-    order = batches(np.random.default_rng((seed, 1 << 30)), len(features.images), 2 * recipe.batch, steps)
+    descent = TrainingLoop(regressors, config, steps, "regressors", kept)
+    losses, weights = FaceLosses(flame, params.supervised), config.regressor_weights.model_dump()
+    order = batches(np.random.default_rng((seed, 1 << 30)), len(features.images), 2 * config.batch, steps)
     for step in descent:
         batch = Sample(*(field[order[step]] for field in features))
-        descent.step(losses(fresh.predict(batch.images), batch, dict(recipe.variants)))
+        descent.step(losses(fresh.predict(batch.images), batch, weights))
     return fresh
 
 
@@ -165,15 +131,17 @@ def refit(
 
 
 @torch.no_grad()
-def measure_encoder(
-    network: PretrainedNetwork, flame: Flame, seed: int, size: int, subjects: int = 200
-) -> dict[str, float]:
-    """Held-out figures on `subjects` new people: face error in mm after scale and translation, by model and by yaw.
+def measure_encoder(network: PretrainedNetwork, flame: Flame, params: Params) -> dict[str, float]:
+    """Held-out figures on new people: face error in mm after scale and translation, by model and by yaw.
 
-    The seed is that of the training; `size` is the side of the crops, pixels.
+    Of `params` the seed and supersampling of ``pretrained.encoder``, ``pretrained.held_out``, the crops of `triplets`
+    and `sampler` are read.
     """
-    recipe, held_out = EncoderRecipe(skins=HELD_OUT_SKINS, size=size), HELD_OUT + seed
-    pool = sample_pool(make_sampler(flame, recipe, held_out), held_out, subjects, "held-out")
+    wanted, people = params.pretrained.encoder, params.pretrained.held_out
+    held_out, subjects = HELD_OUT + wanted.seed, people.encoder_subjects
+    skins = texture_pool(flame, people.skins, people.skin_size, held_out)
+    sampler = make_sampler(flame, params, skins, wanted.supersample, params.triplets.image_size)
+    pool = sample_pool(sampler, held_out, subjects, "held-out")
     parts = [network(images.float() / 255) for images in pool.images.split(CHUNK)]
     truth = decode_face(flame, *(getattr(pool, field) for field in PERSON))
 

@@ -11,7 +11,6 @@ beside zero on held-out pairs.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
 
@@ -23,10 +22,11 @@ from tqdm import tqdm
 from mfnet.flame import Flame
 from mfnet.flow import DisFlow, RaftFlow, calibrate, end_point_error
 from mfnet.io.checkpoints import Checkpoints
-from mfnet.pretraining.loop import CHECKPOINTS, TrainingLoop, half_precision, recipe_checkpoints
-from mfnet.pretraining.pools import CHUNK, HELD_OUT, HELD_OUT_SKINS, PHASE, batches
+from mfnet.params import FlowTraining, Params
+from mfnet.pretraining.loop import CHECKPOINTS, TrainingLoop, half_precision, pretraining_checkpoints
+from mfnet.pretraining.pools import CHUNK, HELD_OUT, PHASE, batches
 from mfnet.synthetic.flow_pairs import FlowPairs, sample_cross_pairs, sample_flow_pairs
-from mfnet.synthetic.sampler import Sampler
+from mfnet.synthetic.sampler import CropFormat, Sampler
 from mfnet.synthetic.subjects import texture_pool
 
 SIDE = 128
@@ -35,102 +35,74 @@ BATCH = 8
 """Pairs that an estimator sees at once when it is measured."""
 
 
-@dataclass(frozen=True)
-class FlowRecipe:
-    """The settings beside seed and steps (``params.pretrained.flow``)."""
-
-    pairs: int = 12000
-    """Rendered pairs, half of each kind; every batch of them is mirrored or not."""
-    identical: int = 16
-    """One pair in so many is a photograph and itself, without flow anywhere."""
-    skins: int = 150
-    """Skins shared among all subjects."""
-    skin_size: int = 256
-    """Side of a skin texture, pixels."""
-    batch: int = 8
-    """Pairs per step."""
-    lr: float = 6e-4
-    """Peak learning rate of AdamW; 30 steps of warm-up, then a cosine to zero."""
-    weight_decay: float = 1e-4
-    """Of AdamW."""
-    clip: float = 1.0
-    """Greatest gradient norm."""
-    updates: int = 4
-    """RAFT's iterations in training."""
-    decay: float = 0.8
-    """Weight of each iteration's error against the next one's (RAFT's gamma)."""
-    matching: float = 1.0
-    """Weight of the cross entropy of the features' matches."""
-    enlarge: int = 2
-    """How many times as long the sides of the images are in the later phases, and in use."""
-    fine: tuple[float, ...] = (0.15, 0.25)
-    """Steps of every later phase as a share of the first's; each has pairs and a warm-up of its own."""
-    fine_batch: int = 4
-    """Pairs per step of the later phases."""
-    fine_lr: float = 2e-4
-    """Peak learning rate of the later phases."""
-
-
 def pretrain_flow(
-    name: str,
-    flame: Flame,
-    seed: int,
-    steps: int,
-    recipe: FlowRecipe | None = None,
-    checkpoints: Path = CHECKPOINTS,
+    params: Params, config: FlowTraining, flame: Flame, checkpoints: Path = CHECKPOINTS
 ) -> tuple[RaftFlow, list[float]]:
-    """Train torchvision's RAFT `name` from scratch -> (estimator, loss of every step). Deterministic on one CPU.
+    """Train a RAFT of torchvision's from scratch -> (estimator, loss of every step). Deterministic on one CPU.
 
-    An interrupted run with equal arguments and code is resumed from its checkpoints, which a finished run removes.
+    config: how it is trained; of `params` the random heads and the scale of the crops are read. An interrupted run with
+    equal arguments and code is resumed from its checkpoints, which a finished run removes.
     """
-    recipe = recipe or FlowRecipe()
-    finer = replace(recipe, batch=recipe.fine_batch, lr=recipe.fine_lr)
-    phases = [(recipe, steps, 1)] + [(finer, ceil(share * steps), recipe.enlarge) for share in recipe.fine]
-    torch.manual_seed(seed)
-    estimator = RaftFlow(name, recipe.updates).requires_grad_(True)
+    finer = {"batch": config.fine_batch, "lr": config.fine_lr}
+    phases = [(config, 1)]
+    for share in config.fine:
+        phases.append((config.model_copy(update={"steps": ceil(share * config.steps), **finer}), config.enlarge))
+    torch.manual_seed(config.seed)
+    estimator = RaftFlow(config.estimator, config.updates).requires_grad_(True)
     losses, kept = [], []
-    for phase, (settings, count, estimator.enlarge) in enumerate(phases):
-        kept.append(recipe_checkpoints(checkpoints, name, flame, seed, steps, recipe, phase=phase))
-        losses += fit(estimator, flame, seed + phase * PHASE, count, settings, kept[-1])
+    read, crop_scale = (config, params.sampler), params.triplets.crop_scale
+    for phase, (settings, estimator.enlarge) in enumerate(phases):
+        more = {"crop_scale": crop_scale, "phase": phase}
+        kept.append(pretraining_checkpoints(checkpoints, config.estimator, flame, read, **more))
+        each = settings.model_copy(update={"seed": config.seed + phase * PHASE})
+        losses += fit(estimator, flame, params, each, kept[-1])
     for each in kept:
         each.remove()
     return estimator.cpu().requires_grad_(False), losses
 
 
 def fit(
-    estimator: RaftFlow, flame: Flame, seed: int, steps: int, recipe: FlowRecipe, kept: Checkpoints | None = None
+    estimator: RaftFlow, flame: Flame, params: Params, config: FlowTraining, kept: Checkpoints | None = None
 ) -> list[float]:
-    """Train the estimator at its scale on a pool of rendered pairs; returns the loss of every step."""
+    """Train the estimator at its scale for a phase of its own seed on a pool of rendered pairs; returns the loss of
+    every step."""
+    seed, steps = config.seed, config.steps
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     fast = device.type == "cuda" or half_precision()
     network = estimator.to(device).network
     label = f"pretrained@flow {estimator.name}, {SIDE * estimator.enlarge} px"
-    descent = TrainingLoop(network, recipe, steps, label, kept)
+    descent = TrainingLoop(network, config, steps, label, kept)
     if descent.done:
         return descent.history
-    pool = flow_pool(flame, seed, recipe, min(recipe.pairs, steps * recipe.batch))
-    order = batches(np.random.default_rng((seed, 1)), len(pool.first), recipe.batch, steps)
+    pool = flow_pool(flame, params, config, min(config.pairs, steps * config.batch))
+    order = batches(np.random.default_rng((seed, 1)), len(pool.first), config.batch, steps)
     mirror = np.random.default_rng((seed, 2)).random(steps) < 0.5
     for step in descent:
         pairs = FlowPairs(*(field[order[step]].to(device) for field in pool))
         pairs = mirrored(pairs) if mirror[step] else pairs
         with features_of(network) as features, torch.autocast(device.type, torch.bfloat16, enabled=fast):
             flows = estimator.iterations(pairs.first.float() / 255, pairs.second.float() / 255)
-        loss = sequence_loss(flows, pairs, recipe.decay) + recipe.matching * matching_loss(features[0].float(), pairs)
+        loss = sequence_loss(flows, pairs, config.decay) + config.matching * matching_loss(features[0].float(), pairs)
         descent.step(loss)
     return descent.history
 
 
-def flow_pool(flame: Flame, seed: int, recipe: FlowRecipe, count: int) -> FlowPairs:
+def make_sampler(flame: Flame, params: Params, skins: Tensor, supersample: int) -> Sampler:
+    """The sampler of the people in the pairs; skins [T, 3, Ht, Wt] uint8."""
+    return Sampler(flame, skins, CropFormat(SIDE, params.triplets.crop_scale, supersample), params.sampler)
+
+
+def flow_pool(flame: Flame, params: Params, config: FlowTraining, count: int) -> FlowPairs:
     """`count` rendered pairs of both kinds by turns, some of them identical instead; equal seeds give equal pools."""
-    sampler = Sampler(flame, texture_pool(flame, recipe.skins, recipe.skin_size, seed), SIDE)
-    chunks = []
+    seed, chunks = config.seed, []
+    skins = texture_pool(flame, config.skins, config.skin_size, seed)
+    sampler = make_sampler(flame, params, skins, config.supersample)
     for index, begin in enumerate(tqdm(range(0, count, CHUNK), desc="pairs", disable=None)):
         sample = (sample_flow_pairs, sample_cross_pairs)[index % 2]
         drawn = sample(sampler, np.random.default_rng((seed, index)), min(CHUNK, count - begin))
         chunks.append(drawn._replace(flow=drawn.flow.half()))  # 0.004 px at 8 px
     pool = FlowPairs(*(torch.cat(field) for field in zip(*chunks, strict=True)))
-    same = slice(None, None, recipe.identical)
+    same = slice(None, None, config.identical)
     pool.first[same], pool.flow[same], pool.valid[same] = pool.second[same], 0.0, True
     return pool
 
@@ -202,16 +174,18 @@ def cell_targets(pairs: FlowPairs, cell: int) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def measure_flow(estimator: RaftFlow | DisFlow, flame: Flame, seed: int, pairs: int = 64) -> dict[str, float]:
+def measure_flow(estimator: RaftFlow | DisFlow, flame: Flame, params: Params) -> dict[str, float]:
     """Held-out figures of the estimator, of DIS and of zero flow, and the calibration on identical images.
 
     ``epe_*_px`` mean and ``median_*_px`` median end-point error, ``below_1px_*`` share of pixels off by less than one,
     over the valid pixels; with ``_small`` over those whose true flow is below 2 px, as late in training and in the
-    refinement; with ``_cross`` on `sample_cross_pairs`.
+    refinement; with ``_cross`` on `sample_cross_pairs`. Of `params` the seed and supersampling of ``pretrained.flow``,
+    ``pretrained.held_out``, the scale of the crops and `sampler` are read.
     """
-    held_out = HELD_OUT + seed
-    recipe = FlowRecipe(skins=HELD_OUT_SKINS)
-    sampler = Sampler(flame, texture_pool(flame, recipe.skins, recipe.skin_size, held_out), SIDE)
+    wanted, people = params.pretrained.flow, params.pretrained.held_out
+    held_out, pairs = HELD_OUT + wanted.seed, people.flow_pairs
+    skins = texture_pool(flame, people.skins, people.skin_size, held_out)
+    sampler = make_sampler(flame, params, skins, wanted.supersample)
     kinds = {"": sample_flow_pairs, "_cross": sample_cross_pairs}
     drawn = {label: sample(sampler, np.random.default_rng(held_out), pairs) for label, sample in kinds.items()}
     figures = calibrate(estimator, drawn[""].second[:BATCH].float() / 255)

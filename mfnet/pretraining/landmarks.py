@@ -1,6 +1,5 @@
 """Training the embedded landmark network on synthetic renders: crops from tight to whole photographs, and no-faces."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,63 +18,34 @@ from mfnet.landmarks.network import (
     expected_points,
     mirrored_points,
 )
+from mfnet.params import LandmarkTraining, Params
 from mfnet.pretraining.figures import by_yaw
-from mfnet.pretraining.loop import CHECKPOINTS, TrainingLoop, half_precision, recipe_checkpoints
-from mfnet.pretraining.pools import HELD_OUT, HELD_OUT_SKINS, batches, sample_pool
+from mfnet.pretraining.loop import CHECKPOINTS, TrainingLoop, half_precision, pretraining_checkpoints
+from mfnet.pretraining.pools import HELD_OUT, batches, sample_pool
 from mfnet.synthetic.degrade import random_backgrounds
-from mfnet.synthetic.sampler import Sampler, SamplerOptions
+from mfnet.synthetic.sampler import CropFormat, Sampler
 from mfnet.synthetic.subjects import texture_pool
 
 CELL = SIDE / CELLS
 """Pixels per heat-map cell."""
 
 
-@dataclass(frozen=True)
-class LandmarkRecipe:
-    """The settings beside seed and steps (``params.pretrained.landmarks``)."""
-
-    crops: tuple[tuple[float, float, int], ...] = (
-        (1.3, 0.08, 2000),
-        (1.5, 0.10, 2000),
-        (2.2, 0.15, 700),
-        (3.3, 0.2, 700),
-    )
-    """(crop scale, greatest shift and rescaling as a share of the side, subjects in three views)."""
-    skins: int = 60
-    """Skins shared among all subjects."""
-    skin_size: int = 256
-    """Side of a skin texture, pixels."""
-    batch: int = 32
-    """Images per step, a sixteenth of them without a face."""
-    lr: float = 3e-3
-    """Peak learning rate of AdamW."""
-    weight_decay: float = 1e-3
-    """Of AdamW."""
-    clip: float = 5.0
-    """Greatest gradient norm."""
-    width: int = 48
-    """Channels of the network at the resolution of its heat maps."""
-
-
 def pretrain_landmarks(
-    flame: Flame,
-    seed: int,
-    steps: int,
-    recipe: LandmarkRecipe | None = None,
-    checkpoints: Path = CHECKPOINTS,
+    params: Params, config: LandmarkTraining, flame: Flame, checkpoints: Path = CHECKPOINTS
 ) -> tuple[LandmarkNetwork, list[float]]:
     """Train the network -> (network in evaluation mode, loss of every step). Deterministic on one CPU.
 
-    An interrupted run with equal arguments and code is resumed from its checkpoint, which a finished run removes.
+    config: how it is trained; of `params` the random heads are read. An interrupted run with equal arguments and code
+    is resumed from its checkpoint, which a finished run removes.
     """
-    recipe = recipe or LandmarkRecipe()
+    seed, steps = config.seed, config.steps
     torch.manual_seed(seed)
-    network = LandmarkNetwork(recipe.width).to(memory_format=torch.channels_last).train()
-    images, points = training_crops(flame, seed, recipe)
+    network = LandmarkNetwork(config.width).to(memory_format=torch.channels_last).train()
+    images, points = training_crops(params, config, flame)
     rng = np.random.default_rng((seed, 1))
-    order = batches(rng, len(images), recipe.batch, steps)
-    kept = recipe_checkpoints(checkpoints, "landmarks", flame, seed, steps, recipe)
-    descent, fast = TrainingLoop(network, recipe, steps, "pretrained@landmarks", kept, rng), half_precision()
+    order = batches(rng, len(images), config.batch, steps)
+    kept = pretraining_checkpoints(checkpoints, "landmarks", flame, (config, params.sampler))
+    descent, fast = TrainingLoop(network, config, steps, "pretrained@landmarks", kept, rng), half_precision()
     for step in descent:
         crops, places = images[order[step]].float() / 255, points[order[step]]
         if rng.random() < 0.5:
@@ -91,13 +61,14 @@ def pretrain_landmarks(
     return network.eval(), descent.history
 
 
-def training_crops(flame: Flame, seed: int, recipe: LandmarkRecipe) -> tuple[Tensor, Tensor]:
-    """Images [M,3,128,128] uint8 and landmarks [M,68,2] in crop pixels, of all of the recipe's crop scales."""
-    textures = texture_pool(flame, recipe.skins, recipe.skin_size, seed)
+def training_crops(params: Params, config: LandmarkTraining, flame: Flame) -> tuple[Tensor, Tensor]:
+    """Images [M,3,128,128] uint8 and landmarks [M,68,2] in crop pixels, of all kinds of crops in the config."""
+    textures = texture_pool(flame, config.skins, config.skin_size, config.seed)
     images, points = [], []
-    for index, (scale, jitter, subjects) in enumerate(recipe.crops):
-        options = SamplerOptions(crop_scale=scale, crop_jitter=jitter, supersample=1)
-        pool = sample_pool(Sampler(flame, textures, SIDE, options), seed + index, subjects, f"renders x {scale}")
+    for index, kind in enumerate(config.crops):
+        options = params.sampler.model_copy(update={"crop_jitter": kind.jitter})
+        sampler = Sampler(flame, textures, CropFormat(SIDE, kind.scale, config.supersample), options)
+        pool = sample_pool(sampler, config.seed + index, kind.subjects, f"renders x {kind.scale}")
         images.append(pool.images.flatten(0, 1))
         points.append(ndc_to_pixels(pool.landmarks.flatten(0, 1), SIDE, SIDE))
     return torch.cat(images), torch.cat(points)
@@ -135,15 +106,19 @@ def landmark_loss(logits: Tensor, points: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def measure_landmarks(network: LandmarkNetwork, flame: Flame, seed: int, subjects: int = 100) -> dict[str, float]:
-    """Held-out figures: mean distance in px of 128 px crops, of all points, by yaw; scores with and without a face."""
-    recipe = LandmarkRecipe(crops=((CROP_SCALE, 0.05, subjects),), skins=HELD_OUT_SKINS)
-    options = SamplerOptions(crop_scale=CROP_SCALE, supersample=1)
-    textures = texture_pool(flame, recipe.skins, recipe.skin_size, HELD_OUT + seed)
-    pool = sample_pool(Sampler(flame, textures, SIDE, options), HELD_OUT + seed, subjects, "held-out")
+def measure_landmarks(network: LandmarkNetwork, flame: Flame, params: Params) -> dict[str, float]:
+    """Held-out figures: mean distance in px of 128 px crops, of all points, by yaw; scores with and without a face.
+
+    Of `params` the seed and supersampling of ``pretrained.landmarks``, ``pretrained.held_out`` and `sampler` are read.
+    """
+    wanted, people = params.pretrained.landmarks, params.pretrained.held_out
+    held_out = HELD_OUT + wanted.seed
+    textures = texture_pool(flame, people.skins, people.skin_size, held_out)
+    sampler = Sampler(flame, textures, CropFormat(SIDE, CROP_SCALE, wanted.supersample), params.sampler)
+    pool = sample_pool(sampler, held_out, people.landmark_subjects, "held-out")
     images = pool.images.flatten(0, 1).float() / 255
     truth = ndc_to_pixels(pool.landmarks.flatten(0, 1), SIDE, SIDE)
-    empty = without_face(np.random.default_rng(HELD_OUT + seed), images)
+    empty = without_face(np.random.default_rng(held_out), images)
     detector = LandmarkDetector(network)
 
     def locate(crops: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,12 +1,11 @@
-"""The descent of the recipes that make start weights: AdamW down a cosine, with a progress bar and a checkpoint.
+"""The descent of the pre-trainings: AdamW down a cosine, with a progress bar and a checkpoint.
 
-A recipe takes from minutes to hours of two cores; a killed one goes on where its last checkpoint left it.
+A pre-training takes from minutes to hours of two cores; a killed one goes on where its last checkpoint left it.
 """
 
 import json
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,20 +15,25 @@ from torch.optim.lr_scheduler import LambdaLR
 from tqdm import tqdm
 
 from mfnet.io.checkpoints import Checkpoints, run_key
+from mfnet.params import Descent, Section
 
 CHECKPOINTS = Path(".mfnet/checkpoints")
 SAVE_EVERY = 100
 """Steps between checkpoints."""
 
 
-def warmup_cosine(steps: int, warmup: int = 30) -> Callable[[int], float]:
+def warmup_cosine(steps: int, warmup: int) -> Callable[[int], float]:
     """Factor of the learning rate by step: linear warm-up, then half a cosine down to zero."""
     return lambda step: min((step + 1) / warmup, 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(steps, 1)))))
 
 
-def recipe_checkpoints(root: Path, name: str, flame, seed: int, steps: int, recipe, **more) -> Checkpoints:
-    """Where a recipe (a dataclass) keeps its state: a folder named by all that its result depends on."""
-    settings = {"recipe": name, "head": flame.content_hash, "seed": seed, "steps": steps, **asdict(recipe), **more}
+def pretraining_checkpoints(root: Path, name: str, flame, sections: Sequence[Section], **more) -> Checkpoints:
+    """Where a pre-training keeps its state: a folder named by all that its result depends on.
+
+    sections: of the params, in a fixed order; more: what else it depends on, JSON values.
+    """
+    read = [section.model_dump() for section in sections]
+    settings = {"network": name, "head": flame.content_hash, "sections": read, **more}
     counts = {"n_shape": flame.n_shape, "n_expression": flame.n_expression}
     return Checkpoints(root, run_key(settings | counts, []))
 
@@ -46,17 +50,17 @@ class TrainingLoop:
     def __init__(
         self,
         network: nn.Module,
-        recipe,
+        config: Descent,
         steps: int,
         label: str,
         kept: Checkpoints | None = None,
         rng: np.random.Generator | None = None,
     ):
-        """recipe: has ``lr``, ``weight_decay`` and ``clip``; rng: what the steps draw from, resumed with the rest."""
+        """steps: of this phase; rng: what the steps draw from, resumed with the rest."""
         self.network, self.steps, self.label, self.kept, self.rng = network, steps, label, kept, rng
-        self.parameters, self.clip = list(network.parameters()), recipe.clip
-        self.optimiser = torch.optim.AdamW(self.parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
-        self.schedule = LambdaLR(self.optimiser, warmup_cosine(steps))
+        self.parameters, self.clip = list(network.parameters()), config.clip
+        self.optimiser = torch.optim.AdamW(self.parameters, lr=config.lr, weight_decay=config.weight_decay, fused=True)
+        self.schedule = LambdaLR(self.optimiser, warmup_cosine(steps, config.warmup_steps))
         self.history: list[float] = []
         """Loss of every step so far."""
         state = kept.load(self.parameters[0].device) if kept else None

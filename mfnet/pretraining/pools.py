@@ -1,4 +1,4 @@
-"""Pools of random people that the pre-training recipes draw once, and the order in which their steps take them."""
+"""Pools of random people that the pre-trainings draw once, and the order in which their steps take them."""
 
 import numpy as np
 import torch
@@ -10,11 +10,9 @@ from mfnet.synthetic.sampler import Sample, Sampler
 CHUNK = 50
 """Subjects per call of the sampler."""
 HELD_OUT = 1_000_003
-"""Added to a recipe's seed: held-out people, skins and lights come from another stream than the training's."""
-HELD_OUT_SKINS = 8
-"""Skins of the held-out people: figures are measured at every run of the stage, and a skin takes half a second."""
+"""Added to a network's seed: held-out people, skins and lights come from another stream than the training's."""
 PHASE = 500_009
-"""Added to a recipe's seed once for every phase after the first: each draws people, skins and lights of its own."""
+"""Added to a network's seed once for every phase after the first: each draws people, skins and lights of its own."""
 
 
 def sample_pool(sampler: Sampler, seed: int, subjects: int, label: str) -> Sample:

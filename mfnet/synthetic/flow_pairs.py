@@ -180,7 +180,7 @@ def _disturbed(sampler: Sampler, rng: np.random.Generator, heads: Heads, lens: L
 
 def _render(sampler, rng, clip: Tensor, vertices: Tensor, textures: Tensor, light: Tensor, kept: Tensor) -> Tensor:
     """The estimate on black [B, 3, size, size] uint8; kept [B, V]: 0 for vertices that are left black."""
-    flame, factor = sampler.flame, sampler.options.supersample
+    flame, factor = sampler.flame, sampler.crop.supersample
     side = factor * sampler.size
     normals = vertex_normals(vertices, flame.faces)
     drawing = draw(flame, clip, vertices[..., 2], textures, normals, side, side)

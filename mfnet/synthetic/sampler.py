@@ -4,8 +4,6 @@ Nothing is written to disk and no two batches are alike: shapes, expressions, po
 drawn anew, skins come from a pool. The camera is either a scaled orthography or a perspective one as near as 34 cm.
 """
 
-import math
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +12,7 @@ from torch import Tensor
 
 from mfnet.flame import Flame, FlameOutput
 from mfnet.geometry import axis_angle_to_matrix, euler_to_matrix, matrix_to_axis_angle, vertex_normals
+from mfnet.params import SamplerParams
 from mfnet.synthetic import lights
 from mfnet.synthetic.degrade import degrade, random_backgrounds
 from mfnet.synthetic.photo import Drawing, develop, draw, visible_points
@@ -25,33 +24,15 @@ YAWS = {1: ((-90.0, 90.0),), 3: ((-10.0, 10.0), (-90.0, -10.0), (10.0, 90.0))}
 """Ranges of yaw in degrees of the view slots: any, or frontal, left, right."""
 
 
-@dataclass(frozen=True)
-class SamplerOptions:
-    """What is random, and how much. Angles in degrees, standard deviations unless said."""
+class CropFormat(NamedTuple):
+    """The square crops that a sampler draws."""
 
-    pitch: float = 14.0
-    """Rigs look from 30 degrees above and below too."""
-    roll: float = 6.0
-    jaw_open: float = 4.0
-    """Scale of the half-normal opening of the jaw."""
-    nearest: float = 0.34
-    """Least distance of the camera to the head's centre, metres (a face at 300 px focal length and 256 px has 0.37)."""
-    farthest: float = math.inf
-    """Greatest distance, metres."""
-    orthographic_share: float = 0.3
-    """Share of views without perspective; the others draw the inverse distance evenly."""
-    crop_scale: float = 1.25
-    """Side of the crop over the larger side of the landmarks' box."""
-    crop_jitter: float = 0.05
-    """Greatest scale and shift of the crop, share of its side."""
-    landmark_noise: float = 0.01
-    """Noise of the landmarks that place the crop, share of its side."""
-    supersample: int = 2
+    size: int
+    """Side, pixels."""
+    scale: float
+    """Side over the larger side of the landmarks' box."""
+    supersample: int
     """Pixels are averages of supersample x supersample."""
-    one_flash: bool = False
-    """All views of a person see the same light, as when the cameras of a rig fire together; else each its own."""
-    degrade: bool = True
-    """Photometric jitter, blur, noise and JPEG artefacts."""
 
 
 class Heads(NamedTuple):
@@ -106,10 +87,10 @@ class Sample(NamedTuple):
 class Sampler:
     """Draws batches of random subjects for one head model and one pool of skins."""
 
-    def __init__(self, flame: Flame, textures: Tensor, size: int, options: SamplerOptions | None = None):
-        """textures [T, 3, Ht, Wt] uint8 (`subjects.texture_pool`); size: side of the crops, pixels."""
-        self.flame, self.textures, self.size = flame, textures, size
-        self.options = options or SamplerOptions()
+    def __init__(self, flame: Flame, textures: Tensor, crop: CropFormat, options: SamplerParams):
+        """textures [T, 3, Ht, Wt] uint8 (`subjects.texture_pool`); options: what is random, and how much."""
+        self.flame, self.textures, self.crop, self.options = flame, textures, crop, options
+        self.size = crop.size
         self.face = face_vertices(flame)
         self.expression_scale = expression_scale(flame)
 
@@ -154,18 +135,17 @@ class Sampler:
     def random_lens(self, rng: np.random.Generator, out: FlameOutput) -> Lens:
         """A random distance, and the crop that noisy landmarks would give."""
         options, batch = self.options, len(out.vertices)
-        inverse_distance = rng.uniform(1 / options.farthest, 1 / options.nearest, batch)
+        least = 0.0 if options.farthest is None else 1 / options.farthest
+        inverse_distance = rng.uniform(least, 1 / options.nearest, batch)
         inverse_distance *= rng.random(batch) >= options.orthographic_share
         centre = out.vertices.mean(1)
         whole = Lens(centre, tensor(inverse_distance), torch.zeros(batch, 2), torch.ones(batch))
         points = whole.ndc(out.landmarks)
         extent = (points.amax(1) - points.amin(1)).amax(1)[:, None, None]
-        noisy = points + options.crop_scale * options.landmark_noise * extent * tensor(
-            rng.standard_normal(points.shape)
-        )
+        noisy = points + self.crop.scale * options.landmark_noise * extent * tensor(rng.standard_normal(points.shape))
         low, high = noisy.amin(1), noisy.amax(1)
         jitter = tensor(rng.uniform(-options.crop_jitter, options.crop_jitter, (batch, 3)))
-        half = options.crop_scale * (high - low).amax(1) / 2 * (1 + jitter[:, 0])
+        half = self.crop.scale * (high - low).amax(1) / 2 * (1 + jitter[:, 0])
         shift = (low + high) / 2 + 2 * half[:, None] * jitter[:, 1:]
         return Lens(centre, whole.inverse_distance, shift, half)
 
@@ -177,10 +157,10 @@ class Sampler:
 
     def photograph(self, rng, out: FlameOutput, lens: Lens, textures: Tensor, light: Tensor) -> tuple[Tensor, Drawing]:
         """Photographs [B, 3, size, size] uint8 of heads under light [B, 9, 3] (view axes), and their drawing."""
-        side = self.options.supersample * self.size
+        side = self.crop.supersample * self.size
         normals = vertex_normals(out.vertices, self.flame.faces)
         drawing = draw(self.flame, lens.clip(out.vertices), out.vertices[..., 2], textures, normals, side, side)
-        colour, cover = develop(drawing, light[:, None], self.options.supersample)
+        colour, cover = develop(drawing, light[:, None], self.crop.supersample)
         colour = colour[:, 0] * exposure(colour[:, 0], cover)
         images = colour + (1 - cover) * random_backgrounds(rng, len(colour), self.size)
         images = degrade(rng, images) if self.options.degrade else images

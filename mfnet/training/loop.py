@@ -75,6 +75,9 @@ def train(
             "model": params.model.model_dump(),
             "loss": params.loss.model_dump(),
             "train": params.train.model_dump(),
+            "sampler": params.sampler.model_dump(),
+            "supervised": params.supervised.model_dump(),
+            "crops": [params.triplets.image_size, params.triplets.crop_scale],
             "head": flame.content_hash,
             "world": [this.world, this.device.type],
         }
@@ -110,7 +113,7 @@ class Record:
 
 def _trainer(params: Params, flame, inputs: Inputs, this: Process) -> Trainer:
     shards = TripletShards(sorted(inputs.shards))
-    size, views = params.train.batch_size, params.model.views
+    size = params.train.batch_size
     per_epoch = len(shards) // (size * this.world)
     if per_epoch == 0:
         raise InputError(
@@ -120,8 +123,8 @@ def _trainer(params: Params, flame, inputs: Inputs, this: Process) -> Trainer:
     model = mfnet_from_pretrained(params.model, flame, inputs.encoder)
     objective = Objective(flame, params.loss, params.model.n_albedo, _estimate(params.loss, inputs, shards, this))
     supervision = None
-    if share := params.train.synthetic_share:
-        supervision = Supervision(flame, share, size, params.triplets.image_size, views, params.train.seed)
+    if params.train.supervision is not None:
+        supervision = Supervision(flame, params.train.supervision, params)
     return Trainer(model, objective, params.train, per_epoch * params.train.epochs, this, supervision)
 
 

@@ -9,27 +9,26 @@ from torch import Tensor
 
 from mfnet.losses.supervised import FaceLosses, seen_once
 from mfnet.model.mfnet import Prediction
-from mfnet.synthetic.sampler import Sample, Sampler
+from mfnet.params import Params, SupervisionParams
+from mfnet.synthetic.sampler import CropFormat, Sample, Sampler
 from mfnet.synthetic.subjects import texture_pool
 
-SKINS, SKIN_SIZE = 24, 256
-"""Skins of the random heads, and the side of their textures in pixels."""
 PER_VIEW = ("images", "landmarks", "visible", "global_pose", "camera", "light", "yaw")
 """Fields of a sample with an axis of views."""
-WEIGHT = 2 / 128
-"""Of the supervised loss, whose unit is a pixel of a 128 px crop, beside losses in ndc."""
 
 
 class Supervision:
     """Random people with known parameters, `share` of all triplets of a step, and their loss."""
 
-    def __init__(self, flame, share: float, batch: int, size: int, views: int, seed: int):
-        """batch: real triplets in a step; size: side of the crops, pixels; views: of the network."""
-        self.count = max(1, round(batch * share / (1 - share)))
-        self.views, self.seed = views, seed
-        self.losses = FaceLosses(flame)
+    def __init__(self, flame, config: SupervisionParams, params: Params):
+        """config: ``train.supervision`` of `params`, which say the rest: crops, random heads, losses, batch, views."""
+        self.config, self.views, self.seed = config, params.model.views, params.train.seed
+        self.count = max(1, round(params.train.batch_size * config.share / (1 - config.share)))
+        self.losses = FaceLosses(flame, params.supervised)
         on_cpu = copy.deepcopy(flame).cpu()
-        self.sampler = Sampler(on_cpu, texture_pool(on_cpu, SKINS, SKIN_SIZE, seed), size)
+        skins = texture_pool(on_cpu, config.skins, config.skin_size, self.seed)
+        crop = CropFormat(params.triplets.image_size, params.triplets.crop_scale, config.supersample)
+        self.sampler = Sampler(on_cpu, skins, crop, params.sampler)
 
     def draw(self, position: int, rank: int, device: torch.device) -> Sample:
         """The random triplets of a step; equal positions give equal ones, so nothing needs to be resumed."""
@@ -42,4 +41,4 @@ class Supervision:
             truth = seen_once(truth)
         else:
             truth = truth._replace(**{name: getattr(truth, name)[:, : self.views] for name in PER_VIEW})
-        return WEIGHT * self.losses.of_model(prediction, truth)
+        return self.config.weight * self.losses.of_model(prediction, truth)

@@ -64,7 +64,7 @@ class Trainer:
         if params.ema:
             average = get_ema_multi_avg_fn(params.ema)
             self.averaged = AveragedModel(self.model, multi_avg_fn=average, use_buffers=True)
-        self.scaler = torch.amp.GradScaler(process.device.type, enabled=params.amp == "fp16")
+        self.scaler = torch.amp.GradScaler(process.device.type, enabled=params.precision == "16-mixed")
         self.position = 0
         self.running: float | None = None
         self.best = math.inf
@@ -77,9 +77,9 @@ class Trainer:
 
     def autocast(self):
         """The context of the network's forward pass."""
-        if self.params.amp == "none":
+        if self.params.precision == "32":
             return nullcontext()
-        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[self.params.amp]
+        dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}[self.params.precision]
         return torch.autocast(self.process.device.type, dtype)
 
     def step(self, batch: TripletBatch, dump: Path) -> dict[str, float]:

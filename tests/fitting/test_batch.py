@@ -11,6 +11,7 @@ from mfnet.flow import DisFlow
 from mfnet.io.tensors import write_tensors
 from mfnet.model.mfnet import Prediction, join
 from tests.losses.scenes import procedural_flame, rendered_scene
+from tests.settings import EMBEDDED
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +36,13 @@ def test_workers_give_what_one_process_gives(flow, people, monkeypatch):
     """Person by person, in this process and in others: bit for bit the answer of `refine`."""
     flame, (answers, images, landmarks) = procedural_flame(), people
     monkeypatch.setattr("mfnet.fitting.batch.PEOPLE", 1)
-    here, close = Refiner("dis", flow)(flame, answers, images, landmarks)
-    there, close_there = Refiner("dis", flow, "local", 2)(flame, answers, images, landmarks)
+    here, close = Refiner("dis", flow, EMBEDDED.refine)(flame, answers, images, landmarks)
+    there, close_there = Refiner("dis", flow, EMBEDDED.refine, "local", 2)(flame, answers, images, landmarks)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    alone = refine(flame, answers.map(lambda value: value[1:]), images[1], landmarks[1], DisFlow().flow)
+    alone = refine(
+        flame, answers.map(lambda value: value[1:]), images[1], landmarks[1], DisFlow().flow, EMBEDDED.refine
+    )
     torch.set_num_threads(threads)
     for name in (field.name for field in fields(Prediction)):
         assert torch.equal(getattr(here, name), getattr(there, name)), name
@@ -52,7 +55,7 @@ def test_an_answer_that_is_not_finite_stays(flow, people):
     answers, images, landmarks = people
     broken = replace(answers.map(lambda value: value[:1]), shape=torch.full_like(answers.shape[:1], torch.nan))
     ((left, close),) = refine_people(
-        RefineTask(Refiner("dis", flow), procedural_flame(), broken, images[:1], landmarks[:1])
+        RefineTask(Refiner("dis", flow, EMBEDDED.refine), procedural_flame(), broken, images[:1], landmarks[:1])
     )
     assert left.shape.isnan().all() and torch.equal(left.camera, broken.camera) and not close.any()
 

@@ -1,5 +1,6 @@
 """Refinement from a rough answer, on rendered people whose parameters are known."""
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -7,9 +8,7 @@ import torch
 
 from mfnet.fitting.refine import (
     CHUNK,
-    MAX_FLOW,
     Correspondences,
-    RefineSettings,
     _huber_root,
     _Problem,
     _step,
@@ -25,8 +24,9 @@ from mfnet.model.projection import decode
 from mfnet.pretraining.figures import decode_face, face_error
 from mfnet.render import comparable_faces
 from tests.losses.scenes import rendered_scene
+from tests.settings import EMBEDDED, having
 
-QUICK = RefineSettings(iterations=3, flow_iterations=1, spacing=8)
+QUICK = having(EMBEDDED.refine, iterations=3, flow_iterations=1, spacing=8)
 
 
 def person(parameters, item: int) -> Prediction:
@@ -90,11 +90,18 @@ def test_the_distance_of_a_near_camera_is_noticed(flame, scene):
     assert (found[0.4] > 2 * found[None]).all() and found[0.4].mean() > 1.2
 
 
+def spaced(problem: _Problem, spacing: int) -> _Problem:
+    """The problem with flow at every n-th pixel."""
+    other = copy.copy(problem)
+    other.settings = having(problem.settings, spacing=spacing)
+    return other
+
+
 def test_correspondences_lie_where_the_points_truly_are(flame, scene):
     """At the truth flow finds the points where they are: targets equal the projections."""
     truth, batch = person(scene.truth, 0), scene.batch
-    problem = _Problem(flame, truth, batch.landmarks[0], replace(QUICK, inverse_distance=1e-6))
-    found = correspondences(problem, problem.start, batch.pixels()[0], DisFlow().flow, spacing=4)
+    problem = _Problem(flame, truth, batch.landmarks[0], having(QUICK, inverse_distance=1e-6))
+    found = correspondences(spaced(problem, 4), problem.start, batch.pixels()[0], DisFlow().flow)
     projected = decode(flame, scene.truth).projected[0, :, :, :2]
     assert len(found.view_b) > 200 and sorted(found.view_b.unique().tolist()) == [0, 1, 2]
     for view, place, pixels in ((found.view_b, found.target, 0.2), (found.view_a, found.origin, 0.01)):
@@ -110,21 +117,21 @@ def steady(x: float, y: float):
 @pytest.fixture(scope="module")
 def problem(flame, scene) -> _Problem:
     """Person 0 at the truth, before cameras that are practically far away."""
-    return _Problem(flame, person(scene.truth, 0), scene.batch.landmarks[0], replace(QUICK, inverse_distance=1e-6))
+    return _Problem(flame, person(scene.truth, 0), scene.batch.landmarks[0], having(QUICK, inverse_distance=1e-6))
 
 
 def test_targets_follow_the_flow_and_flow_that_is_too_long_has_none(problem, scene):
     images = scene.batch.pixels()[0]
-    still, moved = (correspondences(problem, problem.start, images, steady(*f), spacing=4) for f in ((0, 0), (2, 1)))
+    still, moved = (correspondences(spaced(problem, 4), problem.start, images, steady(*f)) for f in ((0, 0), (2, 1)))
     shift = torch.tensor([2.0, -1.0]) * 2 / 128
     torch.testing.assert_close(moved.target, still.target + shift.expand_as(still.target))
     torch.testing.assert_close(moved.origin, still.origin)
-    beyond = correspondences(problem, problem.start, images, steady(1.01 * MAX_FLOW * 64, 0), spacing=4)
+    beyond = correspondences(spaced(problem, 4), problem.start, images, steady(1.01 * QUICK.flow_cap * 64, 0))
     assert len(still.target) > 200 and len(beyond.target) == 0
 
 
 def test_correspondences_lie_on_facial_skin_that_view_a_does_not_see_too_flatly(flame, problem, scene):
-    found = correspondences(problem, problem.start, scene.batch.pixels()[0], steady(0, 0), spacing=2)
+    found = correspondences(spaced(problem, 2), problem.start, scene.batch.pixels()[0], steady(0, 0))
     skin = flame.faces[comparable_faces(flame.faces, flame.masks)]
     assert set(map(tuple, found.corners.tolist())) <= set(map(tuple, skin.tolist()))
     assert found.slide.flatten(1).norm(dim=1).max() < STEEPEST
@@ -197,7 +204,7 @@ def test_a_step_that_overshoots_is_damped_until_the_cost_falls():
 def test_a_camera_is_never_beyond_infinity(flame, scene, problem):
     """Landmarks in which near things look smaller: orthography is the nearest that there is."""
     impossible = decode(flame, scene.truth, -2.0).landmarks[0]
-    found = refine(flame, problem.network, None, impossible, None, replace(QUICK, iterations=2))
+    found = refine(flame, problem.network, None, impossible, None, having(QUICK, iterations=2))
     assert (found.inverse_distance == 0).all()
 
 

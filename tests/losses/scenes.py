@@ -13,6 +13,7 @@ from mfnet.flame.procedural import head_arrays
 from mfnet.model.projection import ViewParameters
 from mfnet.synthetic import sampler as sampling
 from mfnet.synthetic.subjects import texture_pool
+from tests.settings import CROP_SCALE, EMBEDDED, having
 
 SIZE = 128
 
@@ -59,8 +60,9 @@ def rendered_scene(distance: float | None = None) -> Scene:
     flame, even = procedural_flame(), np.zeros((9, 3))
     even[0] = 1.0
     cameras = {"orthographic_share": 1.0} if distance is None else {"nearest": distance, "farthest": distance}
-    options = sampling.SamplerOptions(**{"orthographic_share": 0.0} | cameras, pitch=9.0, degrade=False)
-    sampler = sampling.Sampler(flame, texture_pool(flame, 2, 256, seed=0), SIZE, options)
+    options = having(EMBEDDED.sampler, **{"orthographic_share": 0.0} | cameras, pitch=9.0, degrade=False)
+    crop = sampling.CropFormat(SIZE, CROP_SCALE, 2)
+    sampler = sampling.Sampler(flame, texture_pool(flame, 2, 256, seed=0), crop, options)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sampling, "random_photo_light", lambda rng: even)
         patch.setitem(sampling.YAWS, 3, ((-5.0, 5.0), (-50.0, -10.0), (10.0, 50.0)))

@@ -38,7 +38,14 @@ def small():
     """Model params of the synthetic profile at a quarter of the width; keyword arguments change them."""
 
     def make(**changes):
-        base = {"backbone": "resnet18", "width": 0.25, "head": "flat", "fusion": "concat", "views": 3, "n_albedo": 50}
+        base = {
+            "backbone": "resnet18",
+            "width": 0.25,
+            "pooling": "spatial",
+            "fusion": "concat",
+            "views": 3,
+            "n_albedo": 50,
+        }
         return ModelParams(**(base | changes))
 
     return make

@@ -49,7 +49,7 @@ def image():
 
 @pytest.fixture
 def deca_params(small):
-    return small(backbone="resnet50", width=1.0, head="pool")
+    return small(backbone="resnet50", width=1.0, pooling="global_average")
 
 
 def test_single_view_gives_decas_236_numbers(plain, checkpoint, image, box_head, deca_params):

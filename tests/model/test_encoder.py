@@ -1,4 +1,4 @@
-"""Encoder: torchvision's own network at width 1, shapes, and the flat head's independence of the image size."""
+"""Encoder: torchvision's own network at width 1, shapes, and spatial pooling's independence of the image size."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from mfnet.model.encoder import Encoder, LandmarkHead, Trunk
 @pytest.mark.parametrize("backbone", ["resnet18", "resnet50"])
 def test_full_width_is_torchvisions_network(backbone):
     reference = torchvision.models.get_model(backbone).eval()
-    encoder = Encoder(backbone, 1.0, "pool").eval()
+    encoder = Encoder(backbone, 1.0, "global_average").eval()
     state = {name: value for name, value in reference.state_dict().items() if not name.startswith("fc.")}
     encoder.trunk.load_state_dict(state)
     reference.fc = torch.nn.Identity()
@@ -25,18 +25,18 @@ def test_width_scales_every_layer():
         assert a.shape[0] == 2 * b.shape[0], name
 
 
-@pytest.mark.parametrize(("head", "features"), [("pool", 128), ("flat", 64 * 9 + 136)])
+@pytest.mark.parametrize(("pooling", "features"), [("global_average", 128), ("spatial", 64 * 9 + 136)])
 @pytest.mark.parametrize("side", [96, 128, 160])
-def test_features_for_any_image_size(head, features, side):
-    encoder = Encoder("resnet18", 0.25, head).eval()
+def test_features_for_any_image_size(pooling, features, side):
+    encoder = Encoder("resnet18", 0.25, pooling).eval()
     assert encoder.features == features
     assert encoder(torch.rand(2, 3, side, side)).shape == (2, features)
 
 
-def test_flat_head_keeps_where_things_are():
+def test_spatial_pooling_keeps_where_things_are():
     """A picture and its mirror image give other features, not only the same ones in another order of columns."""
     torch.manual_seed(0)
-    encoder = Encoder("resnet18", 0.25, "flat").eval()
+    encoder = Encoder("resnet18", 0.25, "spatial").eval()
     images = torch.rand(1, 3, 96, 96)
     maps = encoder(images)[:, :-136].unflatten(1, (64, 3, 3))
     assert maps.std(dim=(2, 3)).mean() > 0.05 * maps.std()
@@ -62,6 +62,6 @@ def test_located_landmarks_are_the_means_of_the_heat_maps():
 
 def test_located_landmarks_are_part_of_the_features():
     torch.manual_seed(0)
-    encoder = Encoder("resnet18", 0.25, "flat").eval()
+    encoder = Encoder("resnet18", 0.25, "spatial").eval()
     images = torch.rand(2, 3, 96, 96)
     torch.testing.assert_close(encoder.located(encoder(images)), encoder.locator(encoder.trunk(images)))

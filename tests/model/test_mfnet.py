@@ -5,6 +5,7 @@ import torch
 
 from mfnet.errors import InputError
 from mfnet.model.mfnet import MFNet, crop_camera, load_mfnet, neutral_landmarks, save_mfnet
+from tests.settings import CROP_SCALE
 
 
 def images(batch, views, seed=0):
@@ -14,7 +15,7 @@ def images(batch, views, seed=0):
 @pytest.mark.parametrize(("fusion", "views"), [("concat", 1), ("concat", 2), ("concat", 3), ("set", 3)])
 def test_shapes(box_head, small, fusion, views):
     torch.manual_seed(0)
-    prediction = MFNet(small(fusion=fusion, views=views), box_head).eval()(images(2, views))
+    prediction = MFNet(small(fusion=fusion, views=views), box_head, CROP_SCALE).eval()(images(2, views))
     assert {name: tuple(value.shape) for name, value in vars(prediction).items()} == {
         "shape": (2, 100),
         "expression": (2, 50),
@@ -28,22 +29,22 @@ def test_shapes(box_head, small, fusion, views):
 
 def test_untrained_network_shows_a_frontal_head_that_fills_the_crop(box_head, small):
     torch.manual_seed(0)
-    prediction = MFNet(small(), box_head).eval()(images(1, 3))
+    prediction = MFNet(small(), box_head, CROP_SCALE).eval()(images(1, 3))
     assert prediction.global_pose.abs().max() < 0.05
     assert prediction.shape.abs().max() < 0.1
     landmarks = box_head(prediction.shape).landmarks[0, :, :2]
-    camera = crop_camera(neutral_landmarks(box_head, (0.0,)))[0]
+    camera = crop_camera(neutral_landmarks(box_head, (0.0,)), CROP_SCALE)[0]
     ndc = camera[0] * (landmarks + camera[1:])
-    torch.testing.assert_close(ndc.abs().max(), torch.tensor(1 / 1.25))
+    torch.testing.assert_close(ndc.abs().max(), torch.tensor(1 / CROP_SCALE))
     torch.testing.assert_close(prediction.camera[0, 0], camera, rtol=0.02, atol=0.001)
 
 
 def test_features_rest_where_the_mean_head_is_in_each_slot(box_head, small):
     """Frontal, left (yaw < 0), right: the head model's own landmarks, centred in a crop that leaves a margin."""
     torch.manual_seed(0)
-    model = MFNet(small(head="flat", fusion="concat"), box_head)
+    model = MFNet(small(pooling="spatial", fusion="concat"), box_head, CROP_SCALE)
     located = model.encoder.located(model.person_regressor.first.centre.unflatten(0, (3, -1)))
-    torch.testing.assert_close(located.abs().amax(dim=(1, 2)), torch.full((3,), 1 / 1.25))
+    torch.testing.assert_close(located.abs().amax(dim=(1, 2)), torch.full((3,), 1 / CROP_SCALE))
     zeros, pose = torch.zeros(3, 100), torch.tensor([[0, 0, 0], [0, -torch.pi / 4, 0], [0, torch.pi / 4, 0]])
     turned = box_head(zeros, zeros[:, :50], pose).landmarks[..., :2]
 
@@ -57,7 +58,7 @@ def test_features_rest_where_the_mean_head_is_in_each_slot(box_head, small):
 
 def test_every_output_has_a_gradient_to_the_images(box_head, small):
     torch.manual_seed(0)
-    model = MFNet(small(), box_head).eval()
+    model = MFNet(small(), box_head, CROP_SCALE).eval()
     batch = images(1, 3).requires_grad_()
     for name, value in vars(model(batch)).items():
         (gradient,) = torch.autograd.grad(value.sum(), batch, retain_graph=True)
@@ -66,7 +67,7 @@ def test_every_output_has_a_gradient_to_the_images(box_head, small):
 
 def test_missing_views_are_not_looked_at(box_head, small):
     torch.manual_seed(0)
-    model = MFNet(small(fusion="set"), box_head).eval()
+    model = MFNet(small(fusion="set"), box_head, CROP_SCALE).eval()
     batch = images(2, 3)
     present = torch.tensor([[True, True, False], [True, True, False]])
     hidden = batch.clone()
@@ -79,7 +80,7 @@ def test_missing_views_are_not_looked_at(box_head, small):
 
 def test_views_do_not_disturb_each_others_pose(box_head, small):
     torch.manual_seed(0)
-    model = MFNet(small(), box_head).eval()
+    model = MFNet(small(), box_head, CROP_SCALE).eval()
     batch, changed = images(1, 3), images(1, 3)
     changed[:, 1] = 0
     a, b = model(batch), model(changed)
@@ -88,13 +89,13 @@ def test_views_do_not_disturb_each_others_pose(box_head, small):
 
 
 def test_map_changes_every_tensor(box_head, small):
-    prediction = MFNet(small(), box_head).eval()(images(1, 3)).map(torch.Tensor.detach)
+    prediction = MFNet(small(), box_head, CROP_SCALE).eval()(images(1, 3)).map(torch.Tensor.detach)
     assert not any(value.requires_grad for value in vars(prediction).values())
 
 
 def test_file_round_trip_is_exact_and_reproducible(box_head, small, tmp_path):
     torch.manual_seed(0)
-    model = MFNet(small(), box_head).eval()
+    model = MFNet(small(), box_head, CROP_SCALE).eval()
     save_mfnet(model, tmp_path / "a.safetensors")
     loaded = load_mfnet(tmp_path / "a.safetensors", box_head)
     save_mfnet(loaded, tmp_path / "b.safetensors")
@@ -105,7 +106,7 @@ def test_file_round_trip_is_exact_and_reproducible(box_head, small, tmp_path):
 
 def test_refuses_another_head_and_other_counts(box_head, other_head, small, tmp_path):
     path = tmp_path / "model.safetensors"
-    save_mfnet(MFNet(small(), box_head), path)
+    save_mfnet(MFNet(small(), box_head, CROP_SCALE), path)
     with pytest.raises(InputError, match=r"model\.safetensors: head_hash is aaaa.*has bbbb"):
         load_mfnet(path, other_head)
     box_head.n_shape = 60
@@ -117,7 +118,7 @@ def test_refuses_damaged_and_foreign_files(box_head, small, tmp_path):
     path = tmp_path / "model.safetensors"
     with pytest.raises(InputError, match="no such file"):
         load_mfnet(path, box_head)
-    save_mfnet(MFNet(small(), box_head), path)
+    save_mfnet(MFNet(small(), box_head, CROP_SCALE), path)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match="not a readable safetensors file"):

@@ -5,12 +5,13 @@ import torch
 
 from mfnet.errors import InputError
 from mfnet.model.pretrained import PretrainedNetwork, load_pretrained, mfnet_from_pretrained, save_pretrained, variants
+from tests.settings import CROP_SCALE
 
 
 @pytest.fixture
 def start(box_head, small):
     torch.manual_seed(0)
-    network = PretrainedNetwork(small(), box_head).eval()
+    network = PretrainedNetwork(small(), box_head, CROP_SCALE).eval()
     with torch.no_grad():  # far from the small first answers, so that equality means something
         for parameter in network.person_regressors.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))

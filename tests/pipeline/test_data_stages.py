@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from mfnet.datasets import multipie
+from mfnet.profiles import load_profile
 from stages import common, ingest, landmarks, plan, triplets
 from tests.datasets.conftest import png
 
@@ -36,7 +37,7 @@ def outputs() -> dict[str, bytes]:
 def workspace(tmp_path, monkeypatch) -> Path:
     """A folder with params.yaml and an archive: annotations beside the pictures, three planted faults."""
     monkeypatch.chdir(tmp_path)
-    params = yaml.safe_load((Path(__file__).parents[2] / "params" / "tiny.yaml").read_text())
+    params = load_profile(Path(__file__).parents[2] / "params" / "tiny.yaml").model_dump(mode="json")
     params["source"] |= {"multipie": "archive", "archive_listing": "archive"}
     params["plan"] |= {"triplets": 1000, "same_illumination": False}
     params["landmarks"] |= {"backend": "annotations", "max_rejected": 0.2}

@@ -15,6 +15,7 @@ import pytest
 import trimesh
 import yaml
 
+from mfnet.profiles import write_profile
 from tests.conftest import HANGS
 
 ROOT = Path(__file__).parents[2]
@@ -51,7 +52,7 @@ def checkout(tmp_path_factory) -> Path:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
-    shutil.copy(folder / "params" / "tiny.yaml", folder / "params.yaml")
+    write_profile("tiny", folder / "params.yaml", folder / "params")
     (folder / "dvc.lock").unlink(missing_ok=True)
     run(folder, "git", "init", "-q")
     run(folder, "git", "add", "-A")

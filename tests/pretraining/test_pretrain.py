@@ -1,4 +1,4 @@
-"""The three recipes: a short run lowers the loss and can be repeated; figures and losses mean what they say."""
+"""The three pre-trainings: a short run lowers the loss and can be repeated; figures and losses mean what they say."""
 
 import dataclasses
 
@@ -15,20 +15,42 @@ from mfnet.landmarks.network import CELLS, SIDE
 from mfnet.losses.supervised import FaceLosses, aligned, project, seen_once, split_points
 from mfnet.model.mfnet import Prediction
 from mfnet.model.pretrained import PretrainedNetwork
-from mfnet.params import ModelParams
+from mfnet.params import LandmarkCrops
 from mfnet.pretraining import encoder as pretrain_encoder
 from mfnet.pretraining import flow as pretrain_flow
 from mfnet.pretraining import landmarks as pretrain_landmarks
 from mfnet.pretraining import loop as descent
-from mfnet.pretraining.encoder import EncoderRecipe
 from mfnet.pretraining.figures import by_yaw
-from mfnet.pretraining.flow import FlowPairs, FlowRecipe
-from mfnet.pretraining.landmarks import LandmarkRecipe, landmark_loss, without_face
+from mfnet.pretraining.flow import FlowPairs
+from mfnet.pretraining.landmarks import landmark_loss, without_face
 from mfnet.synthetic.sampler import Sample
+from tests.settings import CROP_SCALE, FROM_SCRATCH, having
 
-SMALL = ModelParams(backbone="resnet18", width=0.25, head="flat", fusion="concat", views=3, n_albedo=5)
-ENCODER = EncoderRecipe(subjects=24, size=96, skins=2, skin_size=64, batch=8)
-LANDMARKS = LandmarkRecipe(crops=((1.4, 0.05, 12),), skins=2, skin_size=64, batch=16, width=16)
+SMALL = having(FROM_SCRATCH.model, width=0.25, fusion="concat", n_albedo=5)
+PARAMS = having(FROM_SCRATCH, model=SMALL)
+ENCODER = having(FROM_SCRATCH.pretrained.encoder, seed=0, subjects=24, size=96, skins=2, skin_size=64, batch=8)
+LANDMARKS = having(
+    FROM_SCRATCH.pretrained.landmarks,
+    seed=0,
+    crops=[LandmarkCrops(scale=1.4, jitter=0.05, subjects=12)],
+    skins=2,
+    skin_size=64,
+    batch=16,
+    width=16,
+)
+WEIGHTS = ENCODER.regressor_weights.model_dump()
+
+
+def measured_on(seed: int, size: int, **people: int):
+    """PARAMS whose networks are measured on so many people, or pairs, of a seed, in crops of `size` pixels."""
+    sources = {name: having(getattr(PARAMS.pretrained, name), seed=seed) for name in ("encoder", "flow", "landmarks")}
+    held_out = having(PARAMS.pretrained.held_out, **people)
+    pretrained = having(PARAMS.pretrained, held_out=held_out, **sources)
+    return having(PARAMS, pretrained=pretrained, triplets=having(PARAMS.triplets, image_size=size))
+
+
+def face_losses(flame) -> FaceLosses:
+    return FaceLosses(flame, PARAMS.supervised)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +60,7 @@ def flame():
 
 @pytest.fixture(scope="module")
 def pool(flame):
-    sampler = pretrain_encoder.make_sampler(flame, ENCODER, 0)
+    sampler = pretrain_encoder.training_sampler(flame, PARAMS, ENCODER, 0)
     return pretrain_encoder.sample_pool(sampler, 0, 6, "test")
 
 
@@ -52,11 +74,12 @@ def as_prediction(sample) -> Prediction:
 # ------------------------------------------------------------------------------------------------------------- encoder
 
 
-def test_encoder_recipe_learns_and_repeats(flame, tmp_path):
+def test_encoder_training_learns_and_repeats(flame, tmp_path):
     torch.set_num_threads(1)
-    start, losses = pretrain_encoder.pretrain_encoder(SMALL, flame, 0, 40, ENCODER, tmp_path)
+    start, losses = pretrain_encoder.pretrain_encoder(PARAMS, having(ENCODER, steps=40), flame, tmp_path)
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
-    runs = [pretrain_encoder.pretrain_encoder(SMALL, flame, 0, 3, ENCODER, tmp_path)[0] for _ in range(2)]
+    config = having(ENCODER, steps=3)
+    runs = [pretrain_encoder.pretrain_encoder(PARAMS, config, flame, tmp_path)[0] for _ in range(2)]
     once, again = (run.state_dict() for run in runs)
     assert all(torch.equal(once[name], again[name]) for name in once)
     assert not start.training
@@ -65,18 +88,19 @@ def test_encoder_recipe_learns_and_repeats(flame, tmp_path):
 def test_regressors_are_trained_anew_while_the_encoder_rests(flame, pool):
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    network, losses = PretrainedNetwork(SMALL, flame), FaceLosses(flame)
+    network, losses = PretrainedNetwork(SMALL, flame, CROP_SCALE), face_losses(flame)
     before = {name: value.clone() for name, value in network.encoder.state_dict().items()}
     found = {}
     for steps in (1, 300):
-        fresh = pretrain_encoder.refit(network, flame, 0, steps, dataclasses.replace(ENCODER, subjects=50)).eval()
+        config = having(ENCODER, subjects=50, steps=steps, refit=1.0)
+        fresh = pretrain_encoder.refit(network, flame, PARAMS, config).eval()
         assert all(torch.equal(value, before[name]) for name, value in fresh.encoder.state_dict().items())
         with torch.no_grad():
-            found[steps] = losses(fresh(pool.images.float() / 255), pool, dict(ENCODER.variants))
+            found[steps] = losses(fresh(pool.images.float() / 255), pool, WEIGHTS)
     assert found[300] < 0.9 * found[1]  # 0.81; after 60 steps 0.89 to 0.91 by the number of threads
 
 
-def test_both_phases_see_as_many_people_as_the_recipe_says(flame, monkeypatch):
+def test_both_phases_see_as_many_people_as_the_config_says(flame, monkeypatch):
     drawn = []
     draw = pretrain_encoder.Sampler.sample
 
@@ -85,15 +109,15 @@ def test_both_phases_see_as_many_people_as_the_recipe_says(flame, monkeypatch):
         return draw(self, rng, count, views)
 
     monkeypatch.setattr(pretrain_encoder.Sampler, "sample", counted)
-    recipe = dataclasses.replace(ENCODER, subjects=7)
-    pretrain_encoder.refit(PretrainedNetwork(SMALL, flame), flame, 0, 1, recipe)
+    config = having(ENCODER, subjects=7, steps=1, refit=1.0)
+    pretrain_encoder.refit(PretrainedNetwork(SMALL, flame, CROP_SCALE), flame, PARAMS, config)
     assert drawn == [7]
 
 
 def test_truth_has_no_loss_but_perspective(flame, pool):
     """True parameters leave only what a scaled orthography cannot show of the perspective landmarks."""
     truth = as_prediction(pool)
-    losses = FaceLosses(flame)
+    losses = face_losses(flame)
     posed, opened = losses.true_heads(pool)
     best = losses.person(truth, pool, posed, opened)
     assert losses.views(truth, pool, split_points(posed)) < 1e-4
@@ -147,7 +171,7 @@ def plain_person(flame, prediction: Prediction, truth) -> torch.Tensor:
 
 
 def test_a_persons_loss_is_its_plain_sum(flame, pool):
-    losses, found = FaceLosses(flame), disturbed(pool, 1)
+    losses, found = face_losses(flame), disturbed(pool, 1)
     for item in range(2):
         one, truth = only(found, item), Sample(*(field[item : item + 1] for field in pool))
         value = losses.person(one, truth, *losses.true_heads(truth))
@@ -155,7 +179,7 @@ def test_a_persons_loss_is_its_plain_sum(flame, pool):
 
 
 def test_the_views_loss_is_its_plain_sum(flame, pool):
-    losses, found = FaceLosses(flame), disturbed(pool, 2)
+    losses, found = face_losses(flame), disturbed(pool, 2)
     heads = split_points(losses.decode(pool.shape, pool.expression, pool.jaw_pose))
     shown, true = (project(heads.face, heads.root, each.global_pose, each.camera) for each in (found, pool))
     expected = (
@@ -168,8 +192,8 @@ def test_the_views_loss_is_its_plain_sum(flame, pool):
     torch.testing.assert_close(losses.views(found, pool, heads), expected)
 
 
-def test_the_recipes_loss_weighs_the_variants_and_counts_the_views_once(flame, pool):
-    losses, (posed, opened) = FaceLosses(flame), FaceLosses(flame).true_heads(pool)
+def test_the_pretrainings_loss_weighs_the_variants_and_counts_the_views_once(flame, pool):
+    losses, (posed, opened) = face_losses(flame), face_losses(flame).true_heads(pool)
     found = {"concat3": disturbed(pool, 3), "set": disturbed(pool, 4)}
     found["concat1"] = disturbed(seen_once(pool), 5)
     alone = []
@@ -187,14 +211,14 @@ def test_the_recipes_loss_weighs_the_variants_and_counts_the_views_once(flame, p
 
 
 def test_heads_at_rest_are_linear(flame, pool):
-    losses = FaceLosses(flame)
+    losses = face_losses(flame)
     decoded = losses.decode(pool.shape, pool.expression, torch.zeros(6, 3))
     torch.testing.assert_close(losses.linear(pool.shape, pool.expression), decoded, rtol=0, atol=1e-6)
 
 
 def test_projection_is_flames_own_pose(flame, pool):
     """Turning the decoded head about its root joint is what decoding with the pose does."""
-    losses = FaceLosses(flame)
+    losses = face_losses(flame)
     points, _, root = split_points(losses.decode(pool.shape, pool.expression, pool.jaw_pose))
     shown = project(points, root, pool.global_pose, pool.camera)
     for view in range(3):
@@ -235,8 +259,8 @@ def test_figures_by_yaw_use_the_size_of_the_angle():
 
 def test_encoder_figures_of_an_untrained_network_are_the_mean_heads(flame):
     torch.manual_seed(0)
-    start = pretrain_encoder.PretrainedNetwork(SMALL, flame).eval()
-    figures = pretrain_encoder.measure_encoder(start, flame, 0, 64, subjects=6)
+    start = pretrain_encoder.PretrainedNetwork(SMALL, flame, CROP_SCALE).eval()
+    figures = pretrain_encoder.measure_encoder(start, flame, measured_on(0, 64, encoder_subjects=6))
     for name in ("one_view_mm", "two_views_mm", "three_views_mm", "set_mm", "one_view_averaged_mm"):
         assert figures[name] == pytest.approx(figures["mean_head_mm"], rel=0.05)
     assert figures["mean_head_mm"] > 1.0
@@ -246,11 +270,11 @@ def test_encoder_figures_of_an_untrained_network_are_the_mean_heads(flame):
 # ----------------------------------------------------------------------------------------------------------- landmarks
 
 
-def test_landmark_recipe_learns(flame, tmp_path):
+def test_landmark_training_learns(flame, tmp_path):
     torch.set_num_threads(1)
-    network, losses = pretrain_landmarks.pretrain_landmarks(flame, 0, 40, LANDMARKS, tmp_path)
+    network, losses = pretrain_landmarks.pretrain_landmarks(PARAMS, having(LANDMARKS, steps=40), flame, tmp_path)
     assert np.mean(losses[-5:]) < 0.75 * np.mean(losses[:5])
-    figures = pretrain_landmarks.measure_landmarks(network, flame, 0, subjects=4)
+    figures = pretrain_landmarks.measure_landmarks(network, flame, measured_on(0, 128, landmark_subjects=4))
     assert 0 < figures["error_px"] < 40
 
 
@@ -278,24 +302,26 @@ def test_no_face_means_no_face():
 # ---------------------------------------------------------------------------------------------------------------- flow
 
 
-FLOW = FlowRecipe(pairs=4, skins=2, skin_size=64, batch=2, updates=2, fine=())
+FLOW = having(
+    FROM_SCRATCH.pretrained.flow, seed=0, steps=40, pairs=4, skins=2, skin_size=64, batch=2, updates=2, fine=[]
+)
 
 
 @pytest.mark.slow
-def test_flow_recipe_learns(flame, tmp_path):
+def test_flow_training_learns(flame, tmp_path):
     """Four pairs shown again and again: forty steps on new pairs would drown in how much they differ."""
     torch.set_num_threads(1)
-    estimator, losses = pretrain_flow.pretrain_flow("raft_small", flame, 0, 40, FLOW, tmp_path)
+    estimator, losses = pretrain_flow.pretrain_flow(PARAMS, FLOW, flame, tmp_path)
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
     assert estimator.updates == 2 and not any(parameter.requires_grad for parameter in estimator.parameters())
     assert not list(tmp_path.rglob("*.pt"))
 
 
 @pytest.mark.parametrize("step", [3, 5, 6])  # in each of the three phases of four, two and one steps
-def test_an_interrupted_flow_recipe_ends_with_the_same_weights(flame, tmp_path, monkeypatch, step):
-    recipe = dataclasses.replace(FLOW, fine=(0.5, 0.25), fine_batch=2)
+def test_an_interrupted_flow_training_ends_with_the_same_weights(flame, tmp_path, monkeypatch, step):
+    config = having(FLOW, steps=4, fine=[0.5, 0.25], fine_batch=2)
     same_after_an_interruption(
-        lambda folder: pretrain_flow.pretrain_flow("raft_small", flame, 0, 4, recipe, folder),
+        lambda folder: pretrain_flow.pretrain_flow(PARAMS, config, flame, folder),
         tmp_path,
         monkeypatch,
         step,
@@ -309,34 +335,37 @@ def test_later_phases_have_enlarged_images_pairs_and_settings_of_their_own(flame
         sides.append(features.shape[-1])
         return look(features, pairs)
 
-    def counted(flame, seed, recipe, count):
-        pools.append((seed, count, recipe.lr))
-        return render(flame, seed, recipe, count)
+    def counted(flame, params, config, count):
+        pools.append((config.seed, count, config.lr))
+        return render(flame, params, config, count)
 
     monkeypatch.setattr(pretrain_flow, "matching_loss", watched)
     monkeypatch.setattr(pretrain_flow, "flow_pool", counted)
-    recipe = dataclasses.replace(FLOW, fine=(0.5, 0.1), fine_batch=3, lr=1e-3, fine_lr=1e-4)
-    estimator, losses = pretrain_flow.pretrain_flow("raft_small", flame, 0, 2, recipe, tmp_path)
+    config = having(FLOW, steps=2, fine=[0.5, 0.1], fine_batch=3, lr=1e-3, fine_lr=1e-4)
+    estimator, losses = pretrain_flow.pretrain_flow(PARAMS, config, flame, tmp_path)
     assert sides == [16, 16, 32, 32] and estimator.enlarge == 2 and len(losses) == 4
     seeds, counts, rates = zip(*pools, strict=True)
     assert len(set(seeds)) == 3 and counts == (4, 3, 3) and rates == (1e-3, 1e-4, 1e-4)
 
 
 @pytest.mark.parametrize("step", [3, 5])  # beside the trunk, and after it: the second phase has three steps
-def test_an_interrupted_encoder_recipe_ends_with_the_same_weights(flame, tmp_path, monkeypatch, step):
-    recipe = dataclasses.replace(ENCODER, refit=1.0)
+def test_an_interrupted_encoder_training_ends_with_the_same_weights(flame, tmp_path, monkeypatch, step):
+    config = having(ENCODER, steps=3, refit=1.0)
     same_after_an_interruption(
-        lambda folder: pretrain_encoder.pretrain_encoder(SMALL, flame, 0, 3, recipe, folder),
+        lambda folder: pretrain_encoder.pretrain_encoder(PARAMS, config, flame, folder),
         tmp_path,
         monkeypatch,
         step,
     )
 
 
-def test_an_interrupted_landmark_recipe_ends_with_the_same_weights(flame, tmp_path, monkeypatch):
+def test_an_interrupted_landmark_training_ends_with_the_same_weights(flame, tmp_path, monkeypatch):
     """Its steps draw mirrors and negatives: those are taken up too."""
     same_after_an_interruption(
-        lambda folder: pretrain_landmarks.pretrain_landmarks(flame, 0, 5, LANDMARKS, folder), tmp_path, monkeypatch, 3
+        lambda folder: pretrain_landmarks.pretrain_landmarks(PARAMS, having(LANDMARKS, steps=5), flame, folder),
+        tmp_path,
+        monkeypatch,
+        3,
     )
 
 
@@ -365,7 +394,7 @@ def same_after_an_interruption(train, folder, monkeypatch, step):
 
 
 def test_some_pairs_are_photographs_and_themselves(flame):
-    pool = pretrain_flow.flow_pool(flame, 0, dataclasses.replace(FLOW, identical=2), 4)
+    pool = pretrain_flow.flow_pool(flame, PARAMS, having(FLOW, identical=2), 4)
     same = (pool.first == pool.second).flatten(1).all(1)
     assert same.tolist() == [True, False, True, False]
     assert (pool.flow[same] == 0).all() and pool.valid[same].all() and not pool.valid[~same].all()
@@ -412,7 +441,7 @@ def test_features_match_best_where_the_flow_ends():
 
 
 def test_flow_figures_put_dis_beside_zero(flame):
-    figures = pretrain_flow.measure_flow(DisFlow(), flame, 0, pairs=8)
+    figures = pretrain_flow.measure_flow(DisFlow(), flame, measured_on(0, 128, flow_pairs=8))
     assert figures["epe_dis_px"] < figures["epe_zero_px"]
     assert figures["epe_small_zero_px"] < 2
     assert figures["identical_mean_px"] < 0.1

@@ -1,7 +1,6 @@
 """Where weights come from: every source ends in one file with figures; what does not fit is refused in one line."""
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,11 +12,10 @@ from mfnet.flow import RaftFlow, load_flow
 from mfnet.io.tensors import write_tensors
 from mfnet.landmarks.network import LandmarkNetwork, load_landmark_detector
 from mfnet.model.pretrained import PretrainedNetwork, save_pretrained
-from mfnet.params import Params, load_params
+from mfnet.params import Params
 from mfnet.pretraining import weights
 from scripts.release_weights import card
-
-ROOT = Path(__file__).parents[2]
+from tests.settings import CROP_SCALE, EMBEDDED, FROM_SCRATCH
 
 
 @pytest.fixture(scope="module")
@@ -27,11 +25,13 @@ def flame():
 
 @pytest.fixture
 def params():
-    """The shipped params with other values at the given dotted keys."""
+    """The embedded profile, or from-scratch, with figures of a handful of people and other values at given keys."""
 
-    def make(**changes) -> Params:
-        raw = load_params(ROOT / "params.yaml").model_dump()
+    def make(trained: bool = False, **changes) -> Params:
+        raw = FROM_SCRATCH.model_dump() if trained else EMBEDDED.model_dump()
         raw["ablation"] = {"seeds": [0], "run": [], "variants": {}}
+        people = {"encoder_subjects": 4, "flow_pairs": 8, "landmark_subjects": 4}
+        changes = {f"pretrained__held_out__{name}": count for name, count in people.items()} | changes
         for path, value in changes.items():
             *sections, key = path.split("__")
             place = raw
@@ -50,20 +50,10 @@ def shelf(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.fixture
-def quick(monkeypatch):
-    """Figures of a handful of people."""
-    for name in ("encoder", "landmarks"):
-        measure = getattr(weights, f"measure_{name}")
-        monkeypatch.setattr(weights, f"measure_{name}", lambda *args, of=measure: of(*args, subjects=4))
-    measure_flow = weights.measure_flow
-    monkeypatch.setattr(weights, "measure_flow", lambda *args: measure_flow(*args, pairs=8))
-
-
-def test_bundled_encoder_is_copied_byte_by_byte(flame, params, shelf, quick, tmp_path):
+def test_bundled_encoder_is_copied_byte_by_byte(flame, params, shelf, tmp_path):
     torch.manual_seed(0)
     chosen = params(model__width=0.25)
-    save_pretrained(PretrainedNetwork(chosen.model, flame), shelf / "encoder.safetensors", half=True)
+    save_pretrained(PretrainedNetwork(chosen.model, flame, CROP_SCALE), shelf / "encoder.safetensors", half=True)
     figures = weights.make_weights("encoder", chosen, flame, tmp_path / "out" / "encoder.safetensors")
     assert (tmp_path / "out" / "encoder.safetensors").read_bytes() == (shelf / "encoder.safetensors").read_bytes()
     assert figures["source"] == "bundled"
@@ -71,7 +61,9 @@ def test_bundled_encoder_is_copied_byte_by_byte(flame, params, shelf, quick, tmp
 
 
 def test_bundled_encoder_of_another_head_or_trunk_is_refused(flame, params, shelf, tmp_path):
-    save_pretrained(PretrainedNetwork(params(model__width=0.25).model, flame), shelf / "encoder.safetensors", half=True)
+    save_pretrained(
+        PretrainedNetwork(params(model__width=0.25).model, flame, CROP_SCALE), shelf / "encoder.safetensors", half=True
+    )
     with pytest.raises(
         InputError, match=r"model\.width is 0\.25, params ask for 0\.5; set pretrained\.encoder\.source: train"
     ):
@@ -97,33 +89,40 @@ def test_shipped_flow_is_of_one_estimator(flame, params, shelf, tmp_path):
     assert not (tmp_path / "out.safetensors").exists()
 
 
-def test_flow_from_a_torchvision_file(flame, params, quick, monkeypatch, tmp_path):
+def test_flow_from_a_torchvision_file(flame, params, monkeypatch, tmp_path):
     torch.manual_seed(0)
     raft = RaftFlow("raft_small")
     torch.save(raft.network.state_dict(), tmp_path / "raft.pth")
     monkeypatch.setattr("mfnet.flow.CALIBRATION_LIMIT", 1e3)  # random weights
-    source = {"pretrained__flow__source": str(tmp_path / "raft.pth"), "pretrained__flow__estimator": "raft_small"}
-    figures = weights.make_weights("flow", params(**source), flame, tmp_path / "flow.safetensors")
+    source = {"source": "file", "path": str(tmp_path / "raft.pth"), "estimator": "raft_small"}
+    source |= {"seed": 4, "supersample": 2}
+    figures = weights.make_weights("flow", params(pretrained__flow=source), flame, tmp_path / "flow.safetensors")
     assert figures["source"] == "raft.pth" and figures["epe_raft_small_px"] > 0
     loaded = load_flow("raft_small", tmp_path / "flow.safetensors").network.state_dict()
     torch.testing.assert_close(loaded, raft.network.state_dict(), rtol=0, atol=0)
 
 
-def test_landmark_network_serves_any_head(flame, params, shelf, quick, tmp_path):
+def test_landmark_network_serves_any_head(flame, params, shelf, tmp_path):
     torch.manual_seed(0)
     write_tensors(LandmarkNetwork().state_dict(), shelf / "landmarks.safetensors", {"kind": "landmarks"})
     figures = weights.make_weights("landmarks", params(), flame, tmp_path / "out.safetensors")
     assert figures["error_px"] > 1  # untrained
     load_landmark_detector(tmp_path / "out.safetensors")
-    missing = params(pretrained__landmarks__source=str(tmp_path / "absent.safetensors"))
+    absent = {"source": "file", "path": str(tmp_path / "absent.safetensors"), "seed": 5, "supersample": 1}
+    missing = params(pretrained__landmarks=absent)
     with pytest.raises(InputError, match=r"absent\.safetensors: no such file"):
         weights.make_weights("landmarks", missing, flame, tmp_path / "out.safetensors")
 
 
 def test_card_names_data_recipe_and_head(flame, params):
-    text = card("encoder", params(), flame, {"source": "train", "three_views_mm": 1.5})
-    for part in ("seed 3", flame.content_hash, "| three_views_mm | 1.500 |"):
+    text = card("encoder", params(trained=True), flame, {"source": "train", "three_views_mm": 1.5})
+    for part in ("8000 steps, seed 3", flame.content_hash, "| three_views_mm | 1.500 |"):
         assert part in text
+
+
+def test_a_card_needs_params_that_train(flame, params):
+    with pytest.raises(InputError, match=r"pretrained\.encoder\.source: bundled"):
+        card("encoder", params(), flame, {"source": "train"})
 
 
 @pytest.mark.parametrize("network", weights.NETWORKS)

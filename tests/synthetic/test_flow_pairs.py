@@ -6,14 +6,15 @@ import torch
 
 from mfnet.geometry import clip_from_orthographic
 from mfnet.synthetic.flow_pairs import exact_flow, sample_cross_pairs, sample_flow_pairs
-from mfnet.synthetic.sampler import Sampler, SamplerOptions
+from mfnet.synthetic.sampler import CropFormat, Sampler
+from tests.settings import CROP_SCALE, EMBEDDED, having
 
 SIZE = 64
 
 
 @pytest.fixture(scope="module")
 def sampler(flame, textures):
-    return Sampler(flame, textures, SIZE, SamplerOptions(degrade=False))
+    return Sampler(flame, textures, CropFormat(SIZE, CROP_SCALE, 2), having(EMBEDDED.sampler, degrade=False))
 
 
 @pytest.fixture(scope="module")

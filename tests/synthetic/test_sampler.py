@@ -7,15 +7,17 @@ import torch
 from mfnet.errors import InputError
 from mfnet.flame import Flame
 from mfnet.geometry import axis_angle_to_matrix, project_orthographic, yaw
-from mfnet.synthetic.sampler import Sampler, SamplerOptions, fit_orthographic
+from mfnet.synthetic.sampler import CropFormat, Sampler, fit_orthographic
 from mfnet.synthetic.subjects import EXPRESSION_MM, decode, expression_scale, random_subject
+from tests.settings import CROP_SCALE, EMBEDDED, having
 
-SIZE = 48
+CROP = CropFormat(48, CROP_SCALE, 2)
+SIZE = CROP.size
 
 
 @pytest.fixture(scope="module")
 def sampler(flame, textures):
-    return Sampler(flame, textures, SIZE)
+    return Sampler(flame, textures, CROP, EMBEDDED.sampler)
 
 
 @pytest.fixture(scope="module")
@@ -58,15 +60,15 @@ def test_the_right_view_shows_the_right_cheek(sample):
 
 
 def test_orthographic_truth_reprojects_exactly(flame, textures):
-    options = SamplerOptions(orthographic_share=1.0, degrade=False)
-    sample = Sampler(flame, textures, SIZE, options).sample(np.random.default_rng(3), 3, 3)
+    options = having(EMBEDDED.sampler, orthographic_share=1.0, degrade=False)
+    sample = Sampler(flame, textures, CROP, options).sample(np.random.default_rng(3), 3, 3)
     points = project_orthographic(decoded(flame, sample).landmarks, sample.camera.flatten(0, 1))
     assert torch.allclose(points[..., :2], sample.landmarks.flatten(0, 1), atol=1e-4)
 
 
 def test_perspective_camera_is_the_best_orthographic_one(flame, textures):
-    options = SamplerOptions(orthographic_share=0.0)
-    sampler = Sampler(flame, textures, SIZE, options)
+    options = having(EMBEDDED.sampler, orthographic_share=0.0)
+    sampler = Sampler(flame, textures, CROP, options)
     rng = np.random.default_rng(4)
     heads = sampler.random_heads(rng, torch.zeros(4, 1))
     lens = sampler.random_lens(rng, heads.out)
@@ -115,8 +117,8 @@ def test_visibility_follows_the_yaw(sampler):
 
 def test_the_head_covers_its_landmarks(flame, textures):
     """A bright head before a black wall: every visible landmark falls on bright pixels."""
-    options = SamplerOptions(degrade=False)
-    sampler = Sampler(flame, torch.full_like(textures, 255), SIZE, options)
+    options = having(EMBEDDED.sampler, degrade=False)
+    sampler = Sampler(flame, torch.full_like(textures, 255), CROP, options)
     rng = np.random.default_rng(6)
     heads = sampler.random_heads(rng, torch.tensor([[-40.0], [0.0], [40.0]]))
     lens = sampler.random_lens(rng, heads.out)
@@ -147,4 +149,4 @@ def test_a_head_without_masks_is_refused(arrays, textures):
     from dataclasses import replace
 
     with pytest.raises(InputError, match="face mask"):
-        Sampler(Flame(replace(arrays, masks={}), 10, 5), textures, SIZE)
+        Sampler(Flame(replace(arrays, masks={}), 10, 5), textures, CROP, EMBEDDED.sampler)

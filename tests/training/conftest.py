@@ -11,11 +11,13 @@ import torch
 from mfnet.datasets.plan import SLOTS
 from mfnet.io.tensors import write_tensors
 from mfnet.model.pretrained import PretrainedNetwork, save_pretrained
-from mfnet.params import Params, load_params
-from mfnet.synthetic.sampler import Sample, Sampler
+from mfnet.params import Params
+from mfnet.profiles import load_profile
+from mfnet.synthetic.sampler import CropFormat, Sample, Sampler
 from mfnet.synthetic.subjects import texture_pool
 from mfnet.training.loop import Inputs
 from tests.losses.scenes import procedural_flame
+from tests.settings import CROP_SCALE, EMBEDDED
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,7 +37,7 @@ def changed(params: Params, **sections: dict) -> Params:
 @pytest.fixture
 def params() -> Params:
     """The tests' params at a quarter of the network's width: 6 steps of 2 triplets in two epochs."""
-    tiny = load_params(ROOT / "params" / "tiny.yaml")
+    tiny = load_profile(ROOT / "params" / "tiny.yaml")
     train = {"epochs": 2, "batch_size": 2, "threads": 1, "checkpoint_steps": 2, "warmup_steps": 1}
     return changed(tiny, model={"width": 0.25}, train=train)
 
@@ -56,12 +58,13 @@ def write_shard(sample: Sample, first: int, path: Path) -> None:
 def data(flame, tmp_path_factory) -> Path:
     """A folder with shards of 7 and 3 rendered triplets and the weights to start from."""
     folder = tmp_path_factory.mktemp("data")
-    sampler = Sampler(flame, texture_pool(flame, 2, 128, seed=0), 128)
+    crop = CropFormat(128, CROP_SCALE, 2)
+    sampler = Sampler(flame, texture_pool(flame, 2, 128, seed=0), crop, EMBEDDED.sampler)
     write_shard(sampler.sample(np.random.default_rng(0), 7), 0, folder / "train-00000.parquet")
     write_shard(sampler.sample(np.random.default_rng(1), 3), 7, folder / "val-00000.parquet")
     torch.manual_seed(0)
-    model = load_params(ROOT / "params" / "tiny.yaml").model.model_copy(update={"width": 0.25})
-    save_pretrained(PretrainedNetwork(model, flame), folder / "encoder.safetensors", half=False)
+    model = load_profile(ROOT / "params" / "tiny.yaml").model.model_copy(update={"width": 0.25})
+    save_pretrained(PretrainedNetwork(model, flame, CROP_SCALE), folder / "encoder.safetensors", half=False)
     write_tensors({}, folder / "flow.safetensors", {"kind": "flow", "estimator": "dis"})
     return folder
 

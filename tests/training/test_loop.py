@@ -11,9 +11,10 @@ from mfnet.datasets.triplets import TripletBatch
 from mfnet.errors import InputError
 from mfnet.losses.total import PAPER_TERMS
 from mfnet.model.mfnet import load_mfnet
-from mfnet.training import loop, supervision
+from mfnet.training import loop
 from mfnet.training.loop import train
 from mfnet.training.trainer import NumericalError, Trainer
+from tests.settings import having
 from tests.training.conftest import changed
 
 OUTS = ("model.safetensors", "metrics.json", "history.parquet")
@@ -118,12 +119,11 @@ def test_fewer_views_train_on_the_same_triplets(params, flame, inputs, tmp_path,
 
 
 @pytest.mark.parametrize("views", [1, 3])
-def test_what_is_beyond_the_paper_joins_the_sum(params, flame, inputs, tmp_path, views, monkeypatch):
-    monkeypatch.setattr(supervision, "SKINS", 1)
-    monkeypatch.setattr(supervision, "SKIN_SIZE", 64)
+def test_what_is_beyond_the_paper_joins_the_sum(params, flame, inputs, tmp_path, views):
+    renders = having(params.train.supervision, share=0.4, skins=1, skin_size=64)
     loss = {"shape_consistency": 2.0, "photometric": 0.3}
     params = changed(
-        params, loss=loss, train={"epochs": 1, "synthetic_share": 0.4}, model={"fusion": "set", "views": views}
+        params, loss=loss, train={"epochs": 1, "supervision": renders}, model={"fusion": "set", "views": views}
     )
     train(params, flame, inputs, tmp_path / "out", tmp_path / "kept")
     history = pd.read_parquet(tmp_path / "out" / "history.parquet")

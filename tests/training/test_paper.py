@@ -18,7 +18,8 @@ from mfnet.landmarks.table import find_landmarks
 from mfnet.model.deca import pretrained_from_deca
 from mfnet.model.mfnet import load_mfnet
 from mfnet.model.pretrained import save_pretrained
-from mfnet.params import Params, load_params
+from mfnet.params import Params
+from mfnet.profiles import load_profile
 from mfnet.synthetic.atlas import head_atlas
 from mfnet.synthetic.capture.multipie import write_subject
 from mfnet.synthetic.capture.rig import OPENCV
@@ -33,7 +34,7 @@ SIZE = 128
 @pytest.fixture(scope="module")
 def paper() -> Params:
     """params/paper.yaml with three training triplets, one a step, of small crops."""
-    params = load_params(ROOT / "params" / "paper.yaml")
+    params = load_profile(ROOT / "params" / "paper.yaml")
     return changed(
         params,
         plan={"triplets": 6, "validation_share": 0.5},

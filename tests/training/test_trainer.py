@@ -10,7 +10,6 @@ from mfnet.losses.supervised import FaceLosses, seen_once
 from mfnet.losses.total import PAPER_TERMS
 from mfnet.model.mfnet import Prediction
 from mfnet.model.projection import ViewParameters
-from mfnet.training import supervision
 from mfnet.training.distributed import Process
 from mfnet.training.schedule import learning_rate
 from mfnet.training.supervision import PER_VIEW, Supervision
@@ -18,6 +17,7 @@ from mfnet.training.trainer import Trainer, views_of
 from mfnet.training.validation import landmark_pixels
 from tests.losses.scenes import rendered_scene
 from tests.losses.test_multiview import PARAMS
+from tests.settings import EMBEDDED, having
 from tests.training.conftest import changed
 
 ALONE = Process(0, 1, torch.device("cpu"))
@@ -130,10 +130,9 @@ def test_the_watch_compares_the_running_loss_with_its_best(settings):
 
 @pytest.fixture(scope="module")
 def supervised(flame):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(supervision, "SKINS", 1)
-        patch.setattr(supervision, "SKIN_SIZE", 64)
-        return Supervision(flame, 0.5, 2, 64, 3, 0)
+    config = having(EMBEDDED.train.supervision, skins=1, skin_size=64)
+    params = changed(EMBEDDED, train={"batch_size": 2, "seed": 0}, triplets={"image_size": 64})
+    return Supervision(flame, config, params)
 
 
 @pytest.mark.parametrize("views", [1, 2, 3])
@@ -148,7 +147,7 @@ def test_supervision_is_the_face_loss_in_ndc_of_the_views_that_are_shown(flame, 
     person, view = ("shape", "expression", "jaw_pose"), ("global_pose", "camera", "light")
     moved = {n: getattr(seen, n) + 0.1 * torch.randn(getattr(seen, n).shape, generator=noise) for n in (*person, *view)}
     answer = Prediction(**moved, albedo=torch.zeros(1))
-    expected = FaceLosses(flame).of_model(answer, seen) * 2 / 128
+    expected = FaceLosses(flame, EMBEDDED.supervised).of_model(answer, seen) * 2 / 128
     torch.testing.assert_close(this.loss(answer, truth), expected)
 
 

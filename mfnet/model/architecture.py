@@ -1,0 +1,36 @@
+"""A network's architecture in the metadata of its file, and back.
+
+Files are artifacts: their bytes stay as they are while the params are renamed. So they spell ``model.pooling`` as it
+was called when the shipped weights were made, ``head: pool | flat``, and here is the one place that knows it.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from mfnet.errors import InputError
+from mfnet.params import ModelParams, describe
+
+STORED_POOLING = {"global_average": "pool", "spatial": "flat"}
+"""``model.pooling`` -> how files spell it, under the key ``head``."""
+
+
+def architecture_metadata(params: ModelParams) -> dict[str, Any]:
+    """The architecture as files hold it."""
+    stored = params.model_dump()
+    pooling = stored.pop("pooling")
+    return stored | {"head": STORED_POOLING[pooling]}
+
+
+def stored_architecture(metadata: dict[str, Any], path: str | Path) -> ModelParams:
+    """The architecture from a file's metadata. Raises InputError, which names the file at `path`, where it has none."""
+    stored = dict(metadata.get("model") or {})
+    names = {spelling: pooling for pooling, spelling in STORED_POOLING.items()}
+    if "head" in stored:
+        spelling = stored.pop("head")
+        stored["pooling"] = names.get(spelling, spelling)
+    try:
+        return ModelParams.model_validate(stored)
+    except ValidationError as error:
+        raise InputError(f"{path}: metadata names no architecture of ours: {describe(error, 'model')}") from None

@@ -1,0 +1,16 @@
+"""Params of the tests: the embedded profile, and the pre-trainings that from-scratch describes."""
+
+from pathlib import Path
+
+from mfnet.params import Section
+from mfnet.profiles import load_profile
+
+ROOT = Path(__file__).parents[1]
+EMBEDDED = load_profile("embedded")
+FROM_SCRATCH = load_profile(ROOT / "params" / "from-scratch.yaml")
+CROP_SCALE = EMBEDDED.triplets.crop_scale
+
+
+def having(section: Section, **keys):
+    """A section with other values of some keys."""
+    return section.model_copy(update=keys)
