@@ -1,5 +1,6 @@
 """Stage ``capture``: virtual photo sessions in Multi-PIE's and FaceScape's layouts."""
 
+from mfnet.compute.executor import Compute
 from mfnet.synthetic.capture.archives import HeadFiles, capture
 from stages.common import run_stage, stage_parser
 
@@ -9,7 +10,7 @@ HEAD = ("data/head/head.npz", "data/head/landmarks.npz", "data/head/template.obj
 def run(params, args) -> None:
     """Write ``data/raw/multipie``, ``data/raw/facescape`` and ``data/raw/truth.parquet``."""
     head = HeadFiles(HEAD, params.flame.n_shape, params.flame.n_expression)
-    capture(head, params.capture, params.compute, "data/raw")
+    capture(head, params.capture, Compute.of(params.compute), "data/raw")
 
 
 if __name__ == "__main__":

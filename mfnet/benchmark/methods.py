@@ -31,8 +31,7 @@ from mfnet.fitting.pose import fit_poses
 from mfnet.flame import Flame
 from mfnet.geometry import FaceCrop, project_orthographic, reference_depth
 from mfnet.model.mfnet import Prediction, join
-from mfnet.scoring.loaders import Prediction as Placed
-from mfnet.scoring.loaders import from_crop, from_lens, pixels_per_ndc
+from mfnet.scoring.loaders import PlacedMesh, from_crop, from_lens, pixels_per_ndc
 from mfnet.scoring.meshes import ItemError, Mesh
 
 SIDE_YAW = 30.0
@@ -291,7 +290,7 @@ def _heads(answer: Answer, flame: Flame) -> tuple[Tensor, Tensor]:
     return torch.where(finite[:, None, None], output.vertices, torch.nan), reference_depth(output.landmarks)
 
 
-def _place(vertices, camera, centre, inverse_distance, view: FaceCrop, focal: float | None) -> Placed:
+def _place(vertices, camera, centre, inverse_distance, view: FaceCrop, focal: float | None) -> PlacedMesh:
     """One head before its camera: at the fitted distance, else at the one that the calibrated focal length and the
     camera's scale give, else in the image cube as the official loaders of orthographic methods place it.
     """

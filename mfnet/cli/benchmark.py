@@ -47,22 +47,19 @@ def _add_score(subparsers) -> None:
 
 
 def _score(args) -> None:
+    from mfnet.compute.executor import Compute
     from mfnet.io.files import write_table
-    from mfnet.scoring.score import score_directory
+    from mfnet.scoring.score import Submission, score_directory
 
     out = Path(args.out)
     partial = out.with_name(f"{out.name}.partial")
     if not args.resume:
         partial.unlink(missing_ok=True)
     table = score_directory(
-        args.protocol,
+        Submission.open(args.pred, args.protocol, args.loader, args.method),
         args.data,
         args.predef,
-        args.pred,
-        args.loader,
-        method=args.method,
-        mode=args.executor,
-        workers=args.workers,
+        Compute(args.executor, args.workers),
         partial=partial,
         error_maps=args.error_maps,
     )

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
-from mfnet.compute.executor import fan_out
+from mfnet.compute.executor import SERIAL, Compute
 from mfnet.errors import InputError
 
 FRONTAL = "05_1"
@@ -82,13 +82,12 @@ def image_path(subject: str, session: int, recording: int, camera: str, illumina
     return f"session{session:02d}/multiview/{subject}/{recording:02d}/{camera}/{name}"
 
 
-def scan(root: str | Path, mode: str = "serial", workers: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
+def scan(root: str | Path, compute: Compute = SERIAL) -> tuple[pd.DataFrame, pd.DataFrame]:
     """List an archive: (manifest, rejected), both ordered by path; paths are relative to `root`, with ``/``.
 
     manifest: path, subject ("001"), session, recording, camera ("05_1"), illumination, checksum (16 hex digits),
     expression, yaw (nominal, degrees), width, height. rejected: path, reason. `root` holds ``session01`` ..., or
     ``data/session01`` ...
-    mode, workers: as `fan_out`'s.
 
     Raises InputError where `root` is missing or holds no usable image.
     """
@@ -98,7 +97,7 @@ def scan(root: str | Path, mode: str = "serial", workers: int = 0) -> tuple[pd.D
     paths = sorted(_files(root))
     chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
     rows, rejected = [], []
-    for good, bad in fan_out(partial(_check_files, str(root)), chunks, mode, workers, "scan"):
+    for good, bad in compute.map(partial(_check_files, str(root)), chunks, "scan"):
         rows += good
         rejected += bad
     if not rows:

@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mfnet.compute.executor import fan_out
+from mfnet.compute.executor import SERIAL, Compute
 from mfnet.datasets.multipie import Rejected, read_image
 from mfnet.datasets.plan import SLOTS
 from mfnet.errors import InputError
@@ -52,13 +52,12 @@ def write_shards(
     landmarks: pd.DataFrame,
     spec: CropSpec,
     folder: str | Path,
-    mode: str = "serial",
-    workers: int = 0,
+    compute: Compute = SERIAL,
 ) -> pd.DataFrame:
     """Crop and encode the planned triplets into ``folder/{train,val}-NNNNN.parquet`` (columns: SCHEMA).
 
-    `folder` is there and empty. Returns the rejected triplets: triplet, split, reason. mode, workers: as `fan_out`'s;
-    they leave no trace. Raises InputError where a split of the plan loses all its triplets.
+    `folder` is there and empty. Returns the rejected triplets: triplet, split, reason.
+    Raises InputError where a split of the plan loses all its triplets.
     """
     points = dict(zip(landmarks["path"], landmarks["landmarks"], strict=True))
     jobs = [_job(row, points) for row in plan.to_dict("records")]
@@ -68,7 +67,7 @@ def write_shards(
     with contextlib.ExitStack() as stack:
         for shards in splits.values():
             stack.callback(shards.close)
-        for part in fan_out(partial(make_rows, spec), chunks, mode, workers, "triplets"):
+        for part in compute.map(partial(make_rows, spec), chunks, "triplets"):
             for triplet, split, row in part:
                 if isinstance(row, str):
                     rejected.append((triplet, split, row))

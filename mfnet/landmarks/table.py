@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mfnet.compute.executor import fan_out
+from mfnet.compute.executor import SERIAL, Compute
 from mfnet.datasets import multipie
 from mfnet.datasets.plan import SLOTS
 from mfnet.errors import InputError
@@ -27,7 +27,7 @@ GRID = 64
 
 
 @dataclass(frozen=True)
-class Job:
+class DetectTask:
     """What is the same for all chunks."""
 
     root: str
@@ -42,8 +42,7 @@ def find_landmarks(
     backend: Backend,
     params: LandmarkParams,
     scratch: str | Path,
-    mode: str = "serial",
-    workers: int = 0,
+    compute: Compute = SERIAL,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(landmarks, rejected) of the images in `plan`, ordered by path.
 
@@ -56,10 +55,9 @@ def find_landmarks(
     images = planned_images(plan)
     rows = list(images.itertuples(index=False, name=None))
     chunks = [rows[start : start + params.chunk] for start in range(0, len(rows), params.chunk)]
-    job = Job(str(root), backend, str(scratch), f"{code_hash()} {backend!r} {backend.fingerprint()}")
-    parts = [
-        pd.read_parquet(file) for file in fan_out(_Chunk(job), chunks, mode, workers, f"landmarks ({backend.name})")
-    ]
+    task = DetectTask(str(root), backend, str(scratch), f"{code_hash()} {backend!r} {backend.fingerprint()}")
+    files = compute.map(_Chunk(task), chunks, f"landmarks ({backend.name})")
+    parts = [pd.read_parquet(file) for file in files]
     table = pd.concat(parts, ignore_index=True)
     weak = table["reason"].isna() & (table["score"] < params.min_score)
     table.loc[weak, "reason"] = [f"no face: score {score:.2f}" for score in table.loc[weak, "score"]]
@@ -82,16 +80,16 @@ def planned_images(plan: pd.DataFrame) -> pd.DataFrame:
 class _Chunk:
     """The unit of work: a list of (path, checksum) -> the file with their landmarks."""
 
-    job: Job
+    task: DetectTask
 
     def __call__(self, images: list[tuple[str, str]]) -> str:
-        name = hashlib.sha256(f"{self.job.key} {images}".encode()).hexdigest()[:32]
-        file = Path(self.job.scratch, f"{name}.parquet")
+        name = hashlib.sha256(f"{self.task.key} {images}".encode()).hexdigest()[:32]
+        file = Path(self.task.scratch, f"{name}.parquet")
         if not file.exists():
             from mfnet.compute.compiled import one_thread  # torch, which listing files does not need
 
             with one_thread():
-                write_table(detect_images([path for path, _ in images], self.job.root, self.job.backend), file)
+                write_table(detect_images([path for path, _ in images], self.task.root, self.task.backend), file)
         return str(file)
 
 

@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
+from mfnet.compute.executor import Compute
 from mfnet.fitting.batch import Refiner, RefineTask, refine_people
 from mfnet.fitting.refine import refine
 from mfnet.flow import DisFlow
@@ -36,7 +37,7 @@ def test_workers_give_what_one_process_gives(flow, people, monkeypatch):
     flame, (answers, images, landmarks) = procedural_flame(), people
     monkeypatch.setattr("mfnet.fitting.batch.PEOPLE", 1)
     here, close = Refiner("dis", flow)(flame, answers, images, landmarks)
-    there, close_there = Refiner("dis", flow, "local", 2)(flame, answers, images, landmarks)
+    there, close_there = Refiner("dis", flow, Compute("local", 2))(flame, answers, images, landmarks)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     alone = refine(flame, answers.map(lambda value: value[1:]), images[1], landmarks[1], DisFlow().flow)
