@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mfnet.benchmark.predictions import Face
+from mfnet.benchmark.predictions import PredictedHead
 from mfnet.benchmark.protocol import BenchmarkResult
 from mfnet.datasets.facescape import read_image
 from mfnet.errors import InputError
@@ -51,7 +51,7 @@ def write_benchmark(
         except InputError:
             continue  # its rows in the scores say missing_image
     for (method, name), face in result.faces.items():
-        if name in shown and isinstance(face, Face):
+        if name in shown and isinstance(face, PredictedHead):
             arrays[f"vertices/{method}/{name}"] = face.vertices.astype(np.float32)
             if face.focal is not None:
                 arrays[f"focal/{method}/{name}"] = np.float64(face.focal)

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from mfnet.benchmark.names import POSED
-from mfnet.benchmark.predictions import Face
+from mfnet.benchmark.predictions import PredictedHead
 from mfnet.compute.compiled import one_thread
 from mfnet.datasets.facescape import LAB_VIEWS, Item, LabItem, lab_index, lab_name
 from mfnet.datasets.plan import SLOTS
@@ -54,7 +54,7 @@ PERSON = ("shape", "expression", "jaw_pose")
 """What the views of one person share."""
 BATCH = 32
 
-Result = dict[tuple[str, str], Face | ItemError]
+Result = dict[tuple[str, str], PredictedHead | ItemError]
 """(method, item name) -> the prediction, or why there is none."""
 Views = dict[str, FaceCrop | ItemError]
 """Item name -> its photograph, found and cropped, or why there is none."""
@@ -255,7 +255,9 @@ def _images(names: Sequence[Sequence[str]], views: dict[str, FaceCrop], network:
 # ---------------------------------------------------------------------------------------------- heads before cameras
 
 
-def _faces(answer: Answer, jobs: list[_Job], views: dict[str, FaceCrop], models: Models, posed: bool) -> list[Face]:
+def _faces(
+    answer: Answer, jobs: list[_Job], views: dict[str, FaceCrop], models: Models, posed: bool
+) -> list[PredictedHead]:
     """The heads before their cameras; posed: by the landmarks of the item, whatever pose the answer holds."""
     own = [views[job.names[job.own]] for job in jobs]
     focals = [job.focal if models.use_calibrated_camera else None for job in jobs]
@@ -266,7 +268,7 @@ def _faces(answer: Answer, jobs: list[_Job], views: dict[str, FaceCrop], models:
     for row, (job, view, focal) in enumerate(zip(jobs, own, focals, strict=True)):
         parts = (vertices, answer.camera, centre, answer.inverse_distance)
         found = _place(*(None if part is None else part[row].double().cpu() for part in parts), view, focal)
-        faces.append(Face(found.mesh.vertices, job.views(), len(set(job.names)), found.focal))
+        faces.append(PredictedHead(found.mesh.vertices, job.views(), len(set(job.names)), found.focal))
     return faces
 
 

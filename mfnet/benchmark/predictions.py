@@ -16,7 +16,7 @@ FRONT_PIXELS = 180
 
 
 @dataclass(frozen=True)
-class Face:
+class PredictedHead:
     """A predicted head as `mfnet.scoring.loaders.PlacedMesh` has it."""
 
     vertices: np.ndarray
@@ -36,7 +36,7 @@ class ItemTask:
     item: Item
     data: Path
     faces: np.ndarray
-    predictions: dict[str, Face | ItemError]
+    predictions: dict[str, PredictedHead | ItemError]
     distances: bool = False
     """Whether the front views of the distances are wanted."""
 
@@ -54,14 +54,14 @@ def score_predictions(task: ItemTask) -> ItemScore:
     rows, distances = [], {}
     for method, prediction in task.predictions.items():
         row, errors = _score_one(task, method, prediction)
-        used = prediction if isinstance(prediction, Face) else Face(np.empty((0, 3)), "", 0)
+        used = prediction if isinstance(prediction, PredictedHead) else PredictedHead(np.empty((0, 3)), "", 0)
         rows.append({**row, "views": used.views, "n_views": used.n_views})
         if task.distances and errors is not None:
             distances[method] = front_view(errors, FRONT_PIXELS).astype(np.float32)
     return ItemScore(rows, distances)
 
 
-def _score_one(task: ItemTask, method: str, prediction: Face | ItemError):
+def _score_one(task: ItemTask, method: str, prediction: PredictedHead | ItemError):
     if isinstance(prediction, ItemError):
         return failed_row(task.item, method, prediction), None
     focal = task.item.intrinsics[0, 0] if isinstance(task.item, LabItem) else None

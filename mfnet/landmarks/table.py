@@ -1,7 +1,8 @@
-"""Landmarks of every image that the plan names, in chunks that a killed run leaves behind for the next one.
+"""Detect the landmarks of every image that the plan names, chunk by chunk; a killed run goes on with the next chunk.
 
 Each chunk's result is a file in a scratch folder, named by a hash of all it depends on: its images by path and
-checksum, the backend with its weights, and the code. Whoever has written the tables removes the folder.
+checksum, the backend with its weights, and the code. A later run reads the files that are there. The caller removes the
+folder once it has written the tables.
 """
 
 import hashlib
@@ -28,7 +29,7 @@ GRID = 64
 
 @dataclass(frozen=True)
 class DetectTask:
-    """What is the same for all chunks."""
+    """What the detection of every chunk needs."""
 
     root: str
     backend: Backend
@@ -100,7 +101,7 @@ def detect_images(paths: list[str], root: str, backend: Backend) -> pd.DataFrame
     for path in paths:
         try:
             images[path] = multipie.read_image(os.path.join(root, path))
-        except multipie.Rejected as error:
+        except multipie.RejectedImage as error:
             found[path] = Detection(None, 0.0, str(error))
     for path, detection in zip(
         images, backend.detect(list(images), list(images.values())) if images else [], strict=True

@@ -137,5 +137,5 @@ def test_a_flipped_byte_anywhere_is_found_on_decoding(write_archive, share):
     data = bytearray(path.read_bytes())
     data[int(share * len(data))] ^= 0x55
     path.write_bytes(data)
-    with pytest.raises(multipie.Rejected, match=r"^broken PNG: "):
+    with pytest.raises(multipie.RejectedImage, match=r"^broken PNG: "):
         multipie.read_image(path)

@@ -42,11 +42,11 @@ def capture(head: HeadFiles, params: CaptureParams, compute: Compute, folder: st
 
 
 def _multipie(head: HeadFiles, params: CaptureParams, compute: Compute, root: Path) -> list[dict]:
-    recordings, illuminations = sorted(set(params.recordings)), sorted(set(params.illuminations))
+    plan = multipie.CapturePlan(sorted(set(params.recordings)), sorted(set(params.illuminations)), params.seed)
     numbers = list(range(1, params.subjects + 1))
-    task = functools.partial(_subject_task, head, str(root), recordings, illuminations, params.seed)
+    task = functools.partial(_subject_task, head, str(root), plan)
     rows = [row for rows in compute.map(task, numbers, "multipie") for row in rows]
-    multipie.plant_faults(root, numbers, recordings, illuminations)
+    multipie.plant_faults(root, numbers, plan)
     return [row | {"path": f"multipie/{row['path']}"} for row in rows]
 
 
@@ -64,9 +64,9 @@ def _facescape(head: HeadFiles, params: CaptureParams, compute: Compute, root: P
     return rows
 
 
-def _subject_task(head: HeadFiles, root: str, recordings, illuminations, seed: int, number: int) -> list[dict]:
+def _subject_task(head: HeadFiles, root: str, plan: multipie.CapturePlan, number: int) -> list[dict]:
     flame, atlas = _studio(head)
-    return multipie.write_subject(flame, atlas, Path(root), number, recordings, illuminations, seed)
+    return multipie.write_subject(flame, atlas, Path(root), number, plan)
 
 
 def _benchmark_task(head: HeadFiles, root: str, seed: int, item: tuple[str, int]):

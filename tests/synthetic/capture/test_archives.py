@@ -123,9 +123,9 @@ def obj_vertices(path) -> np.ndarray:
 
 
 def test_scans_have_relief_that_the_model_does_not_know(flame, atlas):
-    from mfnet.synthetic.capture.facescape import Scan
+    from mfnet.synthetic.capture.facescape import HeldOutSubject
 
-    scan_ = Scan(flame, atlas, 1000, seed=1)
+    scan_ = HeldOutSubject(flame, atlas, 1000, seed=1)
     model = (
         flame(scan_.shape, scan_.expression, torch.zeros(1, 3), jaw_pose=scan_.jaw_pose).vertices[0].double().numpy()
     )
