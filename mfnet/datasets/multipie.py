@@ -152,7 +152,7 @@ def _check_files(root: str, paths: list[str]) -> tuple[list[tuple], list[tuple[s
 
 
 def parse_path(path: str) -> tuple[str, int, int, str, int]:
-    """(subject, session, recording, camera, illumination) of an image's path relative to the root; raises RejectedImage."""
+    """(subject, session, recording, camera, illumination) of a path relative to the root; raises RejectedImage."""
     folders = path.removeprefix("data/").split("/")
     name = folders.pop()
     if not name.endswith(".png") or len(folders) != _DEPTH:
@@ -174,7 +174,7 @@ def parse_path(path: str) -> tuple[str, int, int, str, int]:
 
 
 def png_checksum(path: str) -> str:
-    """Checksum (16 hex digits) at the end of a PNG of Multi-PIE's size; raises RejectedImage where either end is wrong."""
+    """Checksum (16 hex digits) at the end of a PNG; raises RejectedImage unless it is 640 x 480, RGB and complete."""
     try:
         with open(path, "rb", buffering=0) as file:
             head = file.read(33)
