@@ -85,10 +85,6 @@ class Run:
         for name, value in values.items():
             self.client.set_tag(self.id, name, value)
 
-    def file(self, path: str | Path, folder: str | None = None) -> None:
-        """Keep a copy of a small file with the run."""
-        self.client.log_artifact(self.id, str(path), folder)
-
     def picture(self, image: np.ndarray, name: str) -> None:
         """Keep a picture, uint8 [H, W, 3], under `name` (a path that ends in .png)."""
         self.client.log_image(self.id, image, name)

@@ -104,6 +104,7 @@ def _scores(args) -> None:
     if args.compare:
         compared = statistics.compare_by_bin(scores, *args.compare, args.resamples, args.seed)
         print(compared.to_csv(index=False, float_format="%.6g"), end="")
+        print(statistics.SEED_NOTE, file=sys.stderr)
         return
     summary = statistics.summarise(scores, args.resamples, args.seed)
     if args.format == "long":
