@@ -23,8 +23,7 @@ from mfnet.datasets import facescape
 from mfnet.scoring import metrics
 from mfnet.scoring.closest import surface_distances
 from mfnet.scoring.meshes import Mesh
-from mfnet.scoring.score import Job as ScoreJob
-from mfnet.scoring.score import benchmark_items, prediction_folder, score_item
+from mfnet.scoring.score import ScoreTask, Submission, benchmark_items, score_item
 
 OFFICIAL = {"9k": 0.62, "131k": 1.1}
 """CPU seconds per item of the official code, measured once on the stand-in set (see the benchmark's README)."""
@@ -58,18 +57,17 @@ def write_set(root: Path, triangles: int, items: int) -> None:
 
 def seconds_per_item(protocol: str, data, predef, pred, loader: str, repeats: int) -> float:
     """Median over items of the least CPU time of `repeats` runs."""
-    folder = prediction_folder(pred, protocol, loader)
-    jobs = [
-        ScoreJob(item, facescape.data_folder(data), folder, loader, loader)
-        for item in benchmark_items(protocol, data, predef)
+    submission = Submission.open(pred, protocol, loader)
+    tasks = [
+        ScoreTask(item, facescape.data_folder(data), submission) for item in benchmark_items(protocol, data, predef)
     ]
-    score_item(jobs[0])  # compile, or load what was compiled
+    score_item(tasks[0])  # compile, or load what was compiled
     times = []
-    for job in jobs:
+    for task in tasks:
         runs = []
         for _ in range(repeats):
             start = time.process_time()
-            row = score_item(job)
+            row = score_item(task)
             runs.append(time.process_time() - start)
         if row["status"] == "ok":
             times.append(min(runs))

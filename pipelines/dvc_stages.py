@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,9 +10,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+REFUSAL = re.compile(r"[\w.\- ]+: error: ")
+"""How the one line begins in which a stage refuses bad input (`stages.common.run_stage`); a defect has a traceback."""
+
 
 class StageFailed(RuntimeError):
     """A DVC stage ended with an error; the message holds its last lines."""
+
+
+class StageRefused(StageFailed):
+    """A DVC stage refused its params or its data, and will refuse them again."""
 
 
 def stage_order(root: Path) -> list[str]:
@@ -32,7 +40,7 @@ def run_stage(address: str, root: Path, log: Callable[[str], None], force: bool 
     The stage has a session of its own: whatever ends this function early (a cancelled flow, a time-out, Ctrl-C) kills
     DVC and the stage together, since an orphaned stage would go on writing beside the next run.
 
-    Raises StageFailed if DVC does.
+    Raises StageFailed if DVC does, StageRefused where the stage calls its input bad.
     """
     command = [sys.executable, "-m", "dvc", "repro", "--single-item", address] + (["--force"] if force else [])
     environment = os.environ | {"DVC_NO_ANALYTICS": "1", "PYTHONUNBUFFERED": "1"}
@@ -48,13 +56,17 @@ def run_stage(address: str, root: Path, log: Callable[[str], None], force: bool 
         start_new_session=True,
     )
     last: list[str] = []
+    refused = crashed = False
     try:
         for line in process.stdout:
             if line := line.rstrip():
                 log(line)
                 last = [*last[-19:], line]
+                refused = refused or REFUSAL.match(line) is not None
+                crashed = crashed or line.startswith("Traceback ")
         if process.wait():
-            raise StageFailed(f"{address} failed with status {process.returncode}:\n" + "\n".join(last))
+            error = StageRefused if refused and not crashed else StageFailed
+            raise error(f"{address} failed with status {process.returncode}:\n" + "\n".join(last))
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)

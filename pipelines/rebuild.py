@@ -13,19 +13,31 @@ import pipelines  # noqa: F401  (sets Prefect's environment before its first imp
 from prefect import flow, get_run_logger, task  # isort: skip
 from prefect.artifacts import create_table_artifact  # isort: skip
 
-from pipelines.dvc_stages import run_stage, stage_order, workspace_lock
+from mfnet.errors import InputError
+from pipelines.dvc_stages import StageRefused, run_stage, stage_order, workspace_lock
 from pipelines.server import scheduling_server
 
 ROOT = Path(__file__).parents[1]
 
 
-@task(task_run_name="{address}", retries=2, retry_delay_seconds=[5, 30])
+def worth_retrying(task, task_run, state) -> bool:
+    """Whether a failed task may succeed when it is run again: bad input stays bad."""
+    try:
+        state.result()
+    except (StageRefused, InputError):
+        return False
+    except Exception:
+        return True
+    return True
+
+
+@task(task_run_name="{address}", retries=2, retry_delay_seconds=[5, 30], retry_condition_fn=worth_retrying)
 def reproduce(address: str, root: str, force: bool) -> None:
-    """One DVC stage; retried, since a stage that is run again goes on from where it was or starts clean."""
+    """One DVC stage; retried unless its input is bad: run again, a stage goes on from where it was or starts clean."""
     run_stage(address, Path(root), get_run_logger().info, force)
 
 
-@task(task_run_name="archive", retries=1)
+@task(task_run_name="archive", retries=1, retry_condition_fn=worth_retrying)
 def look_at_archive(root: str) -> None:
     """Refresh the listing by which DVC learns that the user's image archive changed."""
     from mfnet.datasets.archive import refresh_listing

@@ -16,15 +16,17 @@ def run(params: Params, args: Namespace, record: Run) -> None:
     from mfnet.benchmark.artifacts import require_disjoint, write_benchmark
     from mfnet.benchmark.methods import Models
     from mfnet.benchmark.protocol import Cropper, pictured_items, run_protocol
+    from mfnet.compute.executor import Compute
     from mfnet.fitting.batch import Refiner
     from mfnet.flame import load_project_head
     from mfnet.landmarks.backends import make_backend
     from mfnet.model.mfnet import load_mfnet
     from mfnet.scoring.error_maps import error_picture
-    from mfnet.scoring.score import benchmark_items
+    from mfnet.scoring.score import Benchmark, benchmark_items
 
     root = Path(params.source.facescape)
-    items = benchmark_items(args.protocol, root, root)
+    benchmark = Benchmark(args.protocol, root, benchmark_items(args.protocol, root, root))
+    compute = Compute.of(params.compute)
     if params.benchmark.subject_disjoint:
         require_disjoint(root, "data/multipie/plan.parquet")
     flame = load_project_head("data/head", params.flame)
@@ -37,27 +39,16 @@ def run(params: Params, args: Namespace, record: Run) -> None:
     refiner = None
     if params.benchmark.refine:
         flow = Path("data/pretrained/flow.safetensors")
-        spread = (params.compute.executor, params.compute.workers)
-        refiner = Refiner(params.loss.flow_estimator, flow, params.refine, *spread)
+        refiner = Refiner(params.loss.flow_estimator, flow, params.refine, compute)
     triple = load_mfnet("data/train/model.safetensors", flame)
     models = Models(flame, single, triple, refiner, params.benchmark.use_calibrated_camera)
     backend = make_backend(params.landmarks, root / "data", "data/pretrained/landmarks.safetensors")
-    names = pictured_items(items, params.benchmark.items_shown)
-    table, results, pictures = run_protocol(
-        args.protocol,
-        items,
-        root,
-        models,
-        Cropper(backend.detect, params.triplets.image_size, params.triplets.crop_scale),
-        variants,
-        names,
-        params.compute.executor,
-        params.compute.workers,
-    )
+    cropper = Cropper(backend.detect, params.triplets.image_size, params.triplets.crop_scale)
+    names = pictured_items(benchmark.items, params.benchmark.items_shown)
+    result = run_protocol(benchmark, models, cropper, variants, names, compute)
     out = Path("data/benchmark") / args.protocol
-    chosen = [item for item in items if item.name in names]
-    write_benchmark(out, table, results, pictures, chosen, root, flame, params.benchmark)
-    for (method, name), distances in pictures.items():
+    write_benchmark(out, benchmark, result, names, flame, params.benchmark)
+    for (method, name), distances in result.distances.items():
         record.picture(error_picture(distances), f"errors/{name}/{method}.png")
 
 

@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 
+from mfnet.compute.executor import Compute
 from mfnet.params import Params
 from mfnet.synthetic.capture.archives import HeadFiles, capture
 from mfnet.tracking import Run
@@ -13,7 +14,7 @@ HEAD = ("data/head/head.npz", "data/head/landmarks.npz", "data/head/template.obj
 def run(params: Params, args: Namespace, record: Run) -> None:
     """Write ``data/raw/multipie``, ``data/raw/facescape`` and ``data/raw/truth.parquet``."""
     head = HeadFiles(HEAD, params.flame.n_shape, params.flame.n_expression)
-    capture(head, params.capture, params.compute, "data/raw")
+    capture(head, params.capture, Compute.of(params.compute), "data/raw")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 
+from mfnet.compute.executor import Compute
 from mfnet.datasets import multipie
 from mfnet.io.files import write_table
 from mfnet.params import Params
@@ -12,7 +13,7 @@ from stages.common import run_stage, stage_parser
 def run(params: Params, args: Namespace, record: Run) -> None:
     from mfnet.datasets import quality
 
-    manifest, rejected = multipie.scan(params.source.multipie, params.compute.executor, params.compute.workers)
+    manifest, rejected = multipie.scan(params.source.multipie, Compute.of(params.compute))
     quality.check_manifest(manifest, rejected, params.ingest.max_rejected, "data/multipie/ingest.json")
     write_table(manifest, "data/multipie/manifest.parquet")
     write_table(rejected, "data/multipie/rejected.parquet")

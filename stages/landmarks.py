@@ -3,6 +3,7 @@
 import shutil
 from argparse import Namespace
 
+from mfnet.compute.executor import Compute
 from mfnet.io.files import read_table, write_table
 from mfnet.landmarks.backends import make_backend
 from mfnet.landmarks.table import find_landmarks
@@ -19,8 +20,8 @@ def run(params: Params, args: Namespace, record: Run) -> None:
 
     plan = read_table("data/multipie/plan.parquet")
     backend = make_backend(params.landmarks, params.source.multipie, "data/pretrained/landmarks.safetensors")
-    spread = {"mode": params.compute.executor, "workers": params.compute.workers}
-    found, rejected = find_landmarks(plan, params.source.multipie, backend, params.landmarks, SCRATCH, **spread)
+    compute = Compute.of(params.compute)
+    found, rejected = find_landmarks(plan, params.source.multipie, backend, params.landmarks, SCRATCH, compute)
     quality.check_landmarks(found, rejected, params.landmarks, "data/multipie/landmarks.json")
     write_table(found, "data/multipie/landmarks.parquet")
     write_table(rejected, "data/multipie/landmarks_rejected.parquet")

@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 
+from mfnet.compute.executor import Compute
 from mfnet.datasets.shards import CropSpec, write_shards
 from mfnet.io.files import atomic_directory, read_table, write_table
 from mfnet.params import Params
@@ -15,9 +16,8 @@ def run(params: Params, args: Namespace, record: Run) -> None:
     plan = read_table("data/multipie/plan.parquet")
     landmarks = read_table("data/multipie/landmarks.parquet")
     spec = CropSpec(params.source.multipie, params.triplets, params.plan.seed)
-    spread = {"mode": params.compute.executor, "workers": params.compute.workers}
     with atomic_directory("data/triplets") as folder:
-        rejected = write_shards(plan, landmarks, spec, folder, **spread)
+        rejected = write_shards(plan, landmarks, spec, folder, Compute.of(params.compute))
         quality.check_triplets(folder, rejected, params.triplets, "data/multipie/triplets.json")
     write_table(rejected, "data/multipie/triplets_rejected.parquet")
 

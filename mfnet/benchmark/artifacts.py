@@ -1,4 +1,4 @@
-"""What the benchmark stage leaves behind: scores, flat metrics, and a few heads and pictures for the report."""
+"""Write the benchmark stage's files: scores, flat metrics, and the heads and error maps that the report shows."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,11 +6,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mfnet.benchmark.predictions import Face
-from mfnet.datasets.facescape import Item, read_image
+from mfnet.benchmark.predictions import PredictedHead
+from mfnet.benchmark.protocol import BenchmarkResult
+from mfnet.datasets.facescape import read_image
 from mfnet.errors import InputError
+from mfnet.flame import Flame
 from mfnet.io.files import atomic_path, write_json, write_table
 from mfnet.params import BenchmarkParams
+from mfnet.scoring.score import Benchmark
 from mfnet.scoring.statistics import summary_rows
 
 FIGURES = ("CD", "CD_low", "CD_high", "MNE", "CR", "items", "done")
@@ -18,51 +21,53 @@ FIGURES = ("CD", "CD_low", "CD_high", "MNE", "CR", "items", "done")
 
 def write_benchmark(
     out: str | Path,
-    scores: pd.DataFrame,
-    results: dict,
-    pictures: dict[tuple[str, str], np.ndarray],
-    pictured: Sequence[Item],
-    data: str | Path,
-    flame,
+    benchmark: Benchmark,
+    result: BenchmarkResult,
+    shown: Sequence[str],
+    flame: Flame,
     params: BenchmarkParams,
 ) -> dict[str, float | int | None]:
     """Write ``scores.parquet``, ``metrics.json`` and ``meshes.npz`` into `out`; returns the metrics.
 
     metrics.json: ``<protocol>/<bin>/<method>/<figure>`` -> number, null where there is none.
-    meshes.npz: ``faces`` [F, 3]; for each of the `pictured` items ``image/NAME`` [256, 256, 3] uint8, and by method
+    meshes.npz: ``faces`` [F, 3]; for each item named in `shown` ``image/NAME`` [256, 256, 3] uint8, and by method
     ``vertices/METHOD/NAME`` [V, 3] float32 in the image cube ([-1, 1]^2, x right, y up, z towards the camera) or, where
     there is a ``focal/METHOD/NAME`` (px of the 256 px image), before an OpenCV camera, and
     ``distance/METHOD/NAME`` [180, 180] float32, mm to the ground truth seen from the front, NaN beside the face.
     """
     out = Path(out)
-    rows = summary_rows(scores, params.bootstrap, params.seed)
+    rows = summary_rows(result.scores, params.bootstrap, params.seed)
     metrics = {
         f"{row['protocol']}/{row['bin']}/{row['method']}/{figure}": _number(row[figure])
         for row in rows
         for figure in FIGURES
     }
     arrays = {"faces": flame.faces.cpu().numpy().astype(np.int32)}
-    for item in pictured:
+    for item in benchmark.items:
+        if item.name not in shown:
+            continue
         try:
-            arrays[f"image/{item.name}"] = read_image(data, item)
+            arrays[f"image/{item.name}"] = read_image(benchmark.root, item)
         except InputError:
             continue  # its rows in the scores say missing_image
-    names = {item.name for item in pictured}
-    for (method, name), face in results.items():
-        if name in names and isinstance(face, Face):
+    for (method, name), face in result.faces.items():
+        if name in shown and isinstance(face, PredictedHead):
             arrays[f"vertices/{method}/{name}"] = face.vertices.astype(np.float32)
             if face.focal is not None:
                 arrays[f"focal/{method}/{name}"] = np.float64(face.focal)
-    arrays |= {f"distance/{method}/{name}": picture for (method, name), picture in pictures.items()}
+    arrays |= {f"distance/{method}/{name}": values for (method, name), values in result.distances.items()}
     with atomic_path(out / "meshes.npz") as beside:
         np.savez_compressed(beside, **arrays)
-    write_table(scores, out / "scores.parquet")
+    write_table(result.scores, out / "scores.parquet")
     write_json(metrics, out / "metrics.json")
     return metrics
 
 
-def _number(value) -> float | int | None:
-    return None if np.isnan(value) else value.item() if isinstance(value, np.generic) else value
+def _number(value: float | int | np.generic) -> float | int | None:
+    """A figure as JSON has it: a plain number, None for NaN."""
+    if np.isnan(value):
+        return None
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def require_disjoint(benchmark: str | Path, plan: str | Path) -> None:

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from mfnet.benchmark.names import POSED
-from mfnet.benchmark.predictions import Face
+from mfnet.benchmark.predictions import PredictedHead
 from mfnet.compute.compiled import one_thread
 from mfnet.datasets.facescape import LAB_VIEWS, Item, LabItem, lab_index, lab_name
 from mfnet.datasets.plan import SLOTS
@@ -31,8 +31,7 @@ from mfnet.fitting.pose import fit_poses
 from mfnet.flame import Flame
 from mfnet.geometry import FaceCrop, project_orthographic, reference_depth
 from mfnet.model.mfnet import Prediction, join
-from mfnet.scoring.loaders import Prediction as Placed
-from mfnet.scoring.loaders import from_crop, from_lens, pixels_per_ndc
+from mfnet.scoring.loaders import PlacedMesh, from_crop, from_lens, pixels_per_ndc
 from mfnet.scoring.meshes import ItemError, Mesh
 
 SIDE_YAW = 30.0
@@ -55,7 +54,7 @@ PERSON = ("shape", "expression", "jaw_pose")
 """What the views of one person share."""
 BATCH = 32
 
-Result = dict[tuple[str, str], Face | ItemError]
+Result = dict[tuple[str, str], PredictedHead | ItemError]
 """(method, item name) -> the prediction, or why there is none."""
 Views = dict[str, FaceCrop | ItemError]
 """Item name -> its photograph, found and cropped, or why there is none."""
@@ -256,7 +255,9 @@ def _images(names: Sequence[Sequence[str]], views: dict[str, FaceCrop], network:
 # ---------------------------------------------------------------------------------------------- heads before cameras
 
 
-def _faces(answer: Answer, jobs: list[_Job], views: dict[str, FaceCrop], models: Models, posed: bool) -> list[Face]:
+def _faces(
+    answer: Answer, jobs: list[_Job], views: dict[str, FaceCrop], models: Models, posed: bool
+) -> list[PredictedHead]:
     """The heads before their cameras; posed: by the landmarks of the item, whatever pose the answer holds."""
     own = [views[job.names[job.own]] for job in jobs]
     focals = [job.focal if models.use_calibrated_camera else None for job in jobs]
@@ -267,7 +268,7 @@ def _faces(answer: Answer, jobs: list[_Job], views: dict[str, FaceCrop], models:
     for row, (job, view, focal) in enumerate(zip(jobs, own, focals, strict=True)):
         parts = (vertices, answer.camera, centre, answer.inverse_distance)
         found = _place(*(None if part is None else part[row].double().cpu() for part in parts), view, focal)
-        faces.append(Face(found.mesh.vertices, job.views(), len(set(job.names)), found.focal))
+        faces.append(PredictedHead(found.mesh.vertices, job.views(), len(set(job.names)), found.focal))
     return faces
 
 
@@ -291,7 +292,7 @@ def _heads(answer: Answer, flame: Flame) -> tuple[Tensor, Tensor]:
     return torch.where(finite[:, None, None], output.vertices, torch.nan), reference_depth(output.landmarks)
 
 
-def _place(vertices, camera, centre, inverse_distance, view: FaceCrop, focal: float | None) -> Placed:
+def _place(vertices, camera, centre, inverse_distance, view: FaceCrop, focal: float | None) -> PlacedMesh:
     """One head before its camera: at the fitted distance, else at the one that the calibrated focal length and the
     camera's scale give, else in the image cube as the official loaders of orthographic methods place it.
     """

@@ -1,4 +1,4 @@
-"""The FaceScape benchmark from photographs to scores: faces are found and cropped, every method is asked and scored."""
+"""The FaceScape benchmark from photographs to scores: find and crop the faces, predict, score."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ import torch
 
 from mfnet.benchmark.methods import Models, Result, Views, predict
 from mfnet.benchmark.names import ABLATION
-from mfnet.benchmark.predictions import ItemJob, score_predictions
-from mfnet.compute.executor import fan_out
+from mfnet.benchmark.predictions import ItemTask, score_predictions
+from mfnet.compute.executor import SERIAL, Compute
 from mfnet.datasets.facescape import Item, image_path, read_image
 from mfnet.errors import InputError
 from mfnet.flame import Flame
 from mfnet.geometry import FaceCrop, crop_face
 from mfnet.scoring.meshes import ItemError
-from mfnet.scoring.score import score_table
+from mfnet.scoring.score import Benchmark, score_table
 
 
 @dataclass(frozen=True)
@@ -57,42 +57,49 @@ class Cropper:
             return ItemError("no_landmarks", str(error))
 
 
+@dataclass(frozen=True)
+class BenchmarkResult:
+    """What the methods predict on the items of a benchmark, and how well."""
+
+    scores: pd.DataFrame
+    """`score_table`: a row for each method and item, ablation variants too, with views, n_views, status, reason."""
+    faces: Result
+    """(method, item name) -> predicted head, or why there is none; without the ablation variants."""
+    distances: dict[tuple[str, str], np.ndarray]
+    """(method, item name) -> distances to the ground truth seen from the front [180, 180], mm, NaN beside the face, of
+    the items that were asked for; without the ablation variants."""
+
+
 def run_protocol(
-    protocol: str,
-    items: Sequence[Item],
-    data: str | Path,
+    benchmark: Benchmark,
     models: Models,
     cropper: Cropper,
     variants: dict[str, torch.nn.Module] | None = None,
-    pictured: Sequence[str] = (),
-    mode: str = "serial",
-    workers: int = 0,
-) -> tuple[pd.DataFrame, Result, dict[tuple[str, str], np.ndarray]]:
+    shown: Sequence[str] = (),
+    compute: Compute = SERIAL,
+) -> BenchmarkResult:
     """Predict and score every method on every item.
 
-    variants: see `predict_variants`; pictured: names of the items whose distances are wanted as pictures; mode and
-    workers: as `fan_out` takes them.
-
-    Returns the score table (a row for each method and item, with views, n_views, status, reason), the predictions of
-    the methods, and (method, name) -> front view of the distances, mm.
+    variants: see `predict_variants`; shown: names of the items whose distances are kept.
     """
-    views = cropper(items, data)
-    results = predict(protocol, items, views, models)
+    items = benchmark.items
+    views = cropper(items, benchmark.root)
+    results = predict(benchmark.protocol, items, views, models)
     every = results | predict_variants(items, views, models.flame, variants or {})
-    faces = models.flame.faces.cpu().numpy()
+    triangles = models.flame.faces.cpu().numpy()
     methods = list(dict.fromkeys(method for method, _ in every))
-    jobs = [
-        ItemJob(item, Path(data), faces, {m: every[m, item.name] for m in methods}, item.name in pictured)
+    tasks = [
+        ItemTask(item, benchmark.root, triangles, {m: every[m, item.name] for m in methods}, item.name in shown)
         for item in items
     ]
-    scores = list(fan_out(score_predictions, jobs, mode, workers, f"score {protocol}"))
-    pictures = {
-        (method, item.name): picture
+    scores = list(compute.map(score_predictions, tasks, f"score {benchmark.protocol}"))
+    distances = {
+        (method, item.name): values
         for item, score in zip(items, scores, strict=True)
-        for method, picture in score.pictures.items()
+        for method, values in score.distances.items()
         if not method.startswith(ABLATION)
     }
-    return score_table([row for score in scores for row in score.rows]), results, pictures
+    return BenchmarkResult(score_table([row for score in scores for row in score.rows]), results, distances)
 
 
 def predict_variants(items: Sequence[Item], views: Views, flame: Flame, variants: dict[str, torch.nn.Module]) -> Result:

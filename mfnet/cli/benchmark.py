@@ -52,21 +52,18 @@ def score(
     As the official evaluator defines them, with its two approximate steps made exact. Items that cannot be scored keep
     a row that says why.
     """
+    from mfnet.compute.executor import Compute
     from mfnet.io.files import write_table
-    from mfnet.scoring.score import score_directory
+    from mfnet.scoring.score import Submission, score_directory
 
     partial = out.with_name(f"{out.name}.partial")
     if not resume:
         partial.unlink(missing_ok=True)
     table = score_directory(
-        protocol,
+        Submission.open(pred, protocol, loader, method),
         data,
         predef,
-        pred,
-        loader,
-        method=method,
-        mode=executor,
-        workers=workers,
+        Compute(executor, workers),
         partial=partial,
         error_maps=error_maps,
     )
@@ -105,6 +102,7 @@ def compare(
     if pair:
         compared = statistics.compare_by_bin(table, *pair, resamples, seed)
         print(compared.to_csv(index=False, float_format="%.6g"), end="")
+        print(statistics.SEED_NOTE, file=sys.stderr)
         return
     summary = statistics.summarise(table, resamples, seed)
     if form == "long":

@@ -1,4 +1,4 @@
-"""Fan-out: one function over many items, over local processes or a dask cluster, in a form that survives lost workers.
+"""Where work runs: one function over many items, in this process, in local ones or on a dask cluster.
 
 A killed worker process is restarted and its items run again (dask.distributed; `concurrent.futures` and joblib lose the
 whole batch). `fn` may therefore run more than once on one item: let it write beside and rename.
@@ -10,11 +10,14 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from tqdm import tqdm
 
 from mfnet.errors import InputError
+
+if TYPE_CHECKING:
+    from mfnet.params import ComputeParams
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -27,29 +30,45 @@ RETRIES = 2
 bad: an InputError is not tried again."""
 
 
-def fan_out(
-    fn: Callable[[Item], Result], items: Iterable[Item], mode: str = "local", workers: int = 0, description: str = ""
-) -> Iterator[Result]:
-    """Yield ``fn(item)`` for every item, in the items' order whatever order they end in.
+@dataclass(frozen=True)
+class Compute:
+    """Where work runs; it changes no result. InputError for an executor that is none."""
 
-    mode: ``serial`` (in this process), ``local`` (spawned processes on 127.0.0.1, one thread each; serial where there
-    is one item or one worker, which saves the cluster's start of a second or more), or ``tcp://host:port`` of a dask
-    scheduler whose workers can import `mfnet` and see the same files.
-    workers: local processes; 0 is one per usable core. `fn`, items and results must pickle.
+    executor: str = "serial"
+    """``serial`` (in this process), ``local`` (spawned processes on 127.0.0.1, one thread each; serial where there is
+    one item or one worker, which saves the cluster's start of a second or more), or ``tcp://host:port`` of a dask
+    scheduler whose workers can import `mfnet` and see the same files."""
+    workers: int = 0
+    """Local processes; 0 is one per usable core."""
 
-    Raises what `fn` raised, with a note that names the item; RuntimeError for an item that kills every worker it is
-    given to; InputError for an unknown mode or a scheduler that does not answer.
-    """
-    items = list(items)
-    if mode != "serial" and mode != "local" and not mode.startswith(("tcp://", "tls://")):
-        raise InputError(f"compute.executor: {mode!r} is none of serial, local, tcp://host:port")
-    if mode == "local":
-        workers = min(workers or usable_cores(), len(items))
-    if mode == "serial" or not items or (mode == "local" and workers == 1):
-        yield from _serial(fn, items, description)
-        return
-    with _client(mode, workers) as client, tqdm(total=len(items), desc=description, disable=None) as bar:
-        yield from _distributed(client, fn, items, bar)
+    def __post_init__(self) -> None:
+        if self.executor not in ("serial", "local") and not self.executor.startswith(("tcp://", "tls://")):
+            raise InputError(f"compute.executor: {self.executor!r} is none of serial, local, tcp://host:port")
+
+    @classmethod
+    def of(cls, params: "ComputeParams") -> "Compute":
+        """As the section ``compute`` of a params file says."""
+        return cls(params.executor, params.workers)
+
+    def map(self, fn: Callable[[Item], Result], items: Iterable[Item], label: str = "") -> Iterator[Result]:
+        """Yield ``fn(item)`` for every item, in the items' order whatever order they end in.
+
+        label: stands before the progress bar. `fn`, items and results must pickle.
+
+        Raises what `fn` raised, with a note that names the item; RuntimeError for an item that kills every worker it
+        is given to; InputError for a scheduler that does not answer.
+        """
+        items = list(items)
+        workers = min(self.workers or usable_cores(), len(items)) if self.executor == "local" else self.workers
+        if self.executor == "serial" or not items or (self.executor == "local" and workers == 1):
+            yield from _serial(fn, items, label)
+            return
+        with _client(self.executor, workers) as client, tqdm(total=len(items), desc=label, disable=None) as bar:
+            yield from _distributed(client, fn, items, bar)
+
+
+SERIAL = Compute()
+"""In this process, one item after the other."""
 
 
 def usable_cores() -> int:
@@ -59,8 +78,8 @@ def usable_cores() -> int:
     return CPU_COUNT
 
 
-def _serial(fn: Callable[[Item], Result], items: Sequence[Item], description: str) -> Iterator[Result]:
-    for item in tqdm(items, desc=description, disable=None):
+def _serial(fn: Callable[[Item], Result], items: Sequence[Item], label: str) -> Iterator[Result]:
+    for item in tqdm(items, desc=label, disable=None):
         try:
             result = fn(item)
         except Exception as error:
@@ -133,14 +152,14 @@ def _named(item) -> str:
 
 
 @contextlib.contextmanager
-def _client(mode: str, workers: int):
+def _client(executor: str, workers: int):
     """A dask client of the given cluster, or of a local one that ends with the block and leaves no file."""
     import dask
     from distributed import Client, LocalCluster
 
     with contextlib.ExitStack() as stack:
-        address = mode
-        if mode == "local":
+        address = executor
+        if executor == "local":
             stack.enter_context(dask.config.set({"distributed.deploy.lost-worker-timeout": RESTART}))
             scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="mfnet-dask-", ignore_cleanup_errors=True))
             address = stack.enter_context(
@@ -160,5 +179,5 @@ def _client(mode: str, workers: int):
         try:
             client = stack.enter_context(Client(address, set_as_default=False))
         except OSError as error:
-            raise InputError(f"compute.executor: no dask scheduler answers at {mode}: {error}") from None
+            raise InputError(f"compute.executor: no dask scheduler answers at {executor}: {error}") from None
         yield client

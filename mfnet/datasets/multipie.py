@@ -21,15 +21,26 @@ import numpy as np
 import pandas as pd
 from PIL import Image, UnidentifiedImageError
 
-from mfnet.compute.executor import fan_out
+from mfnet.compute.executor import SERIAL, Compute
 from mfnet.errors import InputError
 
 FRONTAL = "05_1"
 """The camera of the anchor view."""
 
 YAW = {
-    camera: 90.0 - 15.0 * index
-    for index, camera in enumerate("24_0 01_0 20_0 19_0 04_1 05_0 05_1 14_0 13_0 08_0 09_0 12_0 11_0".split())
+    "24_0": 90.0,
+    "01_0": 75.0,
+    "20_0": 60.0,
+    "19_0": 45.0,
+    "04_1": 30.0,
+    "05_0": 15.0,
+    "05_1": 0.0,
+    "14_0": -15.0,
+    "13_0": -30.0,
+    "08_0": -45.0,
+    "09_0": -60.0,
+    "12_0": -75.0,
+    "11_0": -90.0,
 }
 """Head-height cameras and their nominal yaw, degrees: > 0 stands on the subject's right."""
 
@@ -72,8 +83,8 @@ _PNG_TAIL = b"\x00\x00\x00\x00IEND\xaeB\x60\x82"
 _CHUNK = 20_000  # files per unit of work: seconds of it, and a small archive needs no cluster
 
 
-class Rejected(Exception):
-    """A file that is no usable image of the archive; the message is the reason."""
+class RejectedImage(Exception):
+    """An image, or a triplet for its sake, is left out; the message is the reason that the rejected table shows."""
 
 
 def image_path(subject: str, session: int, recording: int, camera: str, illumination: int) -> str:
@@ -82,15 +93,14 @@ def image_path(subject: str, session: int, recording: int, camera: str, illumina
     return f"session{session:02d}/multiview/{subject}/{recording:02d}/{camera}/{name}"
 
 
-def scan(root: str | Path, mode: str = "serial", workers: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """List an archive: (manifest, rejected), both ordered by path; paths are relative to `root`, with ``/``.
+def scan(root: str | Path, compute: Compute = SERIAL) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """List the images of an archive: (manifest, rejected), both ordered by path.
 
     manifest: path, subject ("001"), session, recording, camera ("05_1"), illumination, checksum (16 hex digits),
-    expression, yaw (nominal, degrees), width, height. rejected: path, reason. `root` holds ``session01`` ..., or
-    ``data/session01`` ...
-    mode, workers: as `fan_out`'s.
+    expression, yaw (nominal, degrees), width, height. rejected: path, reason. Paths are relative to `root`, with
+    ``/``; `root` holds ``session01`` ..., or ``data/session01`` ...
 
-    Raises InputError where `root` is missing or holds no usable image.
+    Raises InputError where `root` is missing or holds no image that passes.
     """
     root = Path(root)
     if not root.is_dir():
@@ -98,7 +108,7 @@ def scan(root: str | Path, mode: str = "serial", workers: int = 0) -> tuple[pd.D
     paths = sorted(_files(root))
     chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
     rows, rejected = [], []
-    for good, bad in fan_out(partial(_check_files, str(root)), chunks, mode, workers, "scan"):
+    for good, bad in compute.map(partial(_check_files, str(root)), chunks, "scan"):
         rows += good
         rejected += bad
     if not rows:
@@ -136,35 +146,35 @@ def _check_files(root: str, paths: list[str]) -> tuple[list[tuple], list[tuple[s
             continue
         try:
             rows.append((path, *parse_path(path), png_checksum(os.path.join(root, path))))
-        except Rejected as error:
+        except RejectedImage as error:
             rejected.append((path, str(error)))
     return rows, rejected
 
 
 def parse_path(path: str) -> tuple[str, int, int, str, int]:
-    """(subject, session, recording, camera, illumination) of an image's path relative to the root; raises Rejected."""
+    """(subject, session, recording, camera, illumination) of a path relative to the root; raises RejectedImage."""
     folders = path.removeprefix("data/").split("/")
     name = folders.pop()
     if not name.endswith(".png") or len(folders) != _DEPTH:
-        raise Rejected("stray file")
+        raise RejectedImage("stray file")
     match = _NAME.fullmatch(name)
     if match is None:
-        raise Rejected("bad name")
+        raise RejectedImage("bad name")
     subject, session, recording, number, level, illumination = match.groups()
     camera = f"{number}_{level}"
     if folders != [f"session{session}", "multiview", subject, recording, camera]:
-        raise Rejected("name and folder differ")
+        raise RejectedImage("name and folder differ")
     if camera not in YAW and camera not in CEILING:
-        raise Rejected(f"unknown camera: {camera}")
+        raise RejectedImage(f"unknown camera: {camera}")
     if (int(session), int(recording)) not in EXPRESSIONS:
-        raise Rejected(f"unknown recording: {recording} of session {session}")
+        raise RejectedImage(f"unknown recording: {recording} of session {session}")
     if int(illumination) not in ILLUMINATIONS:
-        raise Rejected(f"unknown illumination: {illumination}")
+        raise RejectedImage(f"unknown illumination: {illumination}")
     return subject, int(session), int(recording), camera, int(illumination)
 
 
 def png_checksum(path: str) -> str:
-    """Checksum (16 hex digits) at the end of a PNG of Multi-PIE's size; raises Rejected where either end is wrong."""
+    """Checksum (16 hex digits) at the end of a PNG; raises RejectedImage unless it is 640 x 480, RGB and complete."""
     try:
         with open(path, "rb", buffering=0) as file:
             head = file.read(33)
@@ -172,38 +182,38 @@ def png_checksum(path: str) -> str:
             file.seek(max(size - 20, 0))
             tail = file.read()
     except OSError as error:
-        raise Rejected(f"unreadable: {error.strerror}") from None
+        raise RejectedImage(f"unreadable: {error.strerror}") from None
     if size == 0:
-        raise Rejected("empty file")
+        raise RejectedImage("empty file")
     if not head.startswith(_PNG_HEAD) or len(head) < 33:
-        raise Rejected("not a PNG")
+        raise RejectedImage("not a PNG")
     width, height, depth, colour = struct.unpack(">IIBB", head[16:26])
     if zlib.crc32(head[12:29]) != int.from_bytes(head[29:33], "big"):
-        raise Rejected("broken PNG: damaged header")
+        raise RejectedImage("broken PNG: damaged header")
     if (width, height) != (WIDTH, HEIGHT):
-        raise Rejected(f"wrong size: {width}x{height}")
+        raise RejectedImage(f"wrong size: {width}x{height}")
     if (depth, colour) != (8, 2):
-        raise Rejected(f"not 8-bit RGB: depth {depth}, colour type {colour}")
+        raise RejectedImage(f"not 8-bit RGB: depth {depth}, colour type {colour}")
     if not tail.endswith(_PNG_TAIL):
-        raise Rejected("broken PNG: truncated")
+        raise RejectedImage("broken PNG: truncated")
     return tail[:8].hex()
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """Decode a PNG to [H, W, 3] uint8 RGB; raises Rejected where it is missing or its data is damaged anywhere."""
+    """Decode a PNG to [H, W, 3] uint8 RGB; raises RejectedImage where it is missing or its data is damaged anywhere."""
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        raise Rejected(f"unreadable: {error.strerror}") from None
+        raise RejectedImage(f"unreadable: {error.strerror}") from None
     try:
         with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
             image.verify()  # every chunk's checksum; decoding alone overlooks some damage
         with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
             return np.asarray(image.convert("RGB"))
     except UnidentifiedImageError:
-        raise Rejected("broken PNG: not a PNG") from None
+        raise RejectedImage("broken PNG: not a PNG") from None
     except (OSError, SyntaxError, ValueError, zlib.error) as error:  # what Pillow raises for damaged files
-        raise Rejected(f"broken PNG: {str(error).splitlines()[0]}") from None
+        raise RejectedImage(f"broken PNG: {str(error).splitlines()[0]}") from None
 
 
 def _manifest(rows: list[tuple]) -> pd.DataFrame:

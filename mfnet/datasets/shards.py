@@ -16,8 +16,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mfnet.compute.executor import fan_out
-from mfnet.datasets.multipie import Rejected, read_image
+from mfnet.compute.executor import SERIAL, Compute
+from mfnet.datasets.multipie import RejectedImage, read_image
 from mfnet.datasets.plan import SLOTS
 from mfnet.errors import InputError
 from mfnet.geometry.crops import CropBox, crop_box, cut_face
@@ -52,23 +52,22 @@ def write_shards(
     landmarks: pd.DataFrame,
     spec: CropSpec,
     folder: str | Path,
-    mode: str = "serial",
-    workers: int = 0,
+    compute: Compute = SERIAL,
 ) -> pd.DataFrame:
     """Crop and encode the planned triplets into ``folder/{train,val}-NNNNN.parquet`` (columns: SCHEMA).
 
-    `folder` is there and empty. Returns the rejected triplets: triplet, split, reason. mode, workers: as `fan_out`'s;
-    they leave no trace. Raises InputError where a split of the plan loses all its triplets.
+    `folder` is there and empty. Returns the rejected triplets: triplet, split, reason.
+    Raises InputError where a split of the plan loses all its triplets.
     """
     points = dict(zip(landmarks["path"], landmarks["landmarks"], strict=True))
-    jobs = [_job(row, points) for row in plan.to_dict("records")]
-    chunks = [jobs[start : start + _CHUNK] for start in range(0, len(jobs), _CHUNK)]
+    tasks = [_task(row, points) for row in plan.to_dict("records")]
+    chunks = [tasks[start : start + _CHUNK] for start in range(0, len(tasks), _CHUNK)]
     splits = {split: _Shards(Path(folder), split, spec.params) for split in sorted(plan["split"].unique())}
     rejected = []
     with contextlib.ExitStack() as stack:
         for shards in splits.values():
             stack.callback(shards.close)
-        for part in fan_out(partial(make_rows, spec), chunks, mode, workers, "triplets"):
+        for part in compute.map(partial(make_rows, spec), chunks, "triplets"):
             for triplet, split, row in part:
                 if isinstance(row, str):
                     rejected.append((triplet, split, row))
@@ -82,7 +81,7 @@ def write_shards(
     return table.astype({"triplet": "int64", "split": "str", "reason": "str"})
 
 
-def _job(row: dict, points: dict[str, np.ndarray]) -> dict:
+def _task(row: dict, points: dict[str, np.ndarray]) -> dict:
     """A row of the plan with its landmarks [68, 2] (px) under ``points_s``; None where the image has none."""
     for slot in SLOTS:
         flat = points.get(row[slot])
@@ -125,32 +124,32 @@ class _Shards:
         self._group = []
 
 
-def make_rows(spec: CropSpec, jobs: list[dict]) -> list[tuple[int, str, dict | str]]:
+def make_rows(spec: CropSpec, tasks: list[dict]) -> list[tuple[int, str, dict | str]]:
     """(triplet, split, row of SCHEMA or reason why there is none) of each planned triplet."""
     made = []
-    for job in jobs:
+    for task in tasks:
         try:
-            made.append((job["triplet"], job["split"], _row(job, spec)))
-        except Rejected as error:
-            made.append((job["triplet"], job["split"], str(error)))
+            made.append((task["triplet"], task["split"], _row(task, spec)))
+        except RejectedImage as error:
+            made.append((task["triplet"], task["split"], str(error)))
     return made
 
 
-def _row(job: dict, spec: CropSpec) -> dict:
-    row = {name: job[name] for name in ("triplet", "subject", "session", "recording", "expression")}
+def _row(task: dict, spec: CropSpec) -> dict:
+    row = {name: task[name] for name in ("triplet", "subject", "session", "recording", "expression")}
     for index, slot in enumerate(SLOTS):
-        path, points = job[slot], job[f"points_{slot}"]
+        path, points = task[slot], task[f"points_{slot}"]
         if points is None:
-            raise Rejected(f"{slot} view without landmarks: {path}")
+            raise RejectedImage(f"{slot} view without landmarks: {path}")
         try:
             image = read_image(os.path.join(spec.root, path))
-            box = jitter(crop_box(points, spec.params.crop_scale), spec, job["triplet"], index)
-        except (Rejected, InputError) as error:
-            raise Rejected(f"{slot} view: {error}: {path}") from None
+            box = jitter(crop_box(points, spec.params.crop_scale), spec, task["triplet"], index)
+        except (RejectedImage, InputError) as error:
+            raise RejectedImage(f"{slot} view: {error}: {path}") from None
         crop = cut_face(image, points, box, spec.params.image_size)
         row[f"image_{slot}"] = encode(crop.image, spec.params.jpeg_quality)
         row[f"landmarks_{slot}"] = crop.landmarks.astype(np.float32).ravel()
-        row[f"yaw_{slot}"] = job[f"yaw_{slot}"]
+        row[f"yaw_{slot}"] = task[f"yaw_{slot}"]
         row[f"matrix_{slot}"] = crop.matrix.astype(np.float32).ravel()
         row[f"path_{slot}"] = path
     return row

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mfnet.compute.compiled import one_thread
-from mfnet.compute.executor import fan_out
+from mfnet.compute.executor import SERIAL, Compute
 from mfnet.fitting.refine import refine
 from mfnet.flame import Flame
 from mfnet.flow import load_flow
@@ -29,10 +29,7 @@ class Refiner:
     """Its weights, from stage ``pretrained@flow``."""
     settings: RefineParams
     """``refine``."""
-    mode: str = "serial"
-    """As `fan_out` takes it."""
-    workers: int = 0
-    """Local processes; 0 is one per core."""
+    compute: Compute = SERIAL
 
     def __call__(
         self, flame: Flame, prediction: Prediction, images: Tensor, landmarks: Tensor
@@ -46,7 +43,7 @@ class Refiner:
             RefineTask(self, flame, prediction.map(lambda value, rows=rows: value[rows]), images[rows], landmarks[rows])
             for rows in torch.arange(len(images)).split(PEOPLE)
         ]
-        parts = fan_out(refine_people, tasks, self.mode, self.workers, "refine")
+        parts = self.compute.map(refine_people, tasks, "refine")
         answers, inverse_distance = zip(*(answer for part in parts for answer in part), strict=True)
         return join(answers), torch.stack(inverse_distance)
 

@@ -1,6 +1,7 @@
 """Every conversion of coordinates in the project: rotations, cameras, crops, normals (axes: docs/conventions.md)."""
 
 from mfnet.geometry.cameras import (
+    PinholeCamera,
     clip_from_orthographic,
     clip_from_perspective,
     ndc_to_pixels,
@@ -33,6 +34,7 @@ from mfnet.geometry.rotations import (
 __all__ = [
     "CropBox",
     "FaceCrop",
+    "PinholeCamera",
     "axis_angle_to_matrix",
     "clip_from_orthographic",
     "clip_from_perspective",

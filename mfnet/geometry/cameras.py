@@ -4,6 +4,8 @@ Pixels: origin at the top-left corner of the top-left pixel, x right, y down, pi
 the image, x right, y UP. Clip space: OpenGL's, ndc = xyz / w, visible where -w <= z <= w, smaller z / w is nearer.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -33,8 +35,8 @@ def reference_depth(landmarks: Tensor) -> Tensor:
 def perspective_divisor(depth: Tensor, centre: Tensor, inverse_distance: Tensor | float) -> Tensor:
     """The w that a perspective camera divides image coordinates by at `depth` (metres towards it), 1 at `centre`.
 
-    Below 1, so larger in the image, for what is nearer than `centre`, the `reference_depth`. inverse_distance: 1 /
-    distance of the camera from `centre`, 1/m; 0 is orthography. All broadcast.
+    What is nearer than `centre` (the `reference_depth`) has w < 1 and looks larger, what is farther w > 1 and looks
+    smaller. inverse_distance: 1 / distance of the camera from `centre`, 1/m; 0 is orthography. All broadcast.
     """
     return 1 - inverse_distance * (depth - centre)
 
@@ -50,30 +52,49 @@ def clip_from_orthographic(points: Tensor, camera: Tensor, divisor: Tensor | Non
     return torch.cat([projected[..., :2], depth * w, w], -1)
 
 
-def project_perspective(points: Tensor, K: Tensor, R: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-    """Pinhole camera, OpenCV's axes (x right, y down, z forward): points [B, N, 3] -> pixels [B, N, 2], depth [B, N].
+class PinholeCamera(NamedTuple):
+    """B pinhole cameras that take images of one size; OpenCV's axes: x right, y down, z forward."""
 
-    K [B, 3, 3] is in pixels of this project (a calibration whose pixel centres are whole numbers needs 0.5 added to cx
-    and cy), R [B, 3, 3] and t [B, 3] take world to camera: x_camera = R x + t. Depth is z_camera, in the points' unit;
-    a point with depth <= 0 is behind the camera and its pixel means nothing.
+    K: Tensor
+    """[B, 3, 3] intrinsics in pixels of this project: a calibration whose pixel centres are whole numbers needs 0.5
+    added to cx and cy."""
+    R: Tensor
+    """[B, 3, 3] rotation from world to camera: x_camera = R x + t."""
+    t: Tensor
+    """[B, 3] in the points' unit."""
+    width: int
+    """Pixels, as height."""
+    height: int
+    near: float
+    """Depths that are drawn: 0 < near < far, in the points' unit. Projecting does not ask for them."""
+    far: float
+
+    def axes(self, points: Tensor) -> Tensor:
+        """Points [B, N, 3] of the world in the cameras' axes."""
+        return points @ self.R.mT + self.t[:, None]
+
+    def cropped(self, left: int, top: int, width: int, height: int) -> "PinholeCamera":
+        """The cameras that take the part of the image whose upper left corner lies at pixel (left, top)."""
+        K = self.K - self.K.new_tensor([[[0.0, 0, left], [0, 0, top], [0, 0, 0]]])
+        return self._replace(K=K, width=width, height=height)
+
+
+def project_perspective(points: Tensor, camera: PinholeCamera) -> tuple[Tensor, Tensor]:
+    """Points [B, N, 3] -> pixels [B, N, 2] and depth [B, N], z in the camera's axes, in the points' unit.
+
+    A point with depth <= 0 is behind the camera and its pixel means nothing.
     """
-    seen = points @ R.mT + t[:, None]
-    image = seen @ K.mT
+    seen = camera.axes(points)
+    image = seen @ camera.K.mT
     return image[..., :2] / image[..., 2:], seen[..., 2]
 
 
-def clip_from_perspective(
-    points: Tensor, K: Tensor, R: Tensor, t: Tensor, width: int, height: int, near: float, far: float
-) -> Tensor:
-    """Points [B, N, 3] seen by the pinhole camera of `project_perspective` -> clip coordinates [B, N, 4], w = depth.
-
-    `width` and `height` in pixels, `near` and `far` (0 < near < far) in the points' unit bound what is drawn.
-    """
-    seen = points @ R.mT + t[:, None]
-    image = seen @ K.mT
-    w = image[..., 2]
-    x = image[..., 0] * (2 / width) - w
-    y = w - image[..., 1] * (2 / height)
+def clip_from_perspective(points: Tensor, camera: PinholeCamera) -> Tensor:
+    """Points [B, N, 3] seen by a pinhole camera -> clip coordinates [B, N, 4], w = depth."""
+    image = camera.axes(points) @ camera.K.mT
+    near, far, w = camera.near, camera.far, image[..., 2]
+    x = image[..., 0] * (2 / camera.width) - w
+    y = w - image[..., 1] * (2 / camera.height)
     z = (w * (far + near) - 2 * far * near) / (far - near)
     return torch.stack([x, y, z, w], -1)
 

@@ -1,7 +1,8 @@
-"""Landmarks of every image that the plan names, in chunks that a killed run leaves behind for the next one.
+"""Detect the landmarks of every image that the plan names, chunk by chunk; a killed run goes on with the next chunk.
 
 Each chunk's result is a file in a scratch folder, named by a hash of all it depends on: its images by path and
-checksum, the backend with its weights, and the code. Whoever has written the tables removes the folder.
+checksum, the backend with its weights, and the code. A later run reads the files that are there. The caller removes the
+folder once it has written the tables.
 """
 
 import hashlib
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mfnet.compute.executor import fan_out
+from mfnet.compute.executor import SERIAL, Compute
 from mfnet.datasets import multipie
 from mfnet.datasets.plan import SLOTS
 from mfnet.errors import InputError
@@ -27,8 +28,8 @@ GRID = 64
 
 
 @dataclass(frozen=True)
-class Job:
-    """What is the same for all chunks."""
+class DetectTask:
+    """What the detection of every chunk needs."""
 
     root: str
     backend: Backend
@@ -42,8 +43,7 @@ def find_landmarks(
     backend: Backend,
     params: LandmarkParams,
     scratch: str | Path,
-    mode: str = "serial",
-    workers: int = 0,
+    compute: Compute = SERIAL,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(landmarks, rejected) of the images in `plan`, ordered by path.
 
@@ -56,10 +56,9 @@ def find_landmarks(
     images = planned_images(plan)
     rows = list(images.itertuples(index=False, name=None))
     chunks = [rows[start : start + params.chunk] for start in range(0, len(rows), params.chunk)]
-    job = Job(str(root), backend, str(scratch), f"{code_hash()} {backend!r} {backend.fingerprint()}")
-    parts = [
-        pd.read_parquet(file) for file in fan_out(_Chunk(job), chunks, mode, workers, f"landmarks ({backend.name})")
-    ]
+    task = DetectTask(str(root), backend, str(scratch), f"{code_hash()} {backend!r} {backend.fingerprint()}")
+    files = compute.map(_Chunk(task), chunks, f"landmarks ({backend.name})")
+    parts = [pd.read_parquet(file) for file in files]
     table = pd.concat(parts, ignore_index=True)
     weak = table["reason"].isna() & (table["score"] < params.min_score)
     table.loc[weak, "reason"] = [f"no face: score {score:.2f}" for score in table.loc[weak, "score"]]
@@ -82,16 +81,16 @@ def planned_images(plan: pd.DataFrame) -> pd.DataFrame:
 class _Chunk:
     """The unit of work: a list of (path, checksum) -> the file with their landmarks."""
 
-    job: Job
+    task: DetectTask
 
     def __call__(self, images: list[tuple[str, str]]) -> str:
-        name = hashlib.sha256(f"{self.job.key} {images}".encode()).hexdigest()[:32]
-        file = Path(self.job.scratch, f"{name}.parquet")
+        name = hashlib.sha256(f"{self.task.key} {images}".encode()).hexdigest()[:32]
+        file = Path(self.task.scratch, f"{name}.parquet")
         if not file.exists():
             from mfnet.compute.compiled import one_thread  # torch, which listing files does not need
 
             with one_thread():
-                write_table(detect_images([path for path, _ in images], self.job.root, self.job.backend), file)
+                write_table(detect_images([path for path, _ in images], self.task.root, self.task.backend), file)
         return str(file)
 
 
@@ -102,7 +101,7 @@ def detect_images(paths: list[str], root: str, backend: Backend) -> pd.DataFrame
     for path in paths:
         try:
             images[path] = multipie.read_image(os.path.join(root, path))
-        except multipie.Rejected as error:
+        except multipie.RejectedImage as error:
             found[path] = Detection(None, 0.0, str(error))
     for path, detection in zip(
         images, backend.detect(list(images), list(images.values())) if images else [], strict=True

@@ -69,7 +69,7 @@ def unwrap(photo: Tensor, view: View, layout: UVLayout, corrections: int = 2) ->
     """
     faces, batch = layout.faces, len(photo)
     height, width = photo.shape[-2:]
-    surface = surface_map(view.clip, view.distance, faces, height, width, layout.uv, layout.uv_faces)
+    surface = surface_map(view.clip, view.distance, faces, (height, width), layout.uv, layout.uv_faces)
     raster = Raster(*(field.expand(batch, *field.shape[1:]) for field in layout.raster))
     per_vertex = torch.cat([view.clip, view.distance[..., None], view.facing[..., None]], -1)
     texels = interpolate(per_vertex, raster, faces)  # [B, T, T, 6]

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mfnet.geometry import clip_from_orthographic, clip_from_perspective, vertex_normals
+from mfnet.geometry import PinholeCamera, clip_from_orthographic, clip_from_perspective, vertex_normals
 from mfnet.render.rasterizer import interpolate, rasterize
 
 FOOTPRINT_RANGE = (0.015, 0.05, 0.05)
@@ -38,13 +38,11 @@ def orthographic_view(vertices: Tensor, faces: Tensor, camera: Tensor, divisor: 
     return View(clip, -fixed[..., 2], vertex_normals(fixed, faces)[..., 2])
 
 
-def perspective_view(
-    vertices: Tensor, faces: Tensor, K: Tensor, R: Tensor, t: Tensor, width: int, height: int, near: float, far: float
-) -> View:
-    """Posed vertices [B, V, 3] (metres) before a pinhole camera; see `mfnet.geometry.project_perspective`."""
-    clip = clip_from_perspective(vertices, K, R, t, width, height, near, far)
-    seen = (vertices @ R.mT + t[:, None]).detach()
-    normals = vertex_normals(vertices.detach(), faces) @ R.mT
+def perspective_view(vertices: Tensor, faces: Tensor, camera: PinholeCamera) -> View:
+    """Posed vertices [B, V, 3] before a pinhole camera of the same unit, such as metres."""
+    clip = clip_from_perspective(vertices, camera)
+    seen = camera.axes(vertices).detach()
+    normals = vertex_normals(vertices.detach(), faces) @ camera.R.mT
     facing = -(normals * torch.nn.functional.normalize(seen, dim=-1)).sum(-1)
     return View(clip, seen[..., 2], facing)
 
@@ -70,13 +68,14 @@ def sample_image(image: Tensor, xy: Tensor) -> Tensor:
 
 @torch.no_grad()
 def seen_at(surface: Tensor, xy: Tensor, expected: Tensor) -> Tensor:
-    """The visibility test: which points of a surface are seen in a view, bool [B, M, N].
+    """Visibility test: which points are not hidden in a view, bool [B, M, N].
 
-    surface: [B, H, W, C] what the view shows at each pixel, infinite in the background: C = 1, the distance in metres
-    (a z-test), or C = 3, with u and v, which also tells neighbours in space apart, such as lid and eyeball; xy: [B, M,
-    N, 2] ndc where the points fall; expected: [B, M, N, C] the points' own distance, u and v. A point is seen if the
-    four pixels around it, those that a bilinear sample would mix, show one unbroken piece of surface (FOOTPRINT_RANGE)
-    and the point lies on it (SURFACE_TOLERANCE).
+    surface [B, H, W, C]: the depth buffer (`surface_map`). With C = 1, the distance, this is a z-test; with C = 3 also
+    u and v are compared, which tells apart what is close in space and far on the surface, such as lid and eyeball.
+    xy [B, M, N, 2]: where the points fall, ndc. expected [B, M, N, C]: their own distance, u and v.
+
+    A point is seen if the four pixels around it, which a bilinear sample mixes, differ by less than FOOTPRINT_RANGE
+    (no outline runs between them) and the point differs from their interpolation by less than SURFACE_TOLERANCE.
     """
     height, width, channels = surface.shape[1:]
     column = (xy[..., 0] + 1) * (width / 2) - 0.5
@@ -98,11 +97,19 @@ def seen_at(surface: Tensor, xy: Tensor, expected: Tensor) -> Tensor:
 
 @torch.no_grad()
 def surface_map(
-    clip: Tensor, distance: Tensor, faces: Tensor, height: int, width: int, uv: Tensor | None = None, uv_faces=None
+    clip: Tensor,
+    distance: Tensor,
+    faces: Tensor,
+    size: tuple[int, int],
+    uv: Tensor | None = None,
+    uv_faces: Tensor | None = None,
 ) -> Tensor:
-    """What a view shows at each pixel, for `seen_at`: distance (metres) and, with uv [T, 2] and its table uv_faces
-    [F, 3], u and v: [B, H, W, 1 or 3]; infinite in the background. clip [B, V, 4] and distance [B, V] as in `View`."""
-    raster = rasterize(clip, faces, height, width)
+    """Depth buffer of a view of size (height, width), for `seen_at`: [B, H, W, 1 or 3], infinite in the background.
+
+    Channels: distance (metres) and, with uv [T, 2] and its table uv_faces [F, 3], u and v. clip [B, V, 4] and
+    distance [B, V] as in `View`.
+    """
+    raster = rasterize(clip, faces, *size)
     surface = interpolate(distance[..., None].contiguous(), raster, faces)
     if uv is not None:
         surface = torch.cat([surface, interpolate(uv.to(surface.dtype), raster, uv_faces)], -1)

@@ -30,15 +30,15 @@ FARTHEST = 100.0
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """A predicted face before it is brought to a protocol's camera space."""
+class PlacedMesh:
+    """A predicted face where its method places it: in the image cube or before a camera of its own."""
 
     mesh: Mesh
     focal: float | None
     """Focal length in pixels of the 256 px image; None: orthographic, in the image cube."""
 
 
-def to_camera(prediction: Prediction, focal: float | None) -> Mesh:
+def to_camera(prediction: PlacedMesh, focal: float | None) -> Mesh:
     """The mesh in the protocol's camera space: wild (`focal` None) or lab (`focal` in pixels); see the module."""
     vertices = prediction.mesh.vertices
     if prediction.focal is not None:
@@ -67,7 +67,7 @@ def _of_lab_height(vertices: np.ndarray) -> np.ndarray:
     return vertices * (LAB_HEIGHT / height)
 
 
-def from_crop(mesh: Mesh, crop_to_image: np.ndarray, crop_size: int) -> Prediction:
+def from_crop(mesh: Mesh, crop_to_image: np.ndarray, crop_size: int) -> PlacedMesh:
     """A face in a crop's ndc ([-1, 1], x right, y up) to the image cube.
 
     crop_to_image: [3, 3] pixels of the `crop_size` px crop to pixels of the 256 px image (y down in both). Depth is
@@ -77,7 +77,7 @@ def from_crop(mesh: Mesh, crop_to_image: np.ndarray, crop_size: int) -> Predicti
     pixels = (mesh.vertices[:, :2] * FLIP[:2] + 1) * (crop_size / 2)
     pixels = pixels @ crop_to_image[:2, :2].T + crop_to_image[:2, 2]
     depth = mesh.vertices[:, 2:] * np.linalg.norm(crop_to_image[0, :2]) * scale
-    return Prediction(mesh.moved(np.hstack([(pixels / HALF - 1) * FLIP[:2], depth])), None)
+    return PlacedMesh(mesh.moved(np.hstack([(pixels / HALF - 1) * FLIP[:2], depth])), None)
 
 
 def pixels_per_ndc(crop_to_image: np.ndarray, crop_size: int) -> float:
@@ -87,7 +87,7 @@ def pixels_per_ndc(crop_to_image: np.ndarray, crop_size: int) -> float:
 
 def from_lens(
     mesh: Mesh, camera: np.ndarray, inverse_distance: float, centre: float, crop_to_image: np.ndarray, crop_size: int
-) -> Prediction:
+) -> PlacedMesh:
     """A posed head (metres, camera along -z) that perspective shrinks, to OpenCV's axes before the camera it implies.
 
     camera [3] = (s, tx, ty), ndc of the crop: ndc = s (xy + t) / divisor, divisor = 1 - inverse_distance (z - centre);
@@ -102,35 +102,35 @@ def from_lens(
     middle = crop_to_image[:2, :2] @ np.full(2, crop_size / 2) + crop_to_image[:2, 2]  # of the crop, px of the image
     axis = np.append((middle - HALF) / focal, 1.0)
     turn, _ = Rotation.align_vectors(axis[None], [[0.0, 0.0, 1.0]])
-    return Prediction(mesh.moved(turn.apply(seen)), focal)
+    return PlacedMesh(mesh.moved(turn.apply(seen)), focal)
 
 
 # ------------------------------------------------------------------------------------------------------- methods
-def _pixels_up(folder: Path, name: str) -> Prediction:
+def _pixels_up(folder: Path, name: str) -> PlacedMesh:
     """Pixels, x right, y up from the lower-left corner, z in pixels towards the camera."""
     mesh = read_mesh(folder / f"{name}.obj")
-    return Prediction(mesh.moved(mesh.vertices / HALF - [1.0, 1.0, 0.0]), None)
+    return PlacedMesh(mesh.moved(mesh.vertices / HALF - [1.0, 1.0, 0.0]), None)
 
 
-def _sadrnet(folder: Path, name: str) -> Prediction:
+def _sadrnet(folder: Path, name: str) -> PlacedMesh:
     """x, y in 0 .. 2, y down, winding reversed."""
     mesh = read_mesh(folder / f"{name}.obj").flipped()
-    return Prediction(mesh.moved((mesh.vertices - [1.0, 1.0, 0.0]) * [1.0, -1.0, 1.0]), None)
+    return PlacedMesh(mesh.moved((mesh.vertices - [1.0, 1.0, 0.0]) * [1.0, -1.0, 1.0]), None)
 
 
-def _cube(folder: Path, name: str) -> Prediction:
+def _cube(folder: Path, name: str) -> PlacedMesh:
     """The image cube itself."""
-    return Prediction(read_mesh(folder / f"{name}.obj"), None)
+    return PlacedMesh(read_mesh(folder / f"{name}.obj"), None)
 
 
-def _facescape_deep(folder: Path, name: str) -> Prediction:
+def _facescape_deep(folder: Path, name: str) -> PlacedMesh:
     """Pixels of a 256 px crop, y up, with the crop's skimage transform beside it."""
     mesh = read_mesh(folder / f"{name}.obj")
     transform = _matrix(folder / f"{name}_tform.npy")
     return from_crop(mesh.moved(mesh.vertices / HALF - 1), np.linalg.inv(transform), IMAGE_SIZE)
 
 
-def _deca(folder: Path, name: str) -> Prediction:
+def _deca(folder: Path, name: str) -> PlacedMesh:
     """Head space with a scaled-orthographic camera (s, tx, ty) in a 224 px crop, and the crop's transform."""
     mesh = read_mesh(folder / f"{name}_detail.obj")
     transform = _matrix(folder / f"{name}_tform.npy")
@@ -141,7 +141,7 @@ def _deca(folder: Path, name: str) -> Prediction:
     return from_crop(mesh.moved(moved), np.linalg.inv(transform), 224)
 
 
-def _mgcnet(folder: Path, name: str) -> Prediction:
+def _mgcnet(folder: Path, name: str) -> PlacedMesh:
     """A perspective face in a 224 px crop: mesh, inverse affine matrix of the crop, camera text file.
 
     The official 114 beside 112 (half the crop) is kept.
@@ -156,7 +156,7 @@ def _mgcnet(folder: Path, name: str) -> Prediction:
     plane = (plane + matrix[:2, 2] / focal * depth - 114 / focal * depth) / scale
     depths = vertices[:, 2] - depth * (1 - 1 / scale)
     plane -= (HALF - 112) / focal * depths.mean()
-    return Prediction(mesh.moved(np.column_stack([plane, depths])), focal)
+    return PlacedMesh(mesh.moved(np.column_stack([plane, depths])), focal)
 
 
 def _mgcnet_camera(path: Path) -> tuple[float, np.ndarray, np.ndarray]:
@@ -177,7 +177,7 @@ def _mgcnet_camera(path: Path) -> tuple[float, np.ndarray, np.ndarray]:
     return focal, about_x @ about_y @ about_z, translation
 
 
-def _ringnet(folder: Path, name: str) -> Prediction:
+def _ringnet(folder: Path, name: str) -> PlacedMesh:
     """A perspective face: ``cam`` = (f / 128, cx, cy) in a pickled dictionary beside the mesh."""
     mesh = read_mesh(folder / f"{name}.obj")
     path = folder / f"{name}.npy"
@@ -186,10 +186,10 @@ def _ringnet(folder: Path, name: str) -> Prediction:
     if camera.size != 3:
         raise ItemError("unreadable", f"{path}: no 'cam' of three numbers")
     centre = np.array([camera[1], camera[2], IMAGE_SIZE / 224])
-    return Prediction(mesh.moved(mesh.vertices + centre), float(camera[0]) * HALF)
+    return PlacedMesh(mesh.moved(mesh.vertices + centre), float(camera[0]) * HALF)
 
 
-LOADERS: dict[str, Callable[[Path, str], Prediction]] = {
+LOADERS: dict[str, Callable[[Path, str], PlacedMesh]] = {
     "facescape_opti": _pixels_up,
     "facescape_deep": _facescape_deep,
     "3DDFA_V2": _pixels_up,

@@ -70,6 +70,7 @@ def published_means(version: str = "2021-12", dataset: str | None = None) -> pd.
 def means_of_samples(samples: pd.DataFrame) -> pd.DataFrame:
     """Per-sample results (version, dataset, method, index, CD, MNE, CR) to means, columns `COLUMNS`.
 
+    ``published_means.csv`` is its result, written with nine significant digits.
     `done` is the share of the benchmark's items, not of the rows that happen to be there.
     """
     rows = []
@@ -92,8 +93,3 @@ def _with_bins(samples: pd.DataFrame) -> pd.DataFrame:
     views = index % len(LAB_VIEWS)
     focal = index % LAB_VIEWS_PER_SUBJECT // len(LAB_VIEWS)
     return samples.assign(bin=[lab_bin(view) for view in views], focal=focal, name=[lab_name(i) for i in index])
-
-
-def write_published(samples: str | Path, out: str | Path) -> None:
-    """Rebuild ``published_means.csv`` from the per-sample Parquet file."""
-    means_of_samples(pd.read_parquet(samples)).to_csv(out, index=False, float_format="%.9g", lineterminator="\n")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mfnet.compute.executor import fan_out
+from mfnet.compute.executor import SERIAL, Compute
 from mfnet.datasets.facescape import (
     PUPIL_DISTANCE,
     Item,
@@ -44,15 +44,53 @@ NO_IMAGE_OVERLAP = "no common pixel in the image, so depth is not aligned (the o
 
 
 @dataclass(frozen=True)
-class Job:
+class Benchmark:
+    """The items of a protocol, and the folder that holds their photographs and ground truths."""
+
+    protocol: str
+    """``wild`` or ``lab``."""
+    root: Path
+    items: list[Item]
+
+
+@dataclass(frozen=True)
+class Submission:
+    """One method's predictions for one protocol, as files."""
+
+    protocol: str
+    """``wild`` or ``lab``."""
+    folder: Path
+    loader: str
+    """What reads them: a name of `mfnet.scoring.loaders.LOADERS`."""
+    method: str
+    """Name of the method in the table."""
+
+    @classmethod
+    def open(cls, root: str | Path, protocol: str, loader: str, method: str | None = None) -> "Submission":
+        """The predictions of `method` (default: the loader's name) below `root` (see `prediction_folder`).
+
+        Raises InputError for an unknown loader or a folder that is not there.
+        """
+        if loader not in LOADERS:
+            raise InputError(f"--loader {loader}: unknown; known: {', '.join(LOADERS)}")
+        method = method or loader
+        return cls(protocol, prediction_folder(root, protocol, method), loader, method)
+
+    def names(self) -> tuple[str, ...]:
+        """Names of the items that there is a mesh for."""
+        names = sorted({path.name.split(".")[0] for path in self.folder.iterdir() if path.suffix in (".obj", ".ply")})
+        return tuple(name.removesuffix("_detail") for name in names)
+
+
+@dataclass(frozen=True)
+class ScoreTask:
     """What one worker needs to score one item."""
 
     item: Item
     data: Path
-    predictions: Path
-    loader: str
-    method: str
+    submission: Submission
     error_maps: Path | None = None
+    """Folder to draw the distances into; None: nowhere."""
 
 
 def score_meshes(item: Item, truth: Mesh, prediction: Mesh, method: str) -> tuple[dict, Errors | None]:
@@ -78,21 +116,21 @@ def score_meshes(item: Item, truth: Mesh, prediction: Mesh, method: str) -> tupl
     return {**_identity(item, method), **values, "status": status, "reason": _remarks(values, prediction)}, errors
 
 
-def score_item(job: Job) -> dict:
+def score_item(task: ScoreTask) -> dict:
     """Read, score and, where asked for, draw one item. Whatever is wrong with its files is in the row."""
-    item = job.item
+    item, method = task.item, task.submission.method
     try:
         _check_predefined(item)
-        truth = read_truth(mesh_path(job.data, item))
+        truth = read_truth(mesh_path(task.data, item))
         focal = item.intrinsics[0, 0] if isinstance(item, LabItem) else None
-        prediction = load_prediction(job.loader, job.predictions, item.name, focal)
+        prediction = load_prediction(task.submission.loader, task.submission.folder, item.name, focal)
     except ItemError as error:
-        return failed_row(item, job.method, error)
-    row, errors = score_meshes(item, truth, prediction, job.method)
-    if errors is not None and job.error_maps is not None:
+        return failed_row(item, method, error)
+    row, errors = score_meshes(item, truth, prediction, method)
+    if errors is not None and task.error_maps is not None:
         from mfnet.scoring.error_maps import write_error_map
 
-        write_error_map(job.error_maps / f"{job.method}-{item.name}", errors, f"{job.method} {item.name}", row)
+        write_error_map(task.error_maps / f"{method}-{item.name}", errors, f"{method} {item.name}", row)
     return row
 
 
@@ -178,36 +216,30 @@ def prediction_folder(root: str | Path, protocol: str, method: str) -> Path:
 
 
 def score_directory(
-    protocol: str,
+    submission: Submission,
     data: str | Path,
     predef: str | Path,
-    predictions: str | Path,
-    loader: str,
-    method: str | None = None,
-    mode: str = "local",
-    workers: int = 0,
+    compute: Compute = SERIAL,
     partial: str | Path | None = None,
     error_maps: str | Path | None = None,
 ) -> pd.DataFrame:
     """Score every item of a protocol: one row for each ground truth and for each prediction without one.
 
+    data: folder of the ground truths; predef: of the predefined arrays. error_maps: folder to draw distances into.
     partial: a file that keeps finished rows; where it exists, its items are not scored again (see `Partial`).
-    Raises InputError for an unknown loader or protocol, or folders that are not there.
+    Raises InputError for an unknown protocol or folders that are not there.
     """
-    if loader not in LOADERS:
-        raise InputError(f"--loader {loader}: unknown; known: {', '.join(LOADERS)}")
-    method = method or loader
-    folder = prediction_folder(predictions, protocol, method)
-    names = tuple(sorted({path.name.split(".")[0] for path in folder.iterdir() if path.suffix in (".obj", ".ply")}))
-    items = benchmark_items(protocol, data, predef, tuple(name.removesuffix("_detail") for name in names))
+    protocol, method = submission.protocol, submission.method
+    items = benchmark_items(protocol, data, predef, submission.names())
     if not items:
         raise InputError(f"{data}: no {protocol} item, neither a ground truth nor a prediction")
     maps = Path(error_maps) if error_maps is not None else None
-    jobs = [Job(item, data_folder(data), folder, loader, method, maps) for item in items]
-    kept = Partial(partial, [protocol, method, loader, str(folder)]) if partial is not None else None
+    run = [protocol, method, submission.loader, str(submission.folder)]
+    kept = Partial(partial, run) if partial is not None else None
     rows = list(kept.rows if kept else [])
     done = {row["name"] for row in rows}
-    for row in fan_out(score_item, [job for job in jobs if job.item.name not in done], mode, workers, f"{method}"):
+    tasks = [ScoreTask(item, data_folder(data), submission, maps) for item in items if item.name not in done]
+    for row in compute.map(score_item, tasks, method):
         rows.append(row)
         if kept:
             kept.add(row)

@@ -94,7 +94,7 @@ def _not_hidden(target: Tensor, depth: Tensor, faces: Tensor, clip: Tensor, dept
 
     clip [B, V, 4], depths [B, V]: the vertices in the drawing, size x size pixels; metres towards the camera.
     """
-    surface = surface_map(clip, -depths, faces, size, size)[..., 0]
+    surface = surface_map(clip, -depths, faces, (size, size))[..., 0]
     farthest = torch.nn.functional.max_pool2d(surface[:, None], 3, 1, 1)[:, 0]
     column, row = target.floor().long().clamp(0, size - 1).unbind(-1)
     return -depth <= farthest.flatten(1).gather(1, (row * size + column).flatten(1)).view_as(row) + VISIBLE
@@ -183,7 +183,7 @@ def _render(sampler, rng, clip: Tensor, vertices: Tensor, textures: Tensor, ligh
     flame, factor = sampler.flame, sampler.crop.supersample
     side = factor * sampler.size
     normals = vertex_normals(vertices, flame.faces)
-    drawing = draw(flame, clip, vertices[..., 2], textures, normals, side, side)
+    drawing = draw(flame, clip, vertices[..., 2], textures, normals, (side, side))
     shown = interpolate(kept[..., None], drawing.raster, flame.faces).permute(0, 3, 1, 2)
     colour, cover = develop(drawing._replace(albedo=drawing.albedo * (shown > 0.5)), light[:, None], factor)
     images = (colour[:, 0] * exposure(colour[:, 0], cover)).clamp(0, 1)

@@ -28,13 +28,13 @@ class Drawing(NamedTuple):
 
 
 def draw(
-    flame: Flame, clip: Tensor, depth: Tensor, textures: Tensor, normals: Tensor, height: int, width: int
+    flame: Flame, clip: Tensor, depth: Tensor, textures: Tensor, normals: Tensor, size: tuple[int, int]
 ) -> Drawing:
-    """Draw heads of clip [B, V, 4] with textures [B, 3, Ht, Wt] at height x width.
+    """Draw heads of clip [B, V, 4] with textures [B, 3, Ht, Wt] at size = (height, width).
 
     depth [B, V]: metres towards the camera, larger is nearer; normals [B, V, 3] in the axes of the light to come.
     """
-    raster = rasterize(clip, flame.faces, height, width)
+    raster = rasterize(clip, flame.faces, *size)
     per_vertex = torch.cat([normals, depth[..., None]], -1)[:, uv_vertices(flame)]
     uv = flame.uv.expand(len(clip), -1, -1)
     pixels = interpolate(torch.cat([uv, per_vertex], -1), raster, flame.uv_faces)  # [B, H, W, 2 + 3 + 1]

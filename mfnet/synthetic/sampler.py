@@ -159,7 +159,7 @@ class Sampler:
         """Photographs [B, 3, size, size] uint8 of heads under light [B, 9, 3] (view axes), and their drawing."""
         side = self.crop.supersample * self.size
         normals = vertex_normals(out.vertices, self.flame.faces)
-        drawing = draw(self.flame, lens.clip(out.vertices), out.vertices[..., 2], textures, normals, side, side)
+        drawing = draw(self.flame, lens.clip(out.vertices), out.vertices[..., 2], textures, normals, (side, side))
         colour, cover = develop(drawing, light[:, None], self.crop.supersample)
         colour = colour[:, 0] * exposure(colour[:, 0], cover)
         images = colour + (1 - cover) * random_backgrounds(rng, len(colour), self.size)

@@ -17,6 +17,7 @@ from mfnet.flame import Flame
 from mfnet.geometry import FaceCrop, euler_to_matrix, matrix_to_axis_angle
 from mfnet.model.mfnet import Prediction
 from mfnet.scoring.meshes import ItemError
+from mfnet.scoring.score import Benchmark
 
 SIZE, CROP_SCALE = 64, 1.3
 
@@ -110,14 +111,14 @@ def test_the_mean_head_scores_as_a_copy_in_the_wild(flame, tmp_path):
     items = [studio.wild(0, 2.0), studio.wild(150, -20.0), studio.wild(250, 45.0)]
     facescape.write_wild_predef(tmp_path, items)
     models = Models(flame, None, None)
-    table, results, pictures = run_protocol(
-        "wild", items, tmp_path, models, Cropper(studio.detect, SIZE, CROP_SCALE), pictured=["150"]
-    )
+    cropper = Cropper(studio.detect, SIZE, CROP_SCALE)
+    result = run_protocol(Benchmark("wild", tmp_path, items), models, cropper, shown=["150"])
+    table, distances = result.scores, result.distances
     assert list(table["method"]) == ["mean_head"] * 3 and (table["status"] == "ok").all()
     assert (table["CD"] < 0.3).all() and (table["CR"] > 0.99).all()
     assert list(table["views"]) == ["000", "150", "250"] and (table["n_views"] == 1).all()
-    assert list(pictures) == [("mean_head", "150")] and np.nanmax(pictures["mean_head", "150"]) < 3
-    assert results["mean_head", "000"].vertices.shape == mean_vertices(flame).vertices[0].shape
+    assert list(distances) == [("mean_head", "150")] and np.nanmax(distances["mean_head", "150"]) < 3
+    assert result.faces["mean_head", "000"].vertices.shape == mean_vertices(flame).vertices[0].shape
 
 
 def test_the_mean_head_scores_as_a_copy_in_the_lab(flame, tmp_path):
@@ -128,15 +129,14 @@ def test_the_mean_head_scores_as_a_copy_in_the_lab(flame, tmp_path):
     for focal, view in ((0, 0), (0, 1), (0, 9), (2, 0)):
         studio.lab(focal, view)
     items = facescape.lab_items(tmp_path, tmp_path)
-    table, _, _ = run_protocol(
-        "lab", items, tmp_path, Models(flame, None, None), Cropper(studio.detect, SIZE, CROP_SCALE)
-    )
+    benchmark, cropper = Benchmark("lab", tmp_path, items), Cropper(studio.detect, SIZE, CROP_SCALE)
+    table = run_protocol(benchmark, Models(flame, None, None), cropper).scores
     assert (table["status"] == "ok").all()
     assert (table[table["focal"] == 0]["CD"] < 2.0).all()
     near = table[table["focal"] == 2]["CD"].item()
     assert near > table[table["focal"] == 0]["CD"].max()
     known = Models(flame, None, None, use_calibrated_camera=True)
-    table, _, _ = run_protocol("lab", items, tmp_path, known, Cropper(studio.detect, SIZE, CROP_SCALE))
+    table = run_protocol(benchmark, known, cropper).scores
     assert (table["status"] == "ok").all() and (table[table["focal"] == 0]["CD"] < 2.0).all()
     assert table[table["focal"] == 2]["CD"].item() < 0.8 * near
 
@@ -246,7 +246,7 @@ def test_a_network_is_asked_once_for_its_heads_in_both_poses(flame, tmp_path):
     studio, items = lab_benchmark(flame, tmp_path)
     network = Echo(flame, lambda slot: torch.zeros(3), 1)
     cropped = Cropper(studio.detect, SIZE, CROP_SCALE)
-    table, _, _ = run_protocol("lab", items, tmp_path, Models(flame, network, None), cropped)
+    table = run_protocol(Benchmark("lab", tmp_path, items), Models(flame, network, None), cropped).scores
     alone, averaged = len(items), 3 * len(items)
     assert {"mfnet_1_posed", "mfnet_1_averaged_posed"} < set(table["method"])
     assert sum(len(images) for images in network.calls) == alone + averaged
@@ -261,21 +261,21 @@ def test_what_cannot_be_predicted_keeps_a_row_with_a_reason(flame, tmp_path):
         return found
 
     models = Models(flame, None, Echo(flame, lambda slot: torch.zeros(3), 3))
-    table, _, _ = run_protocol("lab", items, tmp_path, models, Cropper(detect, SIZE, CROP_SCALE))
+    table = run_protocol(Benchmark("lab", tmp_path, items), models, Cropper(detect, SIZE, CROP_SCALE)).scores
     rows = table.set_index(["method", "name"])
     assert rows.loc[("mean_head", "00_0_01"), "status"] == "no_landmarks"
     assert rows.loc[("mean_head", "00_0_00"), "status"] == "ok"
     assert rows.loc[("mfnet_3", "00_0_09"), "status"] == "missing_image"
     assert "00_0_10" in rows.loc[("mfnet_3", "00_0_09"), "reason"]
     (tmp_path / "data/lab_img/00_0_00.png").write_bytes(b"")
-    table, _, _ = run_protocol("lab", items, tmp_path, models, Cropper(studio.detect, SIZE, CROP_SCALE))
+    table = run_protocol(Benchmark("lab", tmp_path, items), models, Cropper(studio.detect, SIZE, CROP_SCALE)).scores
     assert table.set_index(["method", "name"]).loc[("mean_head", "00_0_00"), "status"] == "missing_image"
 
 
 def test_a_network_that_says_nan_is_a_status(flame, tmp_path):
     studio, items = lab_benchmark(flame, tmp_path, views=(0,))
     models = Models(flame, Echo(flame, lambda slot: torch.full((3,), torch.nan), 1), None)
-    table, _, _ = run_protocol("lab", items, tmp_path, models, Cropper(studio.detect, SIZE, CROP_SCALE))
+    table = run_protocol(Benchmark("lab", tmp_path, items), models, Cropper(studio.detect, SIZE, CROP_SCALE)).scores
     assert table.set_index("method").loc["mfnet_1", "status"] == "nan_vertices"
 
 
@@ -283,13 +283,11 @@ def test_artifacts_are_whole_and_repeatable(flame, tmp_path):
     studio, items = lab_benchmark(flame, tmp_path, views=(0, 1, 9))
     names = pictured_items(items, 2)
     assert names == ["00_0_00", "00_0_01"]
-    run = run_protocol(
-        "lab", items, tmp_path, Models(flame, None, None), Cropper(studio.detect, SIZE, CROP_SCALE), pictured=names
-    )
+    benchmark = Benchmark("lab", tmp_path, items)
+    result = run_protocol(benchmark, Models(flame, None, None), Cropper(studio.detect, SIZE, CROP_SCALE), shown=names)
     params = SimpleNamespace(bootstrap=20, seed=0)
     for out in ("a", "b"):
-        chosen = [item for item in items if item.name in names]
-        metrics = write_benchmark(tmp_path / out, *run, chosen, tmp_path, flame, params)
+        metrics = write_benchmark(tmp_path / out, benchmark, result, names, flame, params)
     for name in ("scores.parquet", "metrics.json", "meshes.npz"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     assert metrics["lab/all/mean_head/done"] == 1 and metrics["lab/60/mean_head/items"] == 1

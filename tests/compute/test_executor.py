@@ -1,4 +1,4 @@
-"""Fan-out: order, errors that name their item, survival of a killed worker, no leftovers."""
+"""Compute.map: order, errors that name their item, survival of a killed worker, no leftovers."""
 
 import contextlib
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 import dask
 import pytest
 
-from mfnet.compute.executor import fan_out
+from mfnet.compute.executor import Compute
 from mfnet.errors import InputError
 
 
@@ -55,15 +55,15 @@ def process_id(_: int) -> int:
     return os.getpid()
 
 
-@pytest.mark.parametrize("mode", ["serial", "local"])
-def test_results_come_in_item_order(mode):
-    assert list(fan_out(slow_square, range(12), mode, workers=2)) == [value * value for value in range(12)]
+@pytest.mark.parametrize("executor", ["serial", "local"])
+def test_results_come_in_item_order(executor):
+    assert list(Compute(executor, 2).map(slow_square, range(12))) == [value * value for value in range(12)]
 
 
-@pytest.mark.parametrize("mode", ["serial", "local"])
-def test_error_is_the_original_and_names_the_item(mode):
+@pytest.mark.parametrize("executor", ["serial", "local"])
+def test_error_is_the_original_and_names_the_item(executor):
     with pytest.raises(InputError, match="value 3 is bad") as caught:
-        list(fan_out(fail_on_three, range(6), mode, workers=2))
+        list(Compute(executor, 2).map(fail_on_three, range(6)))
     assert caught.value.__notes__ == ["item: 3"]
 
 
@@ -78,13 +78,13 @@ def fail_and_count(item: tuple[str, str]) -> None:
 def test_bad_input_is_not_tried_again_and_a_failing_network_is(tmp_path, kind, tries):
     items = [(kind, str(tmp_path / name)) for name in ("log", "other")]
     with pytest.raises((InputError, OSError), match=kind):
-        list(fan_out(fail_and_count, items, "local", workers=2))
+        list(Compute("local", 2).map(fail_and_count, items))
     assert len((tmp_path / "log").read_text().splitlines()) == tries
 
 
 def test_killed_worker_does_not_lose_the_batch(tmp_path):
     items = [(value, str(tmp_path / "killed")) for value in range(12)]
-    assert list(fan_out(die_once, items, "local", workers=2)) == list(range(12))
+    assert list(Compute("local", 2).map(die_once, items)) == list(range(12))
     assert (tmp_path / "killed").exists()
 
 
@@ -92,30 +92,30 @@ def test_killed_worker_does_not_lose_the_batch(tmp_path):
 def test_a_result_that_is_lost_with_its_worker_is_computed_again(tmp_path, attempt):
     """Many quick items, so that some have ended on the worker that dies and are not fetched yet."""
     items = [(value % 30, str(tmp_path / "killed")) for value in range(120)]
-    assert list(fan_out(die_once, items, "local", workers=2)) == [value % 30 for value in range(120)]
+    assert list(Compute("local", 2).map(die_once, items)) == [value % 30 for value in range(120)]
 
 
 def test_workers_that_take_long_to_come_back_are_not_given_up(tmp_path):
     items = [(value, str(tmp_path / "killed")) for value in range(12)]
     with dask.config.set({"distributed.deploy.lost-worker-timeout": "1 ms"}):
-        assert list(fan_out(die_all_once, items, "local", workers=2)) == list(range(12))
+        assert list(Compute("local", 2).map(die_all_once, items)) == list(range(12))
 
 
 def test_item_that_kills_every_worker_is_named():
     with pytest.raises(RuntimeError, match=r"died: item: 1"):
-        list(fan_out(die_always, range(3), "local", workers=2))
+        list(Compute("local", 2).map(die_always, range(3)))
 
 
 def test_local_work_runs_in_other_processes_and_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    processes = set(fan_out(process_id, range(8), "local", workers=2))
+    processes = set(Compute("local", 2).map(process_id, range(8)))
     assert len(processes) == 2 and os.getpid() not in processes
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(("items", "workers"), [([7], 2), ([7, 8], 1), ([], 2)])
 def test_small_work_stays_in_this_process(items, workers):
-    assert set(fan_out(process_id, items, "local", workers)) <= {os.getpid()}
+    assert set(Compute("local", workers).map(process_id, items)) <= {os.getpid()}
 
 
 def test_scheduler_by_address(tmp_path):
@@ -124,9 +124,9 @@ def test_scheduler_by_address(tmp_path):
     settings = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "local_directory": str(tmp_path)}
     with LocalCluster(n_workers=1, threads_per_worker=1, **settings) as cluster:
         assert cluster.scheduler_address.startswith("tcp://")
-        assert list(fan_out(slow_square, range(4), cluster.scheduler_address)) == [0, 1, 4, 9]
+        assert list(Compute(cluster.scheduler_address).map(slow_square, range(4))) == [0, 1, 4, 9]
 
 
-def test_unknown_mode_is_refused():
+def test_unknown_executor_is_refused():
     with pytest.raises(InputError, match=r"compute\.executor"):
-        list(fan_out(slow_square, [1, 2], "threads"))
+        Compute("threads")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from mfnet.compute.executor import Compute
 from mfnet.datasets import multipie
 from mfnet.errors import InputError
 from tests.datasets.conftest import png
@@ -113,7 +114,7 @@ def test_result_does_not_depend_on_how_the_work_is_spread(write_archive, monkeyp
     root = write_archive(illuminations=range(3))
     (root / "stray").touch()
     monkeypatch.setattr(multipie, "_CHUNK", 4)
-    for one, other in zip(multipie.scan(root), multipie.scan(root, "local", 2), strict=True):
+    for one, other in zip(multipie.scan(root), multipie.scan(root, Compute("local", 2)), strict=True):
         pd.testing.assert_frame_equal(one, other)
 
 
@@ -136,5 +137,5 @@ def test_a_flipped_byte_anywhere_is_found_on_decoding(write_archive, share):
     data = bytearray(path.read_bytes())
     data[int(share * len(data))] ^= 0x55
     path.write_bytes(data)
-    with pytest.raises(multipie.Rejected, match=r"^broken PNG: "):
+    with pytest.raises(multipie.RejectedImage, match=r"^broken PNG: "):
         multipie.read_image(path)

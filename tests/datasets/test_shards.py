@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from mfnet.compute.executor import Compute
 from mfnet.datasets import multipie
 from mfnet.datasets.plan import SLOTS, plan_triplets
 from mfnet.datasets.shards import SCHEMA, CropSpec, encode, write_shards
@@ -92,7 +93,7 @@ def test_bytes_do_not_depend_on_how_the_work_is_spread(archive, tmp_path, monkey
 
     monkeypatch.setattr(shards, "_CHUNK", 3)
     write(archive, tmp_path / "serial")
-    write(archive, tmp_path / "local", mode="local", workers=2)
+    write(archive, tmp_path / "local", compute=Compute("local", 2))
     for path in (tmp_path / "serial").iterdir():
         assert path.read_bytes() == (tmp_path / "local" / path.name).read_bytes()
 

@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
+from mfnet.compute.executor import Compute
 from mfnet.fitting.batch import Refiner, RefineTask, refine_people
 from mfnet.fitting.refine import refine
 from mfnet.flow import DisFlow
@@ -37,7 +38,8 @@ def test_workers_give_what_one_process_gives(flow, people, monkeypatch):
     flame, (answers, images, landmarks) = procedural_flame(), people
     monkeypatch.setattr("mfnet.fitting.batch.PEOPLE", 1)
     here, close = Refiner("dis", flow, EMBEDDED.refine)(flame, answers, images, landmarks)
-    there, close_there = Refiner("dis", flow, EMBEDDED.refine, "local", 2)(flame, answers, images, landmarks)
+    spread = Refiner("dis", flow, EMBEDDED.refine, Compute("local", 2))
+    there, close_there = spread(flame, answers, images, landmarks)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     alone = refine(

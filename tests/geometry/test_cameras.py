@@ -2,6 +2,7 @@ import numpy as np
 import torch
 
 from mfnet.geometry import (
+    PinholeCamera,
     clip_from_orthographic,
     clip_from_perspective,
     ndc_to_pixels,
@@ -18,11 +19,11 @@ def random(*shape, seed=0):
     return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def perspective_rig():
+def perspective_rig() -> PinholeCamera:
     K = torch.tensor([[[900.0, 0, 330], [0, 880, 250], [0, 0, 1]]], dtype=torch.float64).expand(2, 3, 3)
     R = axis_angle_to_matrix(random(2, 3, seed=1) * 0.3)
     t = torch.tensor([[0.01, 0.02, 1.0], [0.0, -0.03, 1.5]], dtype=torch.float64)
-    return K, R, t
+    return PinholeCamera(K, R, t, 640, 480, near=0.5, far=3.0)
 
 
 def test_orthography_is_decas():
@@ -66,7 +67,7 @@ def test_a_shrinking_orthography_is_a_pinhole_camera():
     K[:, [0, 1], [0, 1]] = camera[:, :1] * distance
     R = torch.diag(torch.tensor([1.0, -1.0, -1.0], dtype=torch.float64)).expand(2, 3, 3)
     t = torch.stack([camera[:, 1], -camera[:, 2], distance + centre[:, 0]], -1)
-    pixels, depth = project_perspective(points, K, R, t)
+    pixels, depth = project_perspective(points, PinholeCamera(K, R, t, 2, 2, near=0.1, far=10.0))
     torch.testing.assert_close(projected[..., :2], pixels * torch.tensor([1.0, -1.0]))
     torch.testing.assert_close(divisor, depth / distance)
     clip = clip_from_orthographic(points, camera, divisor)
@@ -79,8 +80,9 @@ def test_a_shrinking_orthography_is_a_pinhole_camera():
 def test_perspective_agrees_with_opencv():
     import cv2
 
-    points, (K, R, t) = random(2, 9, 3) * 0.2 - 0.1, perspective_rig()
-    pixels, depth = project_perspective(points, K, R, t)
+    points, camera = random(2, 9, 3) * 0.2 - 0.1, perspective_rig()
+    pixels, depth = project_perspective(points, camera)
+    K, R, t = camera[:3]
     for b in range(2):
         rotation = cv2.Rodrigues(R[b].numpy())[0]
         expected, _ = cv2.projectPoints(points[b].numpy(), rotation, t[b].numpy(), K[b].numpy(), np.zeros(4))
@@ -89,16 +91,24 @@ def test_perspective_agrees_with_opencv():
 
 
 def test_clip_space_leads_to_the_same_pixels_and_bounds():
-    points, (K, R, t) = random(2, 9, 3) * 0.2 - 0.1, perspective_rig()
-    pixels, depth = project_perspective(points, K, R, t)
-    clip = clip_from_perspective(points, K, R, t, 640, 480, near=0.5, far=3.0)
+    points, camera = random(2, 9, 3) * 0.2 - 0.1, perspective_rig()
+    pixels, depth = project_perspective(points, camera)
+    clip = clip_from_perspective(points, camera)
     ndc = clip[..., :3] / clip[..., 3:]
     torch.testing.assert_close(ndc_to_pixels(ndc[..., :2], 640, 480), pixels)
     torch.testing.assert_close(clip[..., 3], depth)
     ends = torch.tensor([[[0, 0, 0.5], [0, 0, 3.0]]], dtype=torch.float64)
     eye, zero = torch.eye(3, dtype=torch.float64)[None], torch.zeros(1, 3, dtype=torch.float64)
-    clip = clip_from_perspective(ends, K[:1], eye, zero, 640, 480, near=0.5, far=3.0)[0]
+    clip = clip_from_perspective(ends, camera._replace(K=camera.K[:1], R=eye, t=zero))[0]
     torch.testing.assert_close(clip[:, 2] / clip[:, 3], torch.tensor([-1.0, 1.0], dtype=torch.float64))
+
+
+def test_a_cropped_camera_sees_the_same_things_beside_its_own_corner():
+    points, camera = random(2, 9, 3) * 0.2 - 0.1, perspective_rig()
+    part = camera.cropped(100, 40, 320, 200)
+    assert (part.width, part.height) == (320, 200)
+    whole, pixels = project_perspective(points, camera)[0], project_perspective(points, part)[0]
+    torch.testing.assert_close(pixels, whole - torch.tensor([100.0, 40.0]))
 
 
 def test_corners_of_the_image():

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
+from mfnet.compute.executor import Compute
 from mfnet.datasets import multipie
 from mfnet.datasets.plan import SLOTS, plan_triplets
 from mfnet.errors import InputError
@@ -91,8 +92,8 @@ def test_rejects_with_their_reasons(archive, tmp_path):
 def test_spread_changes_nothing(archive, tmp_path):
     root, plan = archive
     results = [
-        find_landmarks(plan, root, Colours(str(tmp_path / "calls")), PARAMS, tmp_path / mode, mode, 2)
-        for mode in ("serial", "local")
+        find_landmarks(plan, root, Colours(str(tmp_path / "calls")), PARAMS, tmp_path / executor, Compute(executor, 2))
+        for executor in ("serial", "local")
     ]
     pd.testing.assert_frame_equal(results[0][0], results[1][0])
     assert {line.split()[1] for line in (tmp_path / "calls").read_text().splitlines()} == {"1"}

@@ -27,12 +27,22 @@ stages:
   wrong:
     cmd: echo this is why && exit 3
     outs: [wrong]
+  refused:
+    cmd: >-
+      python -c "import sys; open('tries', 'a').write('x');
+      sys.exit('ingest.py: error: source.multipie: no such folder')"
+    outs: [refused]
+  crashed:
+    cmd: >-
+      python -c "open('tries', 'a').write('x'); print('ingest.py: error: half a story', flush=True); 1 / 0"
+    outs: [crashed]
 """.replace("{word}", "${word}")
 
 
 @pytest.fixture
 def workspace(tmp_path, monkeypatch) -> Path:
-    """A git and DVC workspace with the stages first -> middle -> last, slow (sleeps) and wrong (fails)."""
+    """A git and DVC workspace with the stages first -> middle -> last, slow (sleeps), wrong (fails), refused and
+    crashed (bad input and a defect; each try leaves an x in the file ``tries``)."""
     monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.chdir(tmp_path)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.dvc_stages import StageFailed, run_stage, stage_order, workspace_lock
+from pipelines.dvc_stages import StageFailed, StageRefused, run_stage, stage_order, workspace_lock
 from tests.conftest import HANGS
 
 ROOT = Path(__file__).parents[2]
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_every_stage_comes_after_what_it_depends_on(workspace):
     order = stage_order(workspace)
-    assert sorted(order) == ["first", "last", "middle", "slow", "wrong"]
+    assert sorted(order) == ["crashed", "first", "last", "middle", "refused", "slow", "wrong"]
     assert order.index("first") < order.index("middle") < order.index("last")
 
 
@@ -34,6 +34,30 @@ def test_lines_are_streamed_and_an_unchanged_stage_is_skipped(workspace):
 def test_a_failure_tells_why(workspace):
     with pytest.raises(StageFailed, match=r"(?s)wrong failed.*this is why"):
         run_stage("wrong", workspace, lambda line: None)
+
+
+def test_bad_input_is_told_from_a_defect(workspace):
+    with pytest.raises(StageRefused, match="no such folder"):
+        run_stage("refused", workspace, lambda line: None)
+    for address in ("crashed", "wrong"):
+        with pytest.raises(StageFailed) as caught:
+            run_stage(address, workspace, lambda line: None)
+        assert not isinstance(caught.value, StageRefused)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("address", "tries"), [("refused", 1), ("crashed", 3)])
+def test_the_flow_runs_a_defect_again_and_bad_input_once(workspace, address, tries):
+    """In a process of its own: Prefect's server and settings are those of a process."""
+    code = (
+        f"import sys, pipelines.rebuild as r\nr.reproduce.with_options(retry_delay_seconds=0)({address!r}, '.', False)"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PREFECT_HOME": str(workspace / "prefect")}
+    done = subprocess.run(
+        [os.sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=HANGS
+    )
+    assert done.returncode and "Stage" in done.stderr, done.stderr
+    assert (workspace / "tries").read_text() == "x" * tries
 
 
 class Interrupted(BaseException):

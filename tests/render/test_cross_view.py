@@ -1,6 +1,6 @@
 import torch
 
-from mfnet.geometry import euler_to_matrix, vertex_normals
+from mfnet.geometry import PinholeCamera, euler_to_matrix, vertex_normals
 from mfnet.render import (
     faces_of,
     interpolate,
@@ -124,7 +124,8 @@ def test_perspective_and_orthographic_views_agree_from_afar(head):
     focal = scale * distance * size / 2
     K = torch.tensor([[[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]]])
     R = torch.diag(torch.tensor([1.0, -1, -1]))[None]
-    view = perspective_view(vertices, head.faces, K, R, torch.tensor([[0.0, 0, distance]]), size, size, 90.0, 110.0)
+    camera = PinholeCamera(K, R, torch.tensor([[0.0, 0, distance]]), size, size, 90.0, 110.0)
+    view = perspective_view(vertices, head.faces, camera)
     other = orthographic_view(vertices, head.faces, torch.tensor([[scale, 0, 0]]))
     torch.testing.assert_close(view.clip[..., :2] / view.clip[..., 3:], other.clip[..., :2], atol=5e-3, rtol=0)
     torch.testing.assert_close(view.facing, other.facing, atol=5e-3, rtol=0)

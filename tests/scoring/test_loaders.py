@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from mfnet.scoring.loaders import LOADERS, Prediction, from_crop, from_lens, load_prediction, read_npy, to_camera
+from mfnet.scoring.loaders import LOADERS, PlacedMesh, from_crop, from_lens, load_prediction, read_npy, to_camera
 from mfnet.scoring.meshes import ItemError, Mesh
 
 FACES = np.array([[0, 1, 2], [0, 2, 3], [0, 3, 1], [1, 3, 2]])
@@ -181,7 +181,7 @@ def test_from_lens_shows_every_point_where_the_crop_shows_it(inverse_distance, a
 
 def test_a_flat_mesh_has_no_height():
     with pytest.raises(ItemError, match="no height"):
-        to_camera(Prediction(Mesh(CUBE * [1, 0, 1], FACES), None), 300.0)
+        to_camera(PlacedMesh(Mesh(CUBE * [1, 0, 1], FACES), None), 300.0)
 
 
 @pytest.mark.parametrize("loader", LOADERS)

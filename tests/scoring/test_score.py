@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mfnet.compute.executor import Compute
 from mfnet.datasets import facescape
 from mfnet.errors import InputError
 from mfnet.scoring.meshes import Mesh
-from mfnet.scoring.score import METRICS, Partial, score_directory, score_meshes
+from mfnet.scoring.score import METRICS, Partial, Submission, score_directory, score_meshes
 
 LIMITS = {"CD": 0.01, "CR": 0.0005, "MNE": 0.0005}
 
@@ -17,7 +18,7 @@ def test_the_stand_in_scores_as_the_exact_official_code(shared, protocol):
     root = shared / "facescape"
     expected = pd.read_csv(root / f"expected_{protocol}.csv", dtype={"name": str})
     for method, rows in expected.groupby("method"):
-        table = score_directory(protocol, root / "data", root / "predef", root / "pred", method, mode="serial")
+        table = score_directory(Submission.open(root / "pred", protocol, method), root / "data", root / "predef")
         both = rows.merge(table, on=["dataset", "index", "name"], suffixes=("_official", ""))
         assert len(both) == len(rows) == len(table) and (table["status"] == "ok").all()
         for metric, limit in LIMITS.items():
@@ -25,6 +26,11 @@ def test_the_stand_in_scores_as_the_exact_official_code(shared, protocol):
         assert (both["delta_z"] - both["delta_z_exact"]).abs().max() < 0.007
         reversed_winding = both["prediction"].str.contains("flip")
         assert (both["reason"].str.contains("reversed") == reversed_winding).all()
+
+
+def score(root, protocol, predictions, method=None, loader="camera", **settings) -> pd.DataFrame:
+    """The table of a method's files below `predictions`, scored on the benchmark folder `root`."""
+    return score_directory(Submission.open(predictions, protocol, loader, method), root, root, **settings)
 
 
 def write_predictions(scene, folder, item, change):
@@ -53,7 +59,7 @@ CHANGES = {
 def test_whatever_is_wrong_is_in_the_row(scene, benchmark_root, tmp_path, name):
     change, status, reason = CHANGES[name]
     write_predictions(scene, tmp_path / "camera", scene.wild_item(0), change)
-    table = score_directory("wild", benchmark_root, benchmark_root, tmp_path, "camera", mode="serial")
+    table = score(benchmark_root, "wild", tmp_path)
     assert list(table["name"]) == ["000", "001", "305"]
     assert list(table["status"][1:]) == ["missing_file"] * 2
     row = table.iloc[0]
@@ -75,10 +81,7 @@ def test_a_quad_mesh_scores_as_its_triangles(scene, benchmark_root, tmp_path):
     scene.write_mesh(tmp_path / "b" / "000.obj", Mesh(vertices, triangles))
     text = (tmp_path / "b/000.obj").read_text().split("f ")[0]
     (tmp_path / "b/000.obj").write_text(text + "".join(f"f {a} {b} {c} {d}\n" for a, b, c, d in quads + 1))
-    scores = [
-        score_directory("wild", benchmark_root, benchmark_root, tmp_path, "camera", method, mode="serial").iloc[0]
-        for method in "ab"
-    ]
+    scores = [score(benchmark_root, "wild", tmp_path, method).iloc[0] for method in "ab"]
     assert scores[0]["status"] == "ok"
     assert all(scores[0][metric] == pytest.approx(scores[1][metric], abs=1e-12) for metric in LIMITS)
 
@@ -102,7 +105,7 @@ def test_lab_scores_a_copy_as_perfect(scene, benchmark_root, tmp_path):
     for index in (0, 11 + 9):
         item = scene.lab_item(index)
         scene.write_mesh(tmp_path / f"lab_pred/camera/{item.name}.obj", scene.lab_camera(item, scene.ball()))
-    table = score_directory("lab", benchmark_root, benchmark_root, tmp_path, "camera", mode="serial")
+    table = score(benchmark_root, "lab", tmp_path)
     assert list(table["name"]) == ["00_0_00", "00_1_09"] and list(table["bin"]) == ["0", "60"]
     assert (table["CD"] < 1e-3).all() and (table["CR"] > 0.999).all() and list(table["focal"]) == [0, 1]
 
@@ -110,19 +113,16 @@ def test_lab_scores_a_copy_as_perfect(scene, benchmark_root, tmp_path):
 def test_a_prediction_without_ground_truth_keeps_a_row(scene, benchmark_root, tmp_path):
     write_predictions(scene, tmp_path, scene.wild_item(17), lambda mesh: mesh)
     scene.write_mesh(tmp_path / "lab/03_2_10.obj", scene.ball())
-    wild = score_directory("wild", benchmark_root, benchmark_root, tmp_path, "camera", mode="serial")
+    wild = score(benchmark_root, "wild", tmp_path)
     assert wild.set_index("name").loc["017", "status"] == "no_ground_truth"
-    lab = score_directory("lab", benchmark_root, benchmark_root, tmp_path / "lab", "camera", mode="serial")
+    lab = score(benchmark_root, "lab", tmp_path / "lab")
     assert lab.set_index("name").loc["03_2_10", "status"] == "no_ground_truth"
 
 
 def test_columns_and_types_do_not_depend_on_the_outcome(scene, benchmark_root, tmp_path):
     (tmp_path / "none").mkdir()
     write_predictions(scene, tmp_path / "some", scene.wild_item(0), lambda mesh: mesh)
-    none, some = (
-        score_directory("wild", benchmark_root, benchmark_root, tmp_path / name, "camera", mode="serial")
-        for name in ("none", "some")
-    )
+    none, some = (score(benchmark_root, "wild", tmp_path / name) for name in ("none", "some"))
     pd.testing.assert_series_equal(none.dtypes, some.dtypes)
     assert none["CD"].isna().all() and {*METRICS, "status", "reason", "bin"} <= set(none.columns)
 
@@ -131,22 +131,18 @@ def test_columns_and_types_do_not_depend_on_the_outcome(scene, benchmark_root, t
 def test_workers_do_not_change_the_table(scene, benchmark_root, tmp_path):
     for index, yaw in ((0, 0.0), (1, 3.0)):
         write_predictions(scene, tmp_path, scene.wild_item(index, yaw), lambda mesh: mesh.moved(mesh.vertices * 1.02))
-    tables = [
-        score_directory("wild", benchmark_root, benchmark_root, tmp_path, "camera", mode=mode, workers=2)
-        for mode in ("serial", "local")
-    ]
+    tables = [score(benchmark_root, "wild", tmp_path, compute=Compute(executor, 2)) for executor in ("serial", "local")]
     pd.testing.assert_frame_equal(*tables)
 
 
 def test_a_resumed_run_takes_up_finished_rows(scene, benchmark_root, tmp_path):
     write_predictions(scene, tmp_path / "camera", scene.wild_item(0), lambda mesh: mesh)
     partial = tmp_path / "scores.partial"
-    arguments = ("wild", benchmark_root, benchmark_root, tmp_path, "camera")
-    whole = score_directory(*arguments, mode="serial", partial=partial)
+    whole = score(benchmark_root, "wild", tmp_path, partial=partial)
     lines = partial.read_text().splitlines()
     changed = json.loads(lines[1]) | {"CD": 123.0}
     partial.write_text("\n".join([lines[0], json.dumps(changed)]) + '\n{"dataset": "fswi')  # killed while writing
-    again = score_directory(*arguments, mode="serial", partial=partial)
+    again = score(benchmark_root, "wild", tmp_path, partial=partial)
     assert again.loc[0, "CD"] == 123.0  # the finished row was not scored again
     pd.testing.assert_frame_equal(again.iloc[1:], whole.iloc[1:])
     with pytest.raises(InputError, match="another run"):
@@ -159,19 +155,13 @@ def test_a_resumed_run_takes_up_finished_rows(scene, benchmark_root, tmp_path):
         ({"loader": "none"}, "--loader none: unknown; known: facescape_opti"),
         ({"protocol": "both"}, "unknown protocol"),
         ({"predictions": "/nowhere"}, "no such folder"),
-        ({"data": "/nowhere"}, "not a FaceScape benchmark"),
+        ({"root": "/nowhere"}, "not a FaceScape benchmark"),
     ],
 )
 def test_wrong_arguments_are_one_line(benchmark_root, tmp_path, change, message):
-    arguments = {
-        "protocol": "wild",
-        "data": benchmark_root,
-        "predef": benchmark_root,
-        "predictions": tmp_path,
-        "loader": "camera",
-    }
+    arguments = {"root": benchmark_root, "protocol": "wild", "predictions": tmp_path, "loader": "camera"}
     with pytest.raises(InputError, match=message) as caught:
-        score_directory(**(arguments | change))
+        score(**(arguments | change))
     assert "\n" not in str(caught.value)
 
 

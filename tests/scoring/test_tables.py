@@ -59,6 +59,15 @@ def test_the_interval_covers_the_truth_nineteen_times_in_twenty():
     assert 0.88 <= covered / 200 <= 0.99
 
 
+@pytest.mark.parametrize("items", [1, 2, 11, 33, 660])
+def test_the_bootstrap_draws_what_one_resample_after_the_other_draws(items):
+    """Bit for bit: the intervals of old tables stay."""
+    values = np.random.default_rng(items).gamma(2.0, 1.0, items)
+    generator = np.random.default_rng(7)
+    means = [values[generator.integers(0, items, items)].mean() for _ in range(200)]
+    assert statistics.bootstrap_interval(values, 200, 7) == tuple(np.quantile(means, [0.025, 0.975]))
+
+
 def test_a_paired_comparison_uses_common_items_only():
     row = statistics.compare_methods(scores(), "one", "two", resamples=200)
     assert row["items"] == 36 and row["difference"] == pytest.approx(-1, abs=0.02)

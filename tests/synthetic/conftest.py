@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from mfnet.compute.executor import SERIAL
 from mfnet.flame import Flame, write_head
 from mfnet.flame.procedural import head_arrays
-from mfnet.params import CaptureParams, ComputeParams
+from mfnet.params import CaptureParams
 from mfnet.synthetic.atlas import HeadAtlas, head_atlas
 from mfnet.synthetic.capture.archives import HeadFiles, capture
 from mfnet.synthetic.subjects import texture_pool
@@ -15,7 +16,6 @@ from mfnet.synthetic.subjects import texture_pool
 SMALL = CaptureParams(
     enabled=True, seed=1, subjects=1, recordings=[(1, 2)], illuminations=[0, 1], wild_per_bin=1, lab_subjects=1
 )
-SERIAL = ComputeParams(executor="serial", workers=1)
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,7 @@ def drawing(head, faces=None, size=16):
     head.uv_faces = 7 - head.faces
     texture = torch.full((1, 3, 4, 4), 0.5)
     normals = torch.tensor([0.0, 0, 1]).expand(1, 8, 3)
-    return draw(head, clip, head.vertices[None, :, 2], texture, normals, size, size)
+    return draw(head, clip, head.vertices[None, :, 2], texture, normals, (size, size))
 
 
 def test_uv_vertices_finds_the_owner(squares):

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 import torch
 
-from mfnet.datasets.multipie import scan
+from mfnet.datasets.multipie import HEIGHT, WIDTH, scan
 from mfnet.datasets.plan import plan_triplets
 from mfnet.datasets.shards import CropSpec, write_shards
 from mfnet.flow import RAFT, raft_state
-from mfnet.geometry import project_perspective
+from mfnet.geometry import PinholeCamera, project_perspective
 from mfnet.io.tensors import write_tensors
 from mfnet.landmarks.backends import AnnotationBackend
 from mfnet.landmarks.table import find_landmarks
@@ -21,7 +21,7 @@ from mfnet.model.pretrained import save_pretrained
 from mfnet.params import Params
 from mfnet.profiles import load_profile
 from mfnet.synthetic.atlas import head_atlas
-from mfnet.synthetic.capture.multipie import write_subject
+from mfnet.synthetic.capture.multipie import CapturePlan, write_subject
 from mfnet.synthetic.capture.rig import OPENCV
 from mfnet.training.loop import Inputs, train
 from tests.model.test_deca import PlainDeca
@@ -49,7 +49,7 @@ def archive(flame, tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("multipie")
     atlas = head_atlas(flame, 256)
     for number in (1, 2):
-        for row in write_subject(flame, atlas, root, number, [(1, 1)], [7], seed=0):
+        for row in write_subject(flame, atlas, root, number, CapturePlan([(1, 1)], [7], seed=0)):
             np.save((root / row["path"]).with_suffix(".npy"), true_landmarks(flame, row))
     return root
 
@@ -60,7 +60,8 @@ def true_landmarks(flame, row: dict) -> np.ndarray:
     jaw = torch.tensor([row["jaw_pose"]], dtype=torch.float32)
     points = flame(*codes, jaw_pose=jaw).landmarks.double()
     K, R = torch.tensor(row["intrinsics"]).double().view(1, 3, 3), torch.from_numpy(OPENCV)[None]
-    return project_perspective(points, K, R, torch.tensor([row["translation"]]).double())[0][0].numpy()
+    camera = PinholeCamera(K, R, torch.tensor([row["translation"]]).double(), WIDTH, HEIGHT, 0.1, 10.0)
+    return project_perspective(points, camera)[0][0].numpy()
 
 
 @pytest.fixture(scope="module")

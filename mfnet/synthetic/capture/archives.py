@@ -6,11 +6,11 @@ from pathlib import Path
 
 import torch
 
-from mfnet.compute.executor import fan_out
+from mfnet.compute.executor import Compute
 from mfnet.datasets import facescape as layout
 from mfnet.flame import Flame, load_flame
 from mfnet.io.files import atomic_directory
-from mfnet.params import CaptureParams, ComputeParams
+from mfnet.params import CaptureParams
 from mfnet.synthetic.atlas import HeadAtlas, head_atlas
 from mfnet.synthetic.capture import facescape, multipie
 from mfnet.synthetic.capture.truth import write_truth
@@ -26,7 +26,7 @@ class HeadFiles:
     n_expression: int
 
 
-def capture(head: HeadFiles, params: CaptureParams, compute: ComputeParams, folder: str | Path) -> None:
+def capture(head: HeadFiles, params: CaptureParams, compute: Compute, folder: str | Path) -> None:
     """Write ``multipie/``, ``facescape/`` and ``truth.parquet`` into `folder`.
 
     Bytes depend on the head and `params` alone, not on the number of workers. Without `params.enabled` the two folders
@@ -41,22 +41,22 @@ def capture(head: HeadFiles, params: CaptureParams, compute: ComputeParams, fold
         write_truth(rows, folder / "truth.parquet")
 
 
-def _multipie(head: HeadFiles, params: CaptureParams, compute: ComputeParams, root: Path) -> list[dict]:
-    recordings, illuminations = sorted(set(params.recordings)), sorted(set(params.illuminations))
+def _multipie(head: HeadFiles, params: CaptureParams, compute: Compute, root: Path) -> list[dict]:
+    plan = multipie.CapturePlan(sorted(set(params.recordings)), sorted(set(params.illuminations)), params.seed)
     numbers = list(range(1, params.subjects + 1))
-    task = functools.partial(_subject_task, head, str(root), recordings, illuminations, params.seed)
-    rows = [row for rows in fan_out(task, numbers, compute.executor, compute.workers, "multipie") for row in rows]
-    multipie.plant_faults(root, numbers, recordings, illuminations)
+    task = functools.partial(_subject_task, head, str(root), plan)
+    rows = [row for rows in compute.map(task, numbers, "multipie") for row in rows]
+    multipie.plant_faults(root, numbers, plan)
     return [row | {"path": f"multipie/{row['path']}"} for row in rows]
 
 
-def _facescape(head: HeadFiles, params: CaptureParams, compute: ComputeParams, root: Path) -> list[dict]:
+def _facescape(head: HeadFiles, params: CaptureParams, compute: Compute, root: Path) -> list[dict]:
     per_bin = layout.WILD_ITEMS // len(layout.WILD_BINS)
     wild = [("wild", start * per_bin + i) for start in range(len(layout.WILD_BINS)) for i in range(params.wild_per_bin)]
     lab = [("lab", subject) for subject in range(params.lab_subjects)]
     task = functools.partial(_benchmark_task, head, str(root), params.seed)
     items, rows = [], []
-    for item, found in fan_out(task, wild + lab, compute.executor, compute.workers, "facescape"):
+    for item, found in compute.map(task, wild + lab, "facescape"):
         items += [item] if item else []
         rows += found
     layout.write_wild_predef(root, items)
@@ -64,9 +64,9 @@ def _facescape(head: HeadFiles, params: CaptureParams, compute: ComputeParams, r
     return rows
 
 
-def _subject_task(head: HeadFiles, root: str, recordings, illuminations, seed: int, number: int) -> list[dict]:
+def _subject_task(head: HeadFiles, root: str, plan: multipie.CapturePlan, number: int) -> list[dict]:
     flame, atlas = _studio(head)
-    return multipie.write_subject(flame, atlas, Path(root), number, recordings, illuminations, seed)
+    return multipie.write_subject(flame, atlas, Path(root), number, plan)
 
 
 def _benchmark_task(head: HeadFiles, root: str, seed: int, item: tuple[str, int]):

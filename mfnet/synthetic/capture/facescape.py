@@ -13,15 +13,16 @@ from torch import Tensor
 from mfnet.datasets import facescape as layout
 from mfnet.flame import Flame
 from mfnet.geometry import (
+    PinholeCamera,
     clip_from_orthographic,
-    clip_from_perspective,
     euler_to_matrix,
     matrix_to_axis_angle,
     vertex_normals,
 )
+from mfnet.render import perspective_view
 from mfnet.synthetic.atlas import HeadAtlas
 from mfnet.synthetic.capture.rig import OPENCV
-from mfnet.synthetic.capture.truth import orthographic_truth, perspective_truth
+from mfnet.synthetic.capture.truth import TruePerson, orthographic_truth, perspective_truth
 from mfnet.synthetic.degrade import degrade, random_backgrounds
 from mfnet.synthetic.lights import random_light
 from mfnet.synthetic.photo import develop, draw
@@ -37,8 +38,8 @@ EXPRESSION_STRENGTH = 0.6
 """Of a scan's expression, in standard deviations of a random one."""
 
 
-class Scan:
-    """A held-out person: true parameters, and the ground-truth mesh in canonical millimetres."""
+class HeldOutSubject:
+    """A scanned person: true parameters, and the ground-truth mesh in canonical millimetres."""
 
     def __init__(self, flame: Flame, atlas: HeadAtlas, number: int, seed: int):
         self.number = number
@@ -76,16 +77,16 @@ class Scan:
         """[3] metres in view axes: view (v - centre) = flame(global pose of view).vertices + this."""
         return view @ (self.root_joint - self.centre) - self.root_joint
 
-    def truth(self) -> tuple[str, Tensor, Tensor, Tensor]:
-        """Subject, shape, expression and jaw pose, as the truth table's rows begin."""
-        return f"{self.number:04d}", self.shape, self.expression, self.jaw_pose
+    def truth(self) -> TruePerson:
+        """What the rows of all this person's photographs share."""
+        return TruePerson(f"{self.number:04d}", self.shape, self.expression, self.jaw_pose)
 
 
 @torch.no_grad()
 def write_wild(flame: Flame, atlas: HeadAtlas, root: Path, index: int, seed: int) -> tuple[layout.WildItem, dict]:
     """Write item `index` (0..399) of the wild protocol; its predefined values and its row of the truth table."""
-    scan = Scan(flame, atlas, WILD_SUBJECTS + index, seed)
-    rng = scan.rng
+    person = HeldOutSubject(flame, atlas, WILD_SUBJECTS + index, seed)
+    rng = person.rng
     bin_of = index // (layout.WILD_ITEMS // len(layout.WILD_BINS))
     low, high = map(float, layout.WILD_BINS[bin_of].split("-"))
     yaw = rng.uniform(low + 0.5, high - 0.5) * rng.choice([-1, 1])
@@ -95,54 +96,54 @@ def write_wild(flame: Flame, atlas: HeadAtlas, root: Path, index: int, seed: int
     centre = np.array([rng.normal(0, 0.03), rng.normal(-0.10, 0.03), -10.0])
     item = layout.WildItem(index, rotation, float(pupil_scale), centre)
     camera = np.array([1 / pupil_scale, *(centre[:2] * pupil_scale)])
-    turned = _row(scan.vertices @ rotation.T)
+    turned = _row(person.vertices @ rotation.T)
     clip = clip_from_orthographic(turned / pupil_scale, _row([1.0, *centre[:2]]))
-    normals, light = _row(scan.normals[0].numpy() @ rotation.T), _row(random_light(rng))
+    normals, light = _row(person.normals[0].numpy() @ rotation.T), _row(random_light(rng))
     image = _photograph(
-        flame, clip, turned[..., 2], scan.texture, normals, light, random_backgrounds(rng, 1, layout.IMAGE_SIZE)
+        flame, clip, turned[..., 2], person.texture, normals, light, random_backgrounds(rng, 1, layout.IMAGE_SIZE)
     )
-    layout.write_wild_item(root, item, scan.vertices, flame.faces.numpy(), _uint8(degrade(rng, image)))
-    scale = scan.scale * camera[0]
-    shift = scan.offset(rotation)[:2] + camera[1:] / scan.scale
+    layout.write_wild_item(root, item, person.vertices, flame.faces.numpy(), _uint8(degrade(rng, image)))
+    scale = person.scale * camera[0]
+    shift = person.offset(rotation)[:2] + camera[1:] / person.scale
     path = f"facescape/data/wild_img/{item.name}.png"
-    return item, orthographic_truth(path, *scan.truth(), scan.head_pose(rotation), [scale, *shift])
+    return item, orthographic_truth(path, person.truth(), person.head_pose(rotation), [scale, *shift])
 
 
 @torch.no_grad()
 def write_lab(flame: Flame, atlas: HeadAtlas, root: Path, subject: int, seed: int) -> list[dict]:
     """Write lab subject `subject` and its 33 images and cameras; their rows of the truth table."""
-    scan = Scan(flame, atlas, LAB_SUBJECTS + subject, seed)
-    layout.write_lab_subject(root, subject, scan.vertices, flame.faces.numpy())
-    light = _row(random_light(scan.rng))
-    background = random_backgrounds(scan.rng, 1, layout.IMAGE_SIZE)
+    person = HeldOutSubject(flame, atlas, LAB_SUBJECTS + subject, seed)
+    layout.write_lab_subject(root, subject, person.vertices, flame.faces.numpy())
+    light = _row(random_light(person.rng))
+    background = random_backgrounds(person.rng, 1, layout.IMAGE_SIZE)
     rows = []
     for focal in range(len(layout.LAB_FOCALS)):
         for view in range(len(layout.LAB_VIEWS)):
             K, rotation, translation = layout.lab_camera(focal, view)
-            distance, size = translation[2], layout.IMAGE_SIZE
-            K_, R_, t_ = _row(K), _row(rotation), _row(translation)
-            points = _row(scan.vertices)
-            clip = clip_from_perspective(points, K_, R_, t_, size, size, 0.3 * distance, 2 * distance)
-            depth = -(points @ R_.mT + t_[:, None])[..., 2]
-            layout.write_lab_view(
-                root,
-                subject,
-                focal,
-                view,
-                _uint8(_photograph(flame, clip, depth, scan.texture, scan.normals, light, background)),
-            )
+            camera = _lab_camera(K, rotation, translation)
+            seen = perspective_view(_row(person.vertices), flame.faces, camera)
+            image = _photograph(flame, seen.clip, -seen.distance, person.texture, person.normals, light, background)
+            layout.write_lab_view(root, subject, focal, view, _uint8(image))
             axes = OPENCV @ rotation
             name = layout.lab_name(layout.lab_index(subject, focal, view))
-            camera = (K, OPENCV @ scan.offset(axes) + translation / scan.scale)
+            in_metres = OPENCV @ person.offset(axes) + translation / person.scale
             path = f"facescape/data/lab_img/{name}.png"
-            rows.append(perspective_truth(path, *scan.truth(), scan.head_pose(axes), *camera))
+            rows.append(perspective_truth(path, person.truth(), person.head_pose(axes), K, in_metres))
     return rows
 
 
-def _photograph(flame: Flame, clip, depth, texture, normals, light: Tensor, background: Tensor) -> Tensor:
+def _lab_camera(K: np.ndarray, rotation: np.ndarray, translation: np.ndarray) -> PinholeCamera:
+    """A camera of the lab (`mfnet.datasets.facescape.lab_camera`) as a float32 batch of one; mm."""
+    size, distance = layout.IMAGE_SIZE, translation[2]
+    return PinholeCamera(_row(K), _row(rotation), _row(translation), size, size, 0.3 * distance, 2 * distance)
+
+
+def _photograph(
+    flame: Flame, clip: Tensor, depth: Tensor, texture: Tensor, normals: Tensor, light: Tensor, background: Tensor
+) -> Tensor:
     """One photograph [1, 3, 256, 256] in 0..1 in front of a background of the same shape."""
     side = SUPERSAMPLE * layout.IMAGE_SIZE
-    colours, cover = develop(draw(flame, clip, depth, texture, normals, side, side), light[:, None], SUPERSAMPLE)
+    colours, cover = develop(draw(flame, clip, depth, texture, normals, (side, side)), light[:, None], SUPERSAMPLE)
     return (colours[:, 0] + (1 - cover) * background).clamp(0, 1)
 
 

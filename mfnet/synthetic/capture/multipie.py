@@ -1,5 +1,6 @@
 """The virtual photo sessions in Multi-PIE's layout: subjects, sessions, recordings, 15 cameras, illuminations."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -9,17 +10,13 @@ from torch import Tensor
 
 from mfnet.datasets.multipie import EXPRESSIONS, HEIGHT, WIDTH, image_path
 from mfnet.flame import Flame, FlameOutput
-from mfnet.geometry import (
-    clip_from_perspective,
-    euler_to_matrix,
-    matrix_to_axis_angle,
-    project_perspective,
-    vertex_normals,
-)
+from mfnet.geometry import euler_to_matrix, matrix_to_axis_angle, project_perspective, vertex_normals
 from mfnet.io.files import atomic_path
+from mfnet.render import perspective_view
+from mfnet.synthetic.atlas import HeadAtlas
 from mfnet.synthetic.capture.expressions import expression_coefficients
-from mfnet.synthetic.capture.rig import DISTANCE, OPENCV, RigCamera, rig_cameras
-from mfnet.synthetic.capture.truth import perspective_truth
+from mfnet.synthetic.capture.rig import OPENCV, RigCamera, rig_cameras
+from mfnet.synthetic.capture.truth import TruePerson, perspective_truth
 from mfnet.synthetic.lights import multipie_light
 from mfnet.synthetic.photo import develop, draw, shade_normals
 from mfnet.synthetic.subjects import Subject, decode, expression_scale, paint_subject, random_subject
@@ -40,6 +37,17 @@ PNG_FLAGS = (
 )
 """A third of the time of OpenCV's default and a tenth less space on these pictures."""
 STRAY_FILE = "session{session:02d}/multiview/Thumbs.db"
+
+
+@dataclass(frozen=True)
+class CapturePlan:
+    """What is photographed of every subject."""
+
+    recordings: list[tuple[int, int]]
+    """(session, recording), at least one."""
+    illuminations: list[int]
+    """Flash numbers, at least one."""
+    seed: int
 
 
 class Recording:
@@ -66,37 +74,39 @@ class Recording:
 
 
 @torch.no_grad()
-def write_subject(
-    flame: Flame, atlas, root: Path, number: int, recordings: list[tuple[int, int]], illuminations: list[int], seed: int
-) -> list[dict]:
+def write_subject(flame: Flame, atlas: HeadAtlas, root: Path, number: int, plan: CapturePlan) -> list[dict]:
     """Photograph subject `number` in all its recordings below `root`; the rows of truth.parquet, in path order."""
-    subject = random_subject(flame, (seed, 1, number))
+    subject = random_subject(flame, (plan.seed, 1, number))
     texture = paint_subject(atlas, subject)
     rows = []
-    for session, recording in recordings:
-        sitting = Recording(flame, subject, session, recording, (seed, 2, number, session, recording))
-        light = torch.from_numpy(np.stack([multipie_light(i) for i in illuminations]).astype(np.float32))
+    for session, recording_number in plan.recordings:
+        recording = Recording(
+            flame, subject, session, recording_number, (plan.seed, 2, number, session, recording_number)
+        )
+        light = torch.from_numpy(np.stack([multipie_light(i) for i in plan.illuminations]).astype(np.float32))
         for camera in rig_cameras():
-            images = photograph(flame, sitting, camera, texture, light)
-            for illumination, image in zip(illuminations, images, strict=True):
-                path = image_path(f"{number:03d}", session, recording, camera.name, illumination)
+            images = photograph(flame, recording, camera, texture, light)
+            for illumination, image in zip(plan.illuminations, images, strict=True):
+                path = image_path(f"{number:03d}", session, recording_number, camera.name, illumination)
                 write_png(Path(root) / path, image)
-                rows.append(_truth(path, f"{number:03d}", sitting, camera))
+                rows.append(_truth(path, f"{number:03d}", recording, camera))
     return sorted(rows, key=lambda row: row["path"])
 
 
-def photograph(flame: Flame, sitting: Recording, camera: RigCamera, texture: Tensor, light: Tensor) -> list[np.ndarray]:
+def photograph(
+    flame: Flame, recording: Recording, rig_camera: RigCamera, texture: Tensor, light: Tensor
+) -> list[np.ndarray]:
     """The recording seen by one camera under each light [L, 9, 3] (rig axes): RGB uint8 [480, 640, 3] each."""
-    K, R, t = (torch.from_numpy(a).float()[None] for a in _extrinsics(camera))
-    pixels, depth = project_perspective(sitting.vertices, K, R, t)
+    camera = rig_camera.pinhole()
+    pixels, _ = project_perspective(recording.vertices, camera)
     left, top, right, bottom = _bounds(pixels[0])
     width, height = right - left, bottom - top
-    K = K - torch.tensor([[[0.0, 0, left], [0, 0, top], [0, 0, 0]]])
-    clip = clip_from_perspective(sitting.vertices, K, R, t, width, height, 0.5 * DISTANCE, 2 * DISTANCE)
+    view = perspective_view(recording.vertices, flame.faces, camera.cropped(left, top, width, height))
     size = SUPERSAMPLE * height, SUPERSAMPLE * width
-    colours, cover = develop(draw(flame, clip, -depth, texture, sitting.normals, *size), light[None], SUPERSAMPLE)
+    drawing = draw(flame, view.clip, -view.distance, texture, recording.normals, size)
+    colours, cover = develop(drawing, light[None], SUPERSAMPLE)
     cover, colours = cover[0, 0, :, :, None].numpy(), 255 * colours[0].permute(0, 2, 3, 1).numpy()
-    grain = sitting.grain[top:bottom, left:right] * cover
+    grain = recording.grain[top:bottom, left:right] * cover
     images = []
     brightness = shade_normals(torch.tensor([[0.0, 0.0, 1.0]]), light).mean((1, 2))  # of the wall, which faces the head
     for colour, level in zip(colours, brightness.tolist(), strict=True):
@@ -119,24 +129,20 @@ def write_png(path: Path, image: np.ndarray) -> None:
         beside.write_bytes(cv2.imencode(".png", image[..., ::-1], PNG_FLAGS)[1].tobytes())
 
 
-def plant_faults(root: Path, numbers: list[int], recordings: list[tuple[int, int]], illuminations: list[int]) -> None:
+def plant_faults(root: Path, numbers: list[int], plan: CapturePlan) -> None:
     """What real archives hold too: a truncated PNG, a picture of the bare wall, and a stray file.
 
-    The truncated file is the last subject's at +75 degrees,
-    the wall the first subject's at -45, which both shipped plans use.
+    The truncated file is the last subject's at +75 degrees, the wall the first subject's at -45, which both shipped
+    plans use.
     """
-    session, recording = recordings[0]
-    broken = root / image_path(f"{numbers[-1]:03d}", session, recording, "01_0", illuminations[0])
+    (session, recording), illumination = plan.recordings[0], plan.illuminations[0]
+    broken = root / image_path(f"{numbers[-1]:03d}", session, recording, "01_0", illumination)
     whole = broken.read_bytes()
     with atomic_path(broken) as beside:
         beside.write_bytes(whole[: len(whole) // 2])
-    write_png(root / image_path(f"{numbers[0]:03d}", session, recording, "08_0", illuminations[0]), wall(0.8))
+    write_png(root / image_path(f"{numbers[0]:03d}", session, recording, "08_0", illumination), wall(0.8))
     with atomic_path(root / STRAY_FILE.format(session=session)) as beside:
         beside.write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504))
-
-
-def _extrinsics(camera: RigCamera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return camera.intrinsics, OPENCV @ camera.view, camera.translation
 
 
 def _bounds(pixels: Tensor) -> tuple[int, int, int, int]:
@@ -147,14 +153,13 @@ def _bounds(pixels: Tensor) -> tuple[int, int, int, int]:
     return left, top, min(int(high[0]), WIDTH), min(int(high[1]), HEIGHT)
 
 
-def _truth(path: str, subject: str, sitting: Recording, camera: RigCamera) -> dict:
+def _truth(path: str, subject: str, recording: Recording, camera: RigCamera) -> dict:
     """The true parameters in this camera's view axes."""
     view = torch.from_numpy(camera.view).float()
-    root_joint = sitting.out.joints[0, 0]
+    root_joint = recording.out.joints[0, 0]
     # FLAME turns about its root joint: view (vertices + seat) = vertices of the turned pose + this.
-    offset = view @ (root_joint + sitting.seat) - root_joint
+    offset = view @ (root_joint + recording.seat) - root_joint
     translation = OPENCV @ offset.double().numpy() + camera.translation
-    pose = matrix_to_axis_angle(view @ sitting.turn[0])
-    return perspective_truth(
-        path, subject, sitting.shape, sitting.expression, sitting.jaw_pose, pose, camera.intrinsics, translation
-    )
+    pose = matrix_to_axis_angle(view @ recording.turn[0])
+    person = TruePerson(subject, recording.shape, recording.expression, recording.jaw_pose)
+    return perspective_truth(path, person, pose, camera.intrinsics, translation)

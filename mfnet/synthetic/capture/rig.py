@@ -7,8 +7,10 @@ focal length are not published; these give Multi-PIE's usual size of a face, abo
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from mfnet.datasets.multipie import CEILING, HEIGHT, WIDTH, YAW
+from mfnet.geometry import PinholeCamera
 
 DISTANCE = 1.2
 """Metres from each camera to the aim."""
@@ -37,6 +39,12 @@ class RigCamera:
     def translation(self) -> np.ndarray:
         """[3] of OpenCV's extrinsics, metres."""
         return np.array([0.0, 0.0, DISTANCE])
+
+    def pinhole(self) -> PinholeCamera:
+        """The camera as a float32 batch of one that takes the whole image; the world is the rig's axes."""
+        values = (self.intrinsics, OPENCV @ self.view, self.translation)
+        K, R, t = (torch.from_numpy(value).float()[None] for value in values)
+        return PinholeCamera(K, R, t, WIDTH, HEIGHT, 0.5 * DISTANCE, 2 * DISTANCE)
 
 
 def rig_cameras() -> list[RigCamera]:

@@ -1,6 +1,7 @@
 """The true parameters behind the synthetic photographs: read by tests and warm starts, never by ``train``."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -28,15 +29,29 @@ COLUMNS = (
 """
 
 
-def perspective_truth(path, subject, shape, expression, jaw_pose, global_pose, intrinsics, translation) -> dict:
-    """A row for a pinhole camera; tensors [1, n] or [n]."""
-    row = _person(path, subject, shape, expression, jaw_pose, global_pose)
+Values = Tensor | np.ndarray | list[float]
+
+
+class TruePerson(NamedTuple):
+    """What all photographs of a person with one expression share; values [1, n] or [n]."""
+
+    subject: str
+    shape: Values
+    expression: Values
+    jaw_pose: Values
+
+
+def perspective_truth(
+    path: str, person: TruePerson, global_pose: Values, intrinsics: Values, translation: Values
+) -> dict:
+    """A row for a pinhole camera."""
+    row = _pose(path, person, global_pose)
     return row | {"intrinsics": _floats(intrinsics), "translation": _floats(translation), "camera": None}
 
 
-def orthographic_truth(path, subject, shape, expression, jaw_pose, global_pose, camera) -> dict:
-    """A row for a scaled orthography; tensors [1, n] or [n]."""
-    row = _person(path, subject, shape, expression, jaw_pose, global_pose)
+def orthographic_truth(path: str, person: TruePerson, global_pose: Values, camera: Values) -> dict:
+    """A row for a scaled orthography."""
+    row = _pose(path, person, global_pose)
     return row | {"intrinsics": None, "translation": None, "camera": _floats(camera)}
 
 
@@ -45,10 +60,11 @@ def write_truth(rows: list[dict], path: str | Path) -> None:
     write_table(pd.DataFrame(sorted(rows, key=lambda row: row["path"]), columns=list(COLUMNS)), path)
 
 
-def _person(path, subject, shape, expression, jaw_pose, global_pose) -> dict:
-    fields = {"shape": shape, "expression": expression, "jaw_pose": jaw_pose, "global_pose": global_pose}
-    return {"path": path, "subject": subject} | {name: _floats(value) for name, value in fields.items()}
+def _pose(path: str, person: TruePerson, global_pose: Values) -> dict:
+    """The part of a row that does not depend on the kind of camera."""
+    values = person._asdict() | {"global_pose": global_pose}
+    return {"path": path, "subject": values.pop("subject")} | {name: _floats(value) for name, value in values.items()}
 
 
-def _floats(value: Tensor | np.ndarray) -> list[float]:
+def _floats(value: Values) -> list[float]:
     return np.asarray(value, dtype=np.float64).reshape(-1).tolist()

@@ -6,10 +6,10 @@ import pytest
 import torch
 from PIL import Image
 
+from mfnet.compute.executor import Compute
 from mfnet.datasets import facescape as layout
 from mfnet.datasets.multipie import CEILING, YAW, image_path, read_image, scan
 from mfnet.geometry import project_orthographic
-from mfnet.params import ComputeParams
 from mfnet.synthetic.capture.archives import capture
 from mfnet.synthetic.capture.facescape import RELIEF
 from mfnet.synthetic.capture.rig import OPENCV
@@ -123,9 +123,9 @@ def obj_vertices(path) -> np.ndarray:
 
 
 def test_scans_have_relief_that_the_model_does_not_know(flame, atlas):
-    from mfnet.synthetic.capture.facescape import Scan
+    from mfnet.synthetic.capture.facescape import HeldOutSubject
 
-    scan_ = Scan(flame, atlas, 1000, seed=1)
+    scan_ = HeldOutSubject(flame, atlas, 1000, seed=1)
     model = (
         flame(scan_.shape, scan_.expression, torch.zeros(1, 3), jaw_pose=scan_.jaw_pose).vertices[0].double().numpy()
     )
@@ -159,7 +159,7 @@ def test_a_disabled_capture_leaves_empty_folders(head_files, tmp_path):
 
 @pytest.mark.slow
 def test_bytes_do_not_depend_on_the_number_of_workers(head_files, captured, tmp_path):
-    capture(head_files, SMALL, ComputeParams(executor="local", workers=2), tmp_path)
+    capture(head_files, SMALL, Compute("local", 2), tmp_path)
     one, two = (
         {p.relative_to(root): p.read_bytes() for p in root.rglob("*") if p.is_file()} for root in (captured, tmp_path)
     )
