@@ -48,7 +48,7 @@ class ViewNetwork(nn.Module):
         params: the architecture.
         flame: the head model: its coefficient counts, content hash and neutral landmarks are used, nothing is kept.
         crop_scale: ``triplets.crop_scale`` of the crops it will learn from, where its regressors have their zero: the
-            mean head in such a crop. None: the zero is left open, for weights that bring theirs are filled in next.
+            mean head in such a crop. None: it is left open, since weights that bring theirs are filled in next.
     """
 
     def __init__(self, params: ModelParams, flame, crop_scale: float | None):
