@@ -35,8 +35,9 @@ def kernel(function=None, *, reassociate: bool = False):
     reassociate: let sums be split over the lanes of a register. Their order then depends on the kind of CPU, as it does
     in torch's own sums, but not on the number of threads.
 
-    A kernel that another one calls becomes part of it. Left to LLVM, that was decided otherwise in the process that
-    compiles than in later ones, which find it in the cache: their sums had other last bits.
+    Every call of one kernel by another is inlined. Without `forceinline` LLVM inlines some calls when it compiles and
+    others when numba loads the cached code, and the two versions of a sum differ in the last bits: the first process
+    would give other results than the later ones.
     """
     if function is None:
         return partial(kernel, reassociate=reassociate)
@@ -71,10 +72,14 @@ class _Workers:
         self.forget()
         os.register_at_fork(after_in_child=self.forget)
 
-    def forget(self):
-        self.lock, self.size, self.executor = threading.Lock(), 0, None
+    def forget(self) -> None:
+        """Begin without threads, as a forked child has none of its parent's."""
+        self.lock = threading.Lock()
+        self.size = 0
+        self.executor: ThreadPoolExecutor | None = None
 
     def get(self, size: int) -> ThreadPoolExecutor:
+        """A pool of at least `size` threads."""
         with self.lock:
             if size > self.size:
                 self.size, self.executor = size, ThreadPoolExecutor(size, thread_name_prefix="mfnet")
@@ -90,9 +95,10 @@ def over_batch(function, batch: int, *arguments) -> None:
 
 
 def over_batch_in_torch(function, batch: int, *arguments) -> None:
-    """`over_batch` for a function of torch operations on detached tensors: each share has one torch thread.
+    """`over_batch` for a function of torch operations on detached tensors; within a share torch uses one thread.
 
-    torch's own threads would go on spinning for some 10 ms after an operation, beside whatever comes next.
+    torch's own threads are left out because they wait actively for some 10 ms after each operation, which takes the
+    cores from whatever runs next.
     """
     threads = min(torch.get_num_threads(), batch)
 
@@ -118,21 +124,25 @@ def _spread(function, batch: int, threads: int, arguments: tuple) -> None:
 
 
 class _Pool:
-    """Memory that freed result tensors leave behind, by size in bytes.
+    """Buffers of result tensors, kept for reuse by size in bytes.
 
-    First touching the pages of a fresh buffer costs as much as filling it with results. A tensor made here owns a NumPy
-    array; when the last tensor, view or saved copy of it is gone, the array dies and its memory comes back for the next
-    one.
+    A fresh buffer costs page faults, which take as long as filling it with results. `empty` makes a tensor on a buffer
+    of this pool and returns the buffer when the last tensor, view or saved copy on it is gone.
     """
 
     def __init__(self):
-        self.lock, self.idle, self.held = threading.RLock(), OrderedDict(), 0
+        self.lock = threading.RLock()
+        self.idle: OrderedDict[int, list[np.ndarray]] = OrderedDict()
+        """Size -> free buffers of it; sizes in the order in which they were last asked for."""
+        self.held = 0
+        """Bytes of all free buffers."""
         os.register_at_fork(after_in_child=self._renew_lock)
 
     def _renew_lock(self):
         self.lock = threading.RLock()
 
     def take(self, size: int) -> np.ndarray:
+        """A buffer of `size` bytes with any content."""
         with self.lock:
             memory = self.idle.get(size)
             if not memory:
@@ -142,6 +152,7 @@ class _Pool:
             return memory.pop()
 
     def give(self, memory: np.ndarray) -> None:
+        """Take a buffer back; over POOLED_BYTES the sizes that were asked for longest ago are dropped."""
         with self.lock:
             self.idle.setdefault(memory.size, []).append(memory)
             self.held += memory.size

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.dvc_stages import StageFailed, StageRefused, run_stage, stage_order, workspace_lock
+from mfnet.errors import InputError
+from pipelines.dvc_stages import REFUSAL, StageFailed, StageRefused, run_stage, stage_order, workspace_lock
+from stages import common
 from tests.conftest import HANGS
 
 ROOT = Path(__file__).parents[2]
@@ -43,6 +45,15 @@ def test_bad_input_is_told_from_a_defect(workspace):
         with pytest.raises(StageFailed) as caught:
             run_stage(address, workspace, lambda line: None)
         assert not isinstance(caught.value, StageRefused)
+
+
+def test_stages_refuse_bad_input_in_the_words_that_are_looked_for():
+    def refuse(params, args):
+        raise InputError("source.multipie: no such folder")
+
+    with pytest.raises(SystemExit) as caught:
+        common.run_stage(refuse, common.stage_parser("a stage"), ["--params", str(ROOT / "params.yaml")])
+    assert REFUSAL.match(caught.value.code)
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from mfnet.losses.supervised import FaceLosses, seen_once
 from mfnet.losses.total import PAPER_TERMS
@@ -13,7 +14,7 @@ from mfnet.model.projection import ViewParameters
 from mfnet.training.distributed import Process
 from mfnet.training.schedule import learning_rate
 from mfnet.training.supervision import PER_VIEW, Supervision
-from mfnet.training.trainer import Trainer, views_of
+from mfnet.training.trainer import NumericalError, Trainer, views_of
 from mfnet.training.validation import landmark_pixels
 from tests.losses.scenes import rendered_scene
 from tests.losses.test_multiview import PARAMS
@@ -126,6 +127,26 @@ def test_the_watch_compares_the_running_loss_with_its_best(settings):
         trainer._watch(total)
         assert trainer.running == pytest.approx(running)
         assert trainer.diverged == (running > 2 * 9.5)
+
+
+class Waits(TorchDispatchMode):
+    """Counts how often a value is asked of the device: item(), bool(), float()."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
+
+
+def test_the_guard_waits_once_for_the_device_however_many_terms_there_are(settings, scene_batch, tmp_path):
+    trainer = Trainer(Line(), Scale(), settings, STEPS, ALONE)
+    values = {f"term {number}": torch.tensor(float(number)) for number in range(8)}
+    with Waits() as waits:
+        trainer._guard(values, scene_batch, tmp_path / "bad.pt")
+    assert waits.count == 1
+    with pytest.raises(NumericalError, match="term 3 not finite"):
+        trainer._guard(values | {"term 3": torch.tensor(torch.nan)}, scene_batch, tmp_path / "bad.pt")
 
 
 @pytest.fixture(scope="module")
