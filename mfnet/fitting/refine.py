@@ -17,7 +17,7 @@ from mfnet.losses.flow import Estimate, flow_to_ndc, trusted_flow
 from mfnet.losses.multiview import PAIRS, STEEPEST
 from mfnet.model.mfnet import Prediction
 from mfnet.model.projection import ViewParameters, decode
-from mfnet.render import View, comparable_faces, covisible_by_geometry, orthographic_view, render_cross_view
+from mfnet.render import ProjectedMesh, comparable_faces, covisible_by_geometry, orthographic_view, render_cross_view
 from mfnet.render.view import ndc
 
 MAX_FLOW = 0.2
@@ -269,14 +269,20 @@ def correspondences(
     return Correspondences(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
 
-def _view(flame, vertices: Tensor, camera: Tensor, inverse_distance: Tensor, centre: Tensor) -> View:
+def _view(flame, vertices: Tensor, camera: Tensor, inverse_distance: Tensor, centre: Tensor) -> ProjectedMesh:
     """One head [N, 3] as the camera of `_project` sees it: its scaled orthography, divided by the shrinkage."""
     divisor = perspective_divisor(vertices[:, 2], centre, inverse_distance)
     return orthographic_view(vertices[None], flame.faces, camera[None], divisor[None])
 
 
 def _pair(
-    flame, view_a: View, view_b: View, image_a: Tensor, image_b: Tensor, estimate: Estimate, spacing: int
+    flame,
+    view_a: ProjectedMesh,
+    view_b: ProjectedMesh,
+    image_a: Tensor,
+    image_b: Tensor,
+    estimate: Estimate,
+    spacing: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Corners [M, 3], barycentric weights [M, 3] and targets [M, 2] (ndc) of points drawn in view b."""
     height, width = image_b.shape[-2:]

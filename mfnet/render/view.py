@@ -17,7 +17,7 @@ LEAST_FACING = 0.15
 """A surface turned away further (cosine to the camera's direction) is seen too flatly to be used."""
 
 
-class View(NamedTuple):
+class ProjectedMesh(NamedTuple):
     """B heads of V vertices, each before its camera."""
 
     clip: Tensor
@@ -28,25 +28,25 @@ class View(NamedTuple):
     """[B, V] cosine between the normal and the direction to the camera, in [-1, 1]; without gradient."""
 
 
-def orthographic_view(vertices: Tensor, faces: Tensor, camera: Tensor, divisor: Tensor | None = None) -> View:
+def orthographic_view(vertices: Tensor, faces: Tensor, camera: Tensor, divisor: Tensor | None = None) -> ProjectedMesh:
     """Posed vertices [B, V, 3] (metres, camera along -z) under scaled orthography, camera [B, 3] = (s, tx, ty).
 
     With `divisor` [B, V] (`mfnet.geometry.perspective_divisor`) as a camera at a finite distance sees them.
     """
     fixed = vertices.detach()
     clip = clip_from_orthographic(vertices, camera, divisor)
-    return View(clip, -fixed[..., 2], vertex_normals(fixed, faces)[..., 2])
+    return ProjectedMesh(clip, -fixed[..., 2], vertex_normals(fixed, faces)[..., 2])
 
 
 def perspective_view(
     vertices: Tensor, faces: Tensor, K: Tensor, R: Tensor, t: Tensor, width: int, height: int, near: float, far: float
-) -> View:
+) -> ProjectedMesh:
     """Posed vertices [B, V, 3] (metres) before a pinhole camera; see `mfnet.geometry.project_perspective`."""
     clip = clip_from_perspective(vertices, K, R, t, width, height, near, far)
     seen = (vertices @ R.mT + t[:, None]).detach()
     normals = vertex_normals(vertices.detach(), faces) @ R.mT
     facing = -(normals * torch.nn.functional.normalize(seen, dim=-1)).sum(-1)
-    return View(clip, seen[..., 2], facing)
+    return ProjectedMesh(clip, seen[..., 2], facing)
 
 
 def ndc(clip: Tensor) -> Tensor:
@@ -101,7 +101,8 @@ def surface_map(
     clip: Tensor, distance: Tensor, faces: Tensor, height: int, width: int, uv: Tensor | None = None, uv_faces=None
 ) -> Tensor:
     """What a view shows at each pixel, for `seen_at`: distance (metres) and, with uv [T, 2] and its table uv_faces
-    [F, 3], u and v: [B, H, W, 1 or 3]; infinite in the background. clip [B, V, 4] and distance [B, V] as in `View`."""
+    [F, 3], u and v: [B, H, W, 1 or 3]; infinite in the background. clip [B, V, 4] and distance [B, V] as in
+    `ProjectedMesh`."""
     raster = rasterize(clip, faces, height, width)
     surface = interpolate(distance[..., None].contiguous(), raster, faces)
     if uv is not None:
