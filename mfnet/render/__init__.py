@@ -29,9 +29,9 @@ from mfnet.render.view import ProjectedMesh, orthographic_view, perspective_view
 
 __all__ = [
     "CrossView",
+    "ProjectedMesh",
     "Raster",
     "UVLayout",
-    "ProjectedMesh",
     "comparable_faces",
     "covisible_by_geometry",
     "covisible_by_landmarks",
