@@ -26,9 +26,9 @@ def run(params, args) -> None:
     if params.benchmark.subject_disjoint:
         require_disjoint(root, "data/multipie/plan.parquet")
     flame = load_project_head("data/head", params.flame)
-    single = None
+    single_view = None
     if SINGLE in params.ablation.run:
-        single = load_mfnet(f"data/ablation/{SINGLE}-{params.ablation.seeds[0]}/model.safetensors", flame)
+        single_view = load_mfnet(f"data/ablation/{SINGLE}-{params.ablation.seeds[0]}/model.safetensors", flame)
     runs = [f"{variant}-{seed}" for variant in params.ablation.run for seed in params.ablation.seeds]
     scored = runs if args.protocol == "wild" else []  # the paper's Table 3 is of the wild set
     variants = {name: load_mfnet(f"data/ablation/{name}/model.safetensors", flame) for name in scored}
@@ -36,8 +36,8 @@ def run(params, args) -> None:
     if params.benchmark.refine:
         flow = Path("data/pretrained/flow.safetensors")
         refiner = Refiner(params.loss.flow_estimator, flow, params.compute.executor, params.compute.workers)
-    triple = load_mfnet("data/train/model.safetensors", flame)
-    models = Models(flame, single, triple, refiner, params.benchmark.use_calibrated_camera)
+    multi_view = load_mfnet("data/train/model.safetensors", flame)
+    models = Models(flame, single_view, multi_view, refiner, params.benchmark.use_calibrated_camera)
     backend = make_backend(params.landmarks, root / "data", "data/pretrained/landmarks.safetensors")
     names = pictured_items(items, params.benchmark.items_shown)
     with tracked(f"benchmark@{args.protocol}", "benchmark", args.protocol, params.benchmark.model_dump()) as record:

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from mfnet.geometry import triangle_map
 from mfnet.losses.flow import Estimate, flow_loss_target, flow_loss_through
-from mfnet.model.projection import Heads
+from mfnet.model.projection import DecodedHeads
 from mfnet.params import LossParams
 from mfnet.render import (
     CrossView,
@@ -35,7 +35,7 @@ def cross_pairs(items: int, views: int, position: int) -> Tensor:
 
 
 def multiview_flow_loss(
-    flame, heads: Heads, photos: Tensor, detected: Tensor, pairs: Tensor, params: LossParams, estimate: Estimate
+    flame, heads: DecodedHeads, photos: Tensor, detected: Tensor, pairs: Tensor, params: LossParams, estimate: Estimate
 ) -> Tensor:
     """L_multiop (eq. 6) over one pair (a, b) of views per item, by the gradient route and the mask that params name.
 
@@ -57,7 +57,7 @@ def multiview_flow_loss(
     return flow_loss_target(estimate, photo, drawn, points, mask * certain, **checks)
 
 
-def draw_pair(flame, heads: Heads, photos: Tensor, items: Tensor, a: Tensor, b: Tensor) -> CrossView:
+def draw_pair(flame, heads: DecodedHeads, photos: Tensor, items: Tensor, a: Tensor, b: Tensor) -> CrossView:
     """I_{a->b} of each item at the photographs' size; a, b [B] are indices of views."""
     views = [
         orthographic_view(heads.vertices[items, v], flame.faces, heads.cameras[items, v], heads.divisor[items, v])

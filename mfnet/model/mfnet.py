@@ -1,7 +1,6 @@
 """MFNet: photographs of one person in, one FLAME head and each view's pose, camera, albedo code and light out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import torch
@@ -10,34 +9,13 @@ from torch import nn
 from mfnet.io.tensors import fill, head_metadata, read_tensors, refuse_other_head, write_tensors
 from mfnet.model.encoder import Encoder
 from mfnet.model.fusion import Regressor, make_fusion
+from mfnet.model.parameters import Person, Prediction, View
 from mfnet.params import ModelParams
 
 HIDDEN = {"pool": 1024, "flat": 256}
 """Width of the regressors' hidden layer; 1024 is DECA's."""
 SLOT_YAWS = (0.0, -45.0, 45.0)
 """Yaw, degrees, of a typical frontal, left and right view: there the mean face is the zero of the features."""
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What MFNet says about B people seen in V views. Coefficients in sigma units, rotations axis-angle in radians."""
-
-    shape: torch.Tensor  # [B, n_shape]
-    expression: torch.Tensor  # [B, n_expression]
-    jaw_pose: torch.Tensor  # [B, 3]
-    global_pose: torch.Tensor  # [B, V, 3]
-    camera: torch.Tensor  # [B, V, 3] scaled orthography (s, tx, ty) in ndc: s in 1/m, t in m
-    albedo: torch.Tensor  # [B, V, n_albedo]
-    light: torch.Tensor  # [B, V, 9, 3] spherical harmonics, RGB
-
-    def map(self, function) -> "Prediction":
-        """A new Prediction with `function` applied to every tensor (``detach``, ``to`` a device, indexing)."""
-        return replace(self, **{field.name: function(getattr(self, field.name)) for field in fields(self)})
-
-
-def join(predictions: Sequence[Prediction]) -> Prediction:
-    """Predictions for B1, B2, ... people in equally many views as one for all of them."""
-    return Prediction(*(torch.cat([getattr(each, field.name) for each in predictions]) for field in fields(Prediction)))
 
 
 class ViewNetwork(nn.Module):
@@ -91,10 +69,14 @@ class MFNet(ViewNetwork):
 
 
 def assemble(person: torch.Tensor, view: torch.Tensor, counts: dict[str, int]) -> Prediction:
-    """Regressor outputs person [B, ns+ne+3], view [B,V,6+na+27] -> Prediction."""
-    shape, expression, jaw = person.split([counts["shape"], counts["expression"], 3], dim=-1)
-    pose, camera, albedo, light = view.split([3, 3, counts["albedo"], 27], dim=-1)
-    return Prediction(shape, expression, jaw, pose, camera, albedo, light.unflatten(-1, (9, 3)))
+    """Regressor outputs person [B, ns+ne+3], view [B,V,6+na+27] -> Prediction, of orthographic cameras."""
+    shape, expression, jaw_pose = person.split([counts["shape"], counts["expression"], 3], dim=-1)
+    global_pose, camera, albedo, light = view.split([3, 3, counts["albedo"], 27], dim=-1)
+    orthographic = camera.new_zeros(camera.shape[:2])
+    return Prediction(
+        Person(shape, expression, jaw_pose),
+        View(global_pose, camera, orthographic, albedo, light.unflatten(-1, (9, 3))),
+    )
 
 
 def make_person_regressor(params: ModelParams, flame, encoder: Encoder) -> nn.Module:

@@ -11,7 +11,8 @@ from torch import nn
 
 from mfnet.errors import InputError
 from mfnet.io.tensors import fill, halved, read_tensors, refuse_other_head, write_tensors
-from mfnet.model.mfnet import MFNet, Prediction, ViewNetwork, assemble, make_person_regressor
+from mfnet.model.mfnet import MFNet, ViewNetwork, assemble, make_person_regressor
+from mfnet.model.parameters import Prediction
 from mfnet.params import ModelParams
 
 TRUNK_KEYS = ("backbone", "width", "head", "n_albedo")

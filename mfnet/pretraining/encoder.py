@@ -15,8 +15,9 @@ from tqdm import tqdm
 
 from mfnet.flame import Flame
 from mfnet.io.checkpoints import Checkpoints
-from mfnet.losses.supervised import PERSON, FaceLosses
+from mfnet.losses.supervised import FaceLosses
 from mfnet.model.encoder import FLAT_SIDE, resize
+from mfnet.model.parameters import Person
 from mfnet.model.pretrained import PretrainedNetwork
 from mfnet.params import ModelParams
 from mfnet.pretraining.figures import by_yaw, decode_face, face_error, view_figures
@@ -111,12 +112,12 @@ def fit(
     flat = network.params.head == "flat"
     pool = sample_pool(make_sampler(flame, recipe, seed), seed, recipe.subjects, "renders")
     if flat:
-        pool = pool._replace(images=torch.cat([shrink(images) for images in pool.images.split(CHUNK)]))
+        pool = replace(pool, images=torch.cat([shrink(images) for images in pool.images.split(CHUNK)]))
     order = batches(np.random.default_rng((seed, 1)), recipe.subjects, recipe.batch, steps)
     losses, fast = FaceLosses(flame), half_precision()
     network.train()
     for step in descent:
-        batch = Sample(*(field[order[step]] for field in pool))
+        batch = pool[order[step]]
         with torch.autocast("cpu", torch.bfloat16, enabled=fast):
             features = network.encode(batch.images.float() / 255)
         predictions = network.predict(features.float())  # half a pixel's worth would be lost in half precision
@@ -150,13 +151,13 @@ def refit(
         sample = sampler.sample(np.random.default_rng((seed, index)), min(CHUNK, recipe.subjects - index * CHUNK), 3)
         images = shrink(sample.images) if network.params.head == "flat" else sample.images
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=fast):
-            chunks.append(sample._replace(images=fresh.encode(images.float() / 255).float()))
-    features = Sample(*(torch.cat(field) for field in zip(*chunks, strict=True)))  # its images are features
+            chunks.append(replace(sample, images=fresh.encode(images.float() / 255).float()))
+    features = Sample.cat(chunks)  # its images are features
     regressors = nn.ModuleList([fresh.view_regressor, fresh.person_regressors])
     descent, losses = TrainingLoop(regressors, recipe, steps, "regressors", kept), FaceLosses(flame)
     order = batches(np.random.default_rng((seed, 1 << 30)), len(features.images), 2 * recipe.batch, steps)
     for step in descent:
-        batch = Sample(*(field[order[step]] for field in features))
+        batch = features[order[step]]
         descent.step(losses(fresh.predict(batch.images), batch, dict(recipe.variants)))
     return fresh
 
@@ -175,15 +176,15 @@ def measure_encoder(
     recipe, held_out = EncoderRecipe(skins=HELD_OUT_SKINS, size=size), HELD_OUT + seed
     pool = sample_pool(make_sampler(flame, recipe, held_out), held_out, subjects, "held-out")
     parts = [network(images.float() / 255) for images in pool.images.split(CHUNK)]
-    truth = decode_face(flame, *(getattr(pool, field) for field in PERSON))
+    truth = decode_face(flame, pool.person)
 
     def error(name: str, average: bool = False) -> Tensor:
-        codes = [torch.cat([getattr(part[name], field) for part in parts]) for field in PERSON]
+        person = Person.cat([part[name].person for part in parts])
         if average:
-            codes = [code.unflatten(0, (subjects, -1)).mean(1) for code in codes]
-        return face_error(decode_face(flame, *codes), truth)
+            person = person.map(lambda code: code.unflatten(0, (subjects, -1)).mean(1))
+        return face_error(decode_face(flame, person), truth)
 
-    mean_head = decode_face(flame, *(torch.zeros_like(getattr(pool, field)) for field in PERSON))
+    mean_head = decode_face(flame, pool.person.map(torch.zeros_like))
     single = error("concat1")
     figures = {
         "mean_head_mm": float(face_error(mean_head, truth).mean()),

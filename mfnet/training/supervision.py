@@ -7,15 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mfnet.losses.supervised import FaceLosses, seen_once
-from mfnet.model.mfnet import Prediction
+from mfnet.losses.supervised import FaceLosses
+from mfnet.model.parameters import Prediction
 from mfnet.synthetic.sampler import Sample, Sampler
 from mfnet.synthetic.subjects import texture_pool
 
 SKINS, SKIN_SIZE = 24, 256
 """Skins of the random heads, and the side of their textures in pixels."""
-PER_VIEW = ("images", "landmarks", "visible", "global_pose", "camera", "light", "yaw")
-"""Fields of a sample with an axis of views."""
 WEIGHT = 2 / 128
 """Of the supervised loss, whose unit is a pixel of a 128 px crop, beside losses in ndc."""
 
@@ -26,20 +24,17 @@ class Supervision:
     def __init__(self, flame, share: float, batch: int, size: int, views: int, seed: int):
         """batch: real triplets in a step; size: side of the crops, pixels; views: of the network."""
         self.count = max(1, round(batch * share / (1 - share)))
-        self.views, self.seed = views, seed
+        self.views = views
+        self.seed = seed
         self.losses = FaceLosses(flame)
         on_cpu = copy.deepcopy(flame).cpu()
         self.sampler = Sampler(on_cpu, texture_pool(on_cpu, SKINS, SKIN_SIZE, seed), size)
 
     def draw(self, position: int, rank: int, device: torch.device) -> Sample:
         """The random triplets of a step; equal positions give equal ones, so nothing needs to be resumed."""
-        sample = self.sampler.sample(np.random.default_rng((self.seed, position, rank)), self.count, 3)
-        return Sample(*(field.to(device) for field in sample))
+        return self.sampler.sample(np.random.default_rng((self.seed, position, rank)), self.count, 3).to(device)
 
     def loss(self, prediction: Prediction, truth: Sample) -> Tensor:
-        """Supervised loss, weighted, of the network's answer to the sample (its views as the network takes them)."""
-        if self.views == 1:
-            truth = seen_once(truth)
-        else:
-            truth = truth._replace(**{name: getattr(truth, name)[:, : self.views] for name in PER_VIEW})
+        """Weighted supervised loss of a prediction for the sample, whose views are as the network takes them."""
+        truth = truth.as_single_views() if self.views == 1 else truth.first_views(self.views)
         return WEIGHT * self.losses.of_model(prediction, truth)
