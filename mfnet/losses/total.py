@@ -11,7 +11,7 @@ from mfnet.losses.consistency import shape_consistency_loss
 from mfnet.losses.eye_lip import eye_loss, lip_loss
 from mfnet.losses.flow import Estimate
 from mfnet.losses.landmarks import landmark_loss
-from mfnet.losses.multiview import cross_pairs, multiview_flow_loss
+from mfnet.losses.multiview import MultiviewFlow, cross_pairs
 from mfnet.losses.photometric import TEXELS, Photometric, smooth_texture_space
 from mfnet.losses.regularisation import regularisation_loss
 from mfnet.model.parameters import Prediction
@@ -54,7 +54,9 @@ class Objective:
 
         Raises InputError where ``loss.albedo_space`` names a file that cannot be used.
         """
-        self.flame, self.params, self.estimate = flame, params, estimate
+        self.flame = flame
+        self.params = params
+        self.multiview_flow = MultiviewFlow(flame, params, estimate)
         self.photometric = None
         if params.photometric:
             path = params.albedo_space
@@ -87,7 +89,7 @@ class Objective:
         terms: dict[str, Tensor] = {}
         if (weights.flow or everything) and weights.flow_gradient != "none" and views > 1:
             pairs = cross_pairs(len(photos), views, position)
-            terms["flow"] = multiview_flow_loss(self.flame, heads, photos, detected, pairs, weights, self.estimate)
+            terms["flow"] = self.multiview_flow(heads, photos, detected, pairs)
         for name, loss in (("landmarks", landmark_loss), ("eye", eye_loss), ("lip", lip_loss)):
             if getattr(weights, name) or everything:
                 terms[name] = loss(detected, heads.landmarks, heads.visible)
