@@ -31,7 +31,7 @@ class Face:
     """One reconstructed person."""
 
     vertices: np.ndarray
-    """[N, 3] metres in head space (y up, z out of the face): shape and expression, unturned."""
+    """[N, 3] metres in head space (y up, z out of the face): shape and expression, unrotated."""
     vertex_sigma_mm: np.ndarray | None
     """[N] standard deviation of each vertex, mm, by the Laplace approximation; None without fitting."""
     texture: np.ndarray
@@ -73,8 +73,8 @@ class Reconstructor:
     ) -> Face:
         """One textured head from three photographs of a person.
 
-        left and right are photographs by cameras on the subject's left and right. refine: fit the network's answer
-        further to landmarks and flow, some seconds of CPU; False: feed-forward. texture_size: side T, pixels.
+        left and right are photographs by cameras on the subject's left and right. refine: fit the prediction further to
+        landmarks and flow, some seconds of CPU; False: feed-forward. texture_size: side T, pixels.
 
         Raises InputError, naming the file, for one that is no image or shows no face.
         """

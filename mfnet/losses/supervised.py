@@ -43,11 +43,11 @@ class FaceLosses:
     does to the true head is added as a constant, and the jaw has a term of its own.
     """
 
-    def __init__(self, flame: Flame, scales: LossScales | None = None, every: int = 3):
-        """every: one face vertex in so many counts; an average over the face needs no more."""
+    def __init__(self, flame: Flame, scales: LossScales | None = None, stride: int = 3):
+        """stride: one face vertex in so many counts; an average over the face needs no more."""
         self.flame = flame
         self.scales = scales or LossScales()
-        self.face = flame.masks["face"].nonzero()[::every, 0]
+        self.face = flame.masks["face"].nonzero()[::stride, 0]
         count, device = flame.n_shape + flame.n_expression, flame.faces.device
         coefficients = torch.cat([torch.zeros(1, count), torch.eye(count)]).to(device)
         shape, expression = coefficients.split([flame.n_shape, flame.n_expression], 1)

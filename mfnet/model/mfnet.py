@@ -11,15 +11,16 @@ from mfnet.model.encoder import Encoder
 from mfnet.model.fusion import Regressor, make_fusion
 from mfnet.model.parameters import Person, Prediction, View
 from mfnet.params import ModelParams
+from mfnet.render.shading import sh_basis
 
 HIDDEN = {"pool": 1024, "flat": 256}
 """Width of the regressors' hidden layer; 1024 is DECA's."""
 SLOT_YAWS = (0.0, -45.0, 45.0)
-"""Yaw, degrees, of a typical frontal, left and right view: there the mean face is the zero of the features."""
+"""Yaw, degrees, of a typical frontal, left and right view: features are centred on those of the mean face there."""
 
 
 class ViewNetwork(nn.Module):
-    """What looks at one view at a time: the encoder that all views share, the regressor of a view's own outputs.
+    """The encoder that all views share, and the regressor of a view's own outputs.
 
     Args:
         params: the architecture.
@@ -38,9 +39,9 @@ class ViewNetwork(nn.Module):
         """Images [B,V,3,H,W], present [B,V] (None: all) -> features [B,V,F], zero where a view is missing."""
         if present is None or bool(present.all()):
             return self.encoder(images.flatten(0, 1)).unflatten(0, images.shape[:2])
-        found = self.encoder(images[present])  # [P,F]
-        features = found.new_zeros(*images.shape[:2], self.encoder.features)
-        return features.index_put((present,), found)
+        encoded = self.encoder(images[present])  # [P,F]
+        features = encoded.new_zeros(*images.shape[:2], self.encoder.features)
+        return features.index_put((present,), encoded)
 
 
 class MFNet(ViewNetwork):
@@ -102,7 +103,7 @@ def make_view_regressor(params: ModelParams, flame, encoder: Encoder) -> Regress
 
 
 def mean_features(encoder: Encoder, flame, yaws: Sequence[float]) -> torch.Tensor:
-    """The zero of an encoder's features [V,F] in views at `yaws` (degrees): the mean head's landmarks in its crop."""
+    """An encoder's features [V,F] of the mean head in crops at `yaws`, degrees, on which regressors centre theirs."""
     landmarks = neutral_landmarks(flame, yaws)
     camera = crop_camera(landmarks)
     return encoder.mean_features(camera[:, None, :1] * (landmarks + camera[:, None, 1:]))
@@ -133,9 +134,7 @@ def white_light() -> torch.Tensor:
 
 
 def constant_harmonic() -> float:
-    """The value of the zeroth basis function in the renderer's convention (late import: only here is it needed)."""
-    from mfnet.render import sh_basis
-
+    """The value of the zeroth basis function in the renderer's convention."""
     return float(sh_basis(torch.tensor([[0.0, 0.0, 1.0]]))[0, 0])
 
 

@@ -16,7 +16,7 @@ from mfnet.render.texture import fill_holes, fuse_views, inside_outline, unwrap,
 from mfnet.render.view import orthographic_view
 
 OUTLINE_MARGIN = 0.05
-"""How far the outline of a found head may lie outside the photographed one, ndc (3 px of 128): twice the standard
+"""How far the outline of a fitted head may lie outside the photographed one, ndc (3 px of 128): twice the standard
 deviation of a detected jaw line (`mfnet.fitting.refine`)."""
 
 
@@ -105,9 +105,10 @@ def crop_photos(paths: list[Path], backend, size: int, crop_scale: float) -> Pho
         except (OSError, UnidentifiedImageError) as error:
             raise InputError(f"{path}: not a readable image: {error}") from None
     crops = []
-    for path, image, found in zip(paths, images, backend.detect([path.name for path in paths], images), strict=True):
-        if found.landmarks is None:
-            raise InputError(f"{path}: {found.reason or 'no face found'}; use a photograph with one clear face")
-        crops.append(crop_face(image, found.landmarks, crop_scale, size))
+    detections = backend.detect([path.name for path in paths], images)
+    for path, image, detection in zip(paths, images, detections, strict=True):
+        if detection.landmarks is None:
+            raise InputError(f"{path}: {detection.reason or 'no face found'}; use a photograph with one clear face")
+        crops.append(crop_face(image, detection.landmarks, crop_scale, size))
     pixels = torch.from_numpy(np.stack([crop.image for crop in crops])).permute(0, 3, 1, 2).float() / 255
     return Photos(pixels, torch.from_numpy(np.stack([crop.landmarks for crop in crops])).float())

@@ -1,5 +1,5 @@
-"""Beyond the paper: supervised renders of random heads mixed into every step, so that what the warm start knew is
-kept."""
+"""Beyond the paper: mix supervised renders of random heads into every step, so that training keeps what the
+pre-trained weights know."""
 
 import copy
 

@@ -1,4 +1,4 @@
-"""The held-out triplets seen by the present weights: every term of eq. 11, and the landmark error in pixels."""
+"""Validate the present weights on held-out triplets: every term of eq. 11, and the landmark error in pixels."""
 
 import torch
 
