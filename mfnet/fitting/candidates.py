@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from mfnet.flame import Flame
 from mfnet.geometry import perspective_divisor, project_orthographic, reference_depth
 from mfnet.model.parameters import Prediction, View
 
@@ -26,7 +27,7 @@ class Candidates:
     """Of batch K."""
 
     @classmethod
-    def of(cls, flame, prediction: Prediction) -> "Candidates":
+    def of(cls, flame: Flame, prediction: Prediction) -> "Candidates":
         """The heads of a prediction of batch K."""
         views = prediction.views
         count = views.camera.shape[1]

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from mfnet.fitting.candidates import Candidates, project
+from mfnet.flame import Flame
 from mfnet.geometry import perspective_divisor, pixels_to_ndc, triangle_map
 from mfnet.losses.flow import Estimate, flow_to_ndc, trusted_flow
 from mfnet.losses.multiview import PAIRS, STEEPEST
@@ -67,7 +68,7 @@ class _ShownHead(NamedTuple):
 class FlowMatcher:
     """Finds `Correspondences` between the photographs of a person by the flow from drawn to photographed skin."""
 
-    flame: object
+    flame: Flame
     estimate: Estimate
     spacing: int
     """Every n-th pixel in both directions gives a correspondence."""

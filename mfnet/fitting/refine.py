@@ -14,6 +14,7 @@ from torch import Tensor
 from mfnet.fitting.candidates import Candidates
 from mfnet.fitting.correspondences import Correspondences, FlowMatcher
 from mfnet.fitting.unknowns import Unknowns
+from mfnet.flame import Flame
 from mfnet.landmarks.ibug import EYE_PAIRS, LIP_PAIRS, N_CONTOUR
 from mfnet.losses.flow import Estimate
 from mfnet.model.parameters import Prediction
@@ -68,7 +69,7 @@ class Refined(NamedTuple):
 
 @torch.no_grad()
 def refine(
-    flame,
+    flame: Flame,
     prediction: Prediction,
     images: Tensor,
     landmarks: Tensor,
@@ -106,7 +107,7 @@ class FitProblem:
     rotations) and need one decoding per unknown.
     """
 
-    def __init__(self, flame, prediction: Prediction, landmarks: Tensor, settings: RefineSettings):
+    def __init__(self, flame: Flame, prediction: Prediction, landmarks: Tensor, settings: RefineSettings):
         """As `refine` takes them."""
         self.flame = flame
         self.landmarks = landmarks
@@ -171,7 +172,7 @@ def damped_step(
     return unknowns, damping
 
 
-def vertex_sigma(flame, layout: Unknowns, unknowns: Tensor, information: Tensor) -> Tensor:
+def vertex_sigma(flame: Flame, layout: Unknowns, unknowns: Tensor, information: Tensor) -> Tensor:
     """Standard deviation [N] of the unrotated head's vertices: root mean square over x, y and z, metres.
 
     unknowns [n]: the fit; information [n, n]: its Hessian, the inverse of the unknowns' covariance.

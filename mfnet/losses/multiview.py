@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from mfnet.flame import Flame
 from mfnet.geometry import triangle_map
 from mfnet.losses.flow import CheckedFlow, Estimate, flow_loss_target, flow_loss_through
 from mfnet.model.projection import DecodedHeads
@@ -37,7 +38,7 @@ def cross_pairs(items: int, views: int, position: int) -> Tensor:
 class MultiviewFlow:
     """L_multiop (eq. 6) of one head model, by the gradient route and the mask that params name."""
 
-    def __init__(self, flame, params: LossParams, estimate: Estimate):
+    def __init__(self, flame: Flame, params: LossParams, estimate: Estimate):
         """estimate: F of eq. 6."""
         self.flame = flame
         self.params = params

@@ -132,7 +132,9 @@ class Sampler:
 
     def __init__(self, flame: Flame, textures: Tensor, size: int, options: SamplerOptions | None = None):
         """textures [T, 3, Ht, Wt] uint8 (`subjects.texture_pool`); size: side of the crops, pixels."""
-        self.flame, self.textures, self.size = flame, textures, size
+        self.flame = flame
+        self.textures = textures
+        self.size = size
         self.options = options or SamplerOptions()
         self.face = face_vertices(flame)
         self.expression_scale = expression_scale(flame)
