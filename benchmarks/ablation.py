@@ -9,6 +9,7 @@ say nothing about other starts. A single-view model is asked for each of the thr
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -26,8 +27,8 @@ from mfnet.training.trainer import views_of
 def model_errors(path: Path, flame: Flame, people: Sample) -> torch.Tensor:
     """Face error [N] of one model, mm after scale and translation."""
     model = load_mfnet(path, flame)
-    seen = people._replace(images=views_of(people.images, model.params.views))
-    return errors(model, flame, seen).unflatten(0, (len(people.shape), -1)).mean(1)
+    seen = replace(people, images=views_of(people.images, model.params.views))
+    return errors(model, flame, seen).unflatten(0, (len(people.images), -1)).mean(1)
 
 
 def main() -> None:

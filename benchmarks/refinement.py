@@ -18,7 +18,7 @@ from benchmarks.self_supervision import noisy_landmarks, person_errors, photogra
 from mfnet.fitting.refine import refine
 from mfnet.flame import load_project_head
 from mfnet.flow import DisFlow, load_flow
-from mfnet.losses.supervised import PERSON
+from mfnet.model.parameters import Person
 from mfnet.model.pretrained import load_pretrained
 from mfnet.params import load_params
 from mfnet.pretraining.pools import HELD_OUT
@@ -41,23 +41,25 @@ def main() -> None:
     landmarks, images = noisy_landmarks(people, args.noise, HELD_OUT), people.images.float() / 255
     model = load_pretrained(args.start, flame).model(params.model, flame).eval()
     with torch.no_grad():
-        answers = model(images)
+        predictions = model(images)
     raft = params.pretrained.flow.estimator
     flows = {"landmarks": None, "and dis": DisFlow().flow, f"and {raft}": load_flow(raft, args.flow).flow}
 
-    def error(codes: list[torch.Tensor]) -> float:
-        return float(person_errors(flame, codes, people).mean())
+    def error(found: Person) -> float:
+        return float(person_errors(flame, found, people).mean())
 
-    mean = error([torch.zeros_like(getattr(people, name)) for name in PERSON])
-    before = error([getattr(answers, name) for name in PERSON])
+    mean = error(people.person.map(torch.zeros_like))
+    before = error(predictions.person)
     print(f"mean head {mean:.3f} mm, network {before:.3f} mm ({before / mean:.3f} of the mean head)")
     for label, estimate in flows.items():
         start, fits = time.process_time(), []
         for person in range(args.people):
-            answer = answers.map(lambda value, row=person: value[row : row + 1])
-            fits.append(refine(flame, answer, images[person], landmarks[person], estimate, params.refine).prediction)
+            one = predictions[person : person + 1]
+            fits.append(
+                refine(flame, one, images[person], landmarks[person], estimate, params.refine).prediction.person
+            )
         seconds = (time.process_time() - start) / args.people
-        after = error([torch.cat([getattr(fit, name) for fit in fits]) for name in PERSON])
+        after = error(Person.cat(fits))
         shares = f"{after / mean:.3f} of the mean head, {after / before:.3f} of the network"
         print(f"{label}: {after:.3f} mm, {shares}; {seconds:.1f} s CPU a person", flush=True)
 

@@ -22,8 +22,8 @@ from mfnet.datasets.plan import SLOTS
 from mfnet.datasets.shards import SCHEMA, encode
 from mfnet.flame import Flame, load_project_head
 from mfnet.io.tensors import write_tensors
-from mfnet.losses.supervised import PERSON
 from mfnet.model.mfnet import load_mfnet
+from mfnet.model.parameters import Person
 from mfnet.model.pretrained import load_pretrained, save_pretrained
 from mfnet.params import Params, load_params, overlaid
 from mfnet.pretraining.encoder import pretrain_encoder
@@ -66,9 +66,9 @@ def write_triplets(sample: Sample, noise: float, seed: int, path: Path) -> None:
     pq.write_table(pa.Table.from_pylist(rows, SCHEMA), path, row_group_size=64, use_dictionary=False)
 
 
-def person_errors(flame: Flame, codes: list[torch.Tensor], people: Sample) -> torch.Tensor:
-    """Face error [N] of the heads with codes (PERSON) for `people`, mm after scale and translation."""
-    return face_error(decode_face(flame, *codes), decode_face(flame, *(getattr(people, name) for name in PERSON)))
+def person_errors(flame: Flame, found: Person, people: Sample) -> torch.Tensor:
+    """Face error [N] of the heads `found` for `people`, mm after scale and translation."""
+    return face_error(decode_face(flame, found), decode_face(flame, people.person))
 
 
 @torch.no_grad()
@@ -76,8 +76,7 @@ def errors(model, flame: Flame, held_out: Sample) -> torch.Tensor:
     """Face error [N] of held-out people, mm after scale and translation, with as many views as the model takes."""
     views = model.params.views
     parts = [model.eval()(images[:, :views].float() / 255) for images in held_out.images.split(50)]
-    codes = [torch.cat([getattr(part, name) for part in parts]) for name in PERSON]
-    return person_errors(flame, codes, held_out)
+    return person_errors(flame, Person.cat([part.person for part in parts]), held_out)
 
 
 def run(params: Params, flame: Flame, start: Path, shards: list[Path], held_out: Sample, folder: Path) -> dict:
@@ -123,7 +122,7 @@ def main() -> None:
     torch.set_num_threads(params.train.threads)
     flame = load_project_head(args.head, params.flame)
     held_out = photographs(flame, params, HELD_OUT, args.held_out)
-    mean = person_errors(flame, [torch.zeros_like(getattr(held_out, name)) for name in PERSON], held_out)
+    mean = person_errors(flame, held_out.person.map(torch.zeros_like), held_out)
     print(f"mean head {float(mean.mean()):.3f} mm", flush=True)
     for seed in args.seeds:
         with tempfile.TemporaryDirectory() as name:

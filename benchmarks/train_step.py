@@ -40,7 +40,7 @@ def random_batch(triplets: int, size: int) -> TripletBatch:
 def bare_networks(trainer: Trainer, estimator, batch: TripletBatch) -> None:
     """The encoder forward and backward on the batch, the estimator on one pair per triplet."""
     prediction = trainer.model(views_of(batch.pixels(), trainer.views))
-    sum(value.sum() for value in vars(prediction).values()).backward()
+    sum(value.sum() for value in prediction.tensors()).backward()
     photos = batch.pixels()
     first, second = photos[:, 0], photos[:, 1].clone().requires_grad_(estimator.differentiable)
     flow = estimator.flow(first, second)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from mfnet.errors import InputError
 from mfnet.export.meshes import export_head
@@ -17,7 +16,6 @@ from mfnet.io.tensors import read_tensors
 from mfnet.landmarks.backends import Backend, NetworkBackend, make_backend
 from mfnet.model.mfnet import MFNet, load_mfnet
 from mfnet.model.pretrained import load_pretrained
-from mfnet.model.projection import ViewParameters
 from mfnet.model.reconstruction import OUTLINE_MARGIN, crop_photos, textured
 from mfnet.params import RefineParams, load_params
 from mfnet.profiles import load_profile
@@ -29,12 +27,12 @@ class Face:
     """One reconstructed person."""
 
     vertices: np.ndarray
-    """[N, 3] metres in head space (y up, z out of the face): shape and expression, unturned."""
+    """[N, 3] metres in head space (y up, z out of the face): shape and expression, unrotated."""
     vertex_sigma_mm: np.ndarray | None
     """[N] standard deviation of each vertex, mm, by the Laplace approximation; None without fitting."""
     texture: np.ndarray
     """[T, T, 3] uint8 in the head model's UV layout, row 0 at v = 1; what no photograph shows is filled in."""
-    texture_seen: np.ndarray
+    texture_confidence: np.ndarray
     """[T, T] how squarely the photographs show a texel, in [0, 1]; 0: filled in."""
     cameras: np.ndarray
     """[V, 3] of each view: scale (1/m) and shift (m) into the ndc of its crop (docs/conventions.md)."""
@@ -73,8 +71,8 @@ class Reconstructor:
     ) -> Face:
         """One textured head from three photographs of a person.
 
-        left and right are photographs by cameras on the subject's left and right. refine: fit the network's answer
-        further to landmarks and flow, some seconds of CPU; False: feed-forward. texture_size: side T, pixels.
+        left and right are photographs by cameras on the subject's left and right. refine: fit the prediction further to
+        landmarks and flow, some seconds of CPU; False: feed-forward. texture_size: side T, pixels.
 
         Raises InputError, naming the file, for one that is no image or shows no face.
         """
@@ -82,29 +80,21 @@ class Reconstructor:
         photos = crop_photos(paths, self.detector, self.image_size, self.crop_scale)
         with torch.no_grad():
             prediction = self.network(photos.images[None])
-        views, sigma = len(paths), None
-        inverse_distances: Tensor = torch.zeros(views)
+        vertex_sigma_mm = None
         if refine:
             measured = (photos.images, photos.landmarks, self.flow.flow)
             refined = refine_prediction(self.flame, prediction, *measured, self.refinement)
-            prediction, inverse_distances = refined.prediction, refined.inverse_distance
-            sigma = 1000 * refined.vertex_sigma.numpy()
-        person = textured(
-            self.flame,
-            ViewParameters.of(prediction, 1),
-            photos.images,
-            inverse_distances[None],
-            texture_size,
-            OUTLINE_MARGIN,
-        )
+            prediction = refined.prediction
+            vertex_sigma_mm = 1000 * refined.vertex_sigma.numpy()
+        person = textured(self.flame, prediction, photos.images, texture_size, OUTLINE_MARGIN)
         return Face(
-            person.neutral.numpy(),
-            sigma,
-            (person.texture * 255).round().byte().permute(1, 2, 0).numpy(),
-            person.known.numpy(),
-            person.cameras.numpy(),
-            inverse_distances.numpy(),
-            self.flame,
+            vertices=person.canonical.numpy(),
+            vertex_sigma_mm=vertex_sigma_mm,
+            texture=(person.texture * 255).round().byte().permute(1, 2, 0).numpy(),
+            texture_confidence=person.confidence.numpy(),
+            cameras=person.cameras.numpy(),
+            inverse_distances=prediction.views.inverse_distance[0].numpy(),
+            flame=self.flame,
         )
 
 

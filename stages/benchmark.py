@@ -30,9 +30,9 @@ def run(params: Params, args: Namespace, record: Run) -> None:
     if params.benchmark.subject_disjoint:
         require_disjoint(root, "data/multipie/plan.parquet")
     flame = load_project_head("data/head", params.flame)
-    single = None
+    single_view = None
     if SINGLE in params.ablation.run:
-        single = load_mfnet(f"data/ablation/{SINGLE}-{params.ablation.seeds[0]}/model.safetensors", flame)
+        single_view = load_mfnet(f"data/ablation/{SINGLE}-{params.ablation.seeds[0]}/model.safetensors", flame)
     runs = [f"{variant}-{seed}" for variant in params.ablation.run for seed in params.ablation.seeds]
     scored = runs if args.protocol == "wild" else []  # the paper's Table 3 is of the wild set
     variants = {name: load_mfnet(f"data/ablation/{name}/model.safetensors", flame) for name in scored}
@@ -40,8 +40,8 @@ def run(params: Params, args: Namespace, record: Run) -> None:
     if params.benchmark.refine:
         flow = Path("data/pretrained/flow.safetensors")
         refiner = Refiner(params.loss.flow_estimator, flow, params.refine, compute)
-    triple = load_mfnet("data/train/model.safetensors", flame)
-    models = Models(flame, single, triple, refiner, params.benchmark.use_calibrated_camera)
+    multi_view = load_mfnet("data/train/model.safetensors", flame)
+    models = Models(flame, single_view, multi_view, refiner, params.benchmark.use_calibrated_camera)
     backend = make_backend(params.landmarks, root / "data", "data/pretrained/landmarks.safetensors")
     cropper = Cropper(backend.detect, params.triplets.image_size, params.triplets.crop_scale)
     names = pictured_items(benchmark.items, params.benchmark.items_shown)

@@ -47,7 +47,7 @@ def faces(reconstructor, photographs):
 
 def error_mm(vertices: np.ndarray) -> float:
     """Mean distance of the face's vertices from the true ones after the best scale, turn and shift, mm."""
-    flame, truth = procedural_flame(), rendered_person()
+    flame, truth = procedural_flame(), rendered_person().person
     true = flame(truth.shape, truth.expression, torch.zeros(1, 3), jaw_pose=truth.jaw_pose).vertices[0].numpy()
     mask = flame.masks["face"].numpy()
     a, b = (part[mask] - part[mask].mean(0) for part in (vertices, true))
@@ -60,7 +60,7 @@ def test_a_face_has_what_the_docstring_says(faces, reconstructor):
     assert face.vertices.shape == (count, 3) and face.vertex_sigma_mm.shape == (count,)
     assert face.texture.shape == (512, 512, 3) and face.texture.dtype == np.uint8
     assert face.cameras.shape == (3, 3) and (face.cameras[:, 0] > 0).all() and (face.inverse_distances >= 0).all()
-    assert 0.2 < (face.texture_seen > 0).mean() < 0.9
+    assert 0.2 < (face.texture_confidence > 0).mean() < 0.9
     assert faces[False].vertex_sigma_mm is None and (faces[False].inverse_distances == 0).all()
 
 

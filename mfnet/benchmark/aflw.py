@@ -55,8 +55,8 @@ def reconstruct_items(items: Sequence[AflwItem], model, flame, size: int, crop_s
     device = next(model.parameters()).device
     images = torch.from_numpy(np.stack([crop.image for crop in crops])).to(device).movedim(-1, 1).float() / 255
     prediction = model(images[:, None].expand(-1, model.params.views, -1, -1, -1))
-    camera = prediction.camera[:, 0]
-    output = flame(prediction.shape, prediction.expression, prediction.global_pose[:, 0], jaw_pose=prediction.jaw_pose)
+    person, pose, camera = prediction.person, prediction.views.global_pose[:, 0], prediction.views.camera[:, 0]
+    output = flame(person.shape, person.expression, pose, jaw_pose=person.jaw_pose)
     ndc = project_orthographic(output.landmarks_full, camera)[..., :2]
     in_crop = ndc_to_pixels(ndc, size, size).double().cpu().numpy()
     clip = clip_from_orthographic(output.vertices, camera).cpu()

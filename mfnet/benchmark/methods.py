@@ -1,27 +1,16 @@
-"""The methods of the benchmark: which photographs each sees, what it says, and its heads before their cameras.
+"""Benchmark methods: choose the input views, predict, place the mesh in the evaluator's camera.
 
-Methods (``n`` views):
-- ``mean_head`` (1): mean shape, no expression, posed by the detected landmarks; no network.
-- ``mfnet_1`` (1): the single-view model on the item's image.
-- ``mfnet_1_averaged`` (3, lab): shape, expression and jaw of the single-view model averaged over the three views that
-  mfnet_3 sees; pose and camera of the item's own view.
-- ``mfnet_3`` (3, lab): the item's view in its slot, and the two views that complete the slots (`companions`).
-- ``mfnet_3_same_image`` (1): the three-view model with the item's image in every slot, the paper's way.
-- ``<method>_posed``: the same heads posed by the item's landmarks, as the mean head is: shapes without networks' poses.
-- ``mfnet_3_refined`` (3, lab): mfnet_3's answer fitted further to the landmarks and the flow of the same three views.
-
-The wild set has one image an item, so the methods of several views are not defined there.
+`mfnet.benchmark.names` has the table of the methods.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mfnet.benchmark.names import POSED
+from mfnet.benchmark.names import Method, methods_of
 from mfnet.benchmark.predictions import PredictedHead
 from mfnet.compute.compiled import one_thread
 from mfnet.datasets.facescape import LAB_VIEWS, Item, LabItem, lab_index, lab_name
@@ -30,94 +19,85 @@ from mfnet.fitting.batch import Refiner
 from mfnet.fitting.pose import fit_poses
 from mfnet.flame import Flame
 from mfnet.geometry import FaceCrop, project_orthographic, reference_depth
-from mfnet.model.mfnet import Prediction, join
+from mfnet.model.parameters import Person, Prediction, View
 from mfnet.scoring.loaders import PlacedMesh, from_crop, from_lens, pixels_per_ndc
 from mfnet.scoring.meshes import ItemError, Mesh
 
 SIDE_YAW = 30.0
 """Degrees of the two views that complete a frontal one."""
-METHODS = {
-    "wild": ("mean_head", "mfnet_1", "mfnet_3_same_image", "mfnet_1_posed"),
-    "lab": (
-        "mean_head",
-        "mfnet_1",
-        "mfnet_1_averaged",
-        "mfnet_3",
-        "mfnet_3_same_image",
-        "mfnet_1_posed",
-        "mfnet_1_averaged_posed",
-        "mfnet_3_posed",
-        "mfnet_3_refined",
-    ),
-}
-PERSON = ("shape", "expression", "jaw_pose")
-"""What the views of one person share."""
 BATCH = 32
+"""People whom a network sees at once."""
 
 Result = dict[tuple[str, str], PredictedHead | ItemError]
-"""(method, item name) -> the prediction, or why there is none."""
-Views = dict[str, FaceCrop | ItemError]
-"""Item name -> its photograph, found and cropped, or why there is none."""
+"""(method's name, item's name) -> the predicted head in the evaluator's camera, or why there is none."""
+Crops = dict[str, FaceCrop | ItemError]
+"""Item's name -> the crop of its face, or why there is none."""
 
 
 @dataclass(frozen=True)
 class Models:
-    """What the methods need. A method whose network is None is not run."""
+    """What the methods need. A method whose network or refiner is None is not run."""
 
     flame: Flame
-    single: torch.nn.Module | None
+    single_view: torch.nn.Module | None
     """MFNet of one view."""
-    triple: torch.nn.Module | None
+    multi_view: torch.nn.Module | None
     """MFNet of three views."""
     refiner: Refiner | None = None
-    """How its answers are refined."""
+    """How predictions of the methods that refine are fitted further."""
     use_calibrated_camera: bool = False
     """``benchmark.use_calibrated_camera``: heads of the lab before the item's calibrated camera."""
 
-    def methods(self, protocol: str) -> tuple[str, ...]:
-        """The methods that can be run on ``wild`` or ``lab``."""
-        known = {"mean_head": True, "mfnet_1": self.single, "mfnet_1_averaged": self.single}
-        known["mfnet_3_refined"] = self.refiner if self.triple is not None else None
-        needs = {name: known.get(name.removesuffix(POSED), self.triple) for name in METHODS[protocol]}
-        return tuple(name for name, need in needs.items() if need is not None)
+    def network(self, method: Method) -> torch.nn.Module | None:
+        """The network that a method runs; None: there is none, or the method needs none."""
+        return {"single_view": self.single_view, "multi_view": self.multi_view, None: None}[method.network]
+
+    def can_run(self, method: Method) -> bool:
+        """Whether all that the method needs is there."""
+        if method.refined and self.refiner is None:
+            return False
+        return method.network is None or self.network(method) is not None
+
+    def methods(self, protocol: str) -> tuple[Method, ...]:
+        """The methods that can be run on ``wild`` or ``lab``, in the order of the tables."""
+        return tuple(method for method in methods_of(protocol) if self.can_run(method))
 
 
 def predict(
-    protocol: str,
-    items: Sequence[Item],
-    views: Views,
-    models: Models,
-    methods: Sequence[str] | None = None,
+    protocol: str, items: Sequence[Item], crops: Crops, models: Models, methods: Sequence[Method] | None = None
 ) -> Result:
-    """Every method's prediction for every item, in the order methods (None: all that can be run), items.
+    """Every method's head for every item, in the order of methods (None: all that can be run), then items.
 
     Runs on one CPU thread or on the device of the networks: the result does not depend on the machine's cores.
     """
-    methods = models.methods(protocol) if methods is None else methods
     results: Result = {}
-    answers: dict[str, Answer] = {}
+    predictions: list[tuple[Method, Prediction]] = []  # methods that differ in the pose alone share one
     with one_thread(), torch.inference_mode():
-        for method in methods:
-            said = method.removesuffix(POSED)
-            jobs = {item.name: _job(said, item, views) for item in items}
-            good = {name: job for name, job in jobs.items() if isinstance(job, _Job)}
-            if good and said not in answers:
-                answers[said] = _ANSWERS[said](list(good.values()), views, models)
-            posed = method.endswith(POSED)
-            faces = _faces(answers[said], list(good.values()), views, models, posed) if good else []
-            found = dict(zip(good, faces, strict=True))
-            for name, job in jobs.items():
-                results[method, name] = found.get(name, job)
+        for method in models.methods(protocol) if methods is None else methods:
+            inputs = {item.name: choose_inputs(method, item, crops) for item in items}
+            usable = {name: chosen for name, chosen in inputs.items() if isinstance(chosen, Inputs)}
+            faces: dict[str, PredictedHead] = {}
+            if usable:
+                chosen = list(usable.values())
+                prediction = next((heads for other, heads in predictions if other.same_heads(method)), None)
+                if prediction is None:
+                    prediction = predict_heads(method, chosen, crops, models)
+                    predictions.append((method, prediction))
+                faces = dict(zip(usable, place_heads(method, prediction, chosen, crops, models), strict=True))
+            for name, chosen in inputs.items():
+                results[method.name, name] = faces[name] if name in faces else chosen
     return results
 
 
-# ------------------------------------------------------------------------------------------- which photographs it sees
+# ---------------------------------------------------------------------------------------------------- input views
 
 
 def slot_of(view: int) -> str:
     """The slot of a lab view: ``right`` (camera on the subject's right) for yaw > 0, ``left`` for < 0, else frontal."""
     yaw = LAB_VIEWS[view][0]
-    return "right" if yaw > 0 else "left" if yaw < 0 else "frontal"
+    if yaw == 0:
+        return "frontal"
+    return "right" if yaw > 0 else "left"
 
 
 def companions(item: LabItem) -> dict[str, str]:
@@ -126,13 +106,13 @@ def companions(item: LabItem) -> dict[str, str]:
     A side view keeps its slot; the frontal view and its mirror image (yaw of the other sign, same pitch) complete it.
     A view without yaw takes the frontal slot, between the fixed pair at -30 and +30 degrees.
     """
-    own = slot_of(item.view)
+    slot = slot_of(item.view)
     yaw, pitch = LAB_VIEWS[item.view]
-    if own == "frontal":
+    if slot == "frontal":
         chosen = {"frontal": item.view, "left": _view_at(-SIDE_YAW, 0.0), "right": _view_at(SIDE_YAW, 0.0)}
     else:
-        chosen = {"frontal": _view_at(0.0, 0.0), own: item.view}
-        chosen["left" if own == "right" else "right"] = _view_at(-yaw, pitch)
+        mirrored = "left" if slot == "right" else "right"
+        chosen = {"frontal": _view_at(0.0, 0.0), slot: item.view, mirrored: _view_at(-yaw, pitch)}
     return {slot: lab_name(lab_index(item.subject, item.focal, chosen[slot])) for slot in SLOTS}
 
 
@@ -141,167 +121,172 @@ def _view_at(yaw: float, pitch: float) -> int:
 
 
 @dataclass(frozen=True)
-class _Job:
-    """One item for one method: the names of the images in slot order, which of them is the item's own, and the focal
-    length of its calibrated camera (px of the 256 px image; None in the orthographic wild)."""
+class Inputs:
+    """The photographs that a method sees for one item."""
 
     names: tuple[str, ...]
-    own: int
+    """Of the images: one, or three in slot order."""
+    item_view: int
+    """Which of them is the item's own."""
     focal: float | None
+    """Of the item's calibrated camera, px of the 256 px image; None in the orthographic wild."""
 
-    def views(self) -> str:
+    def description(self) -> str:
+        """Their names, with their slots where there are three, for the tables."""
         if len(self.names) == 1:
             return self.names[0]
         return " ".join(f"{slot}={name}" for slot, name in zip(SLOTS, self.names, strict=True))
 
 
-def _job(method: str, item: Item, views: Views) -> _Job | ItemError:
+def choose_inputs(method: Method, item: Item, crops: Crops) -> Inputs | ItemError:
+    """The photographs that `method` sees for `item`, or why one of them cannot be used."""
     focal = float(item.intrinsics[0, 0]) if isinstance(item, LabItem) else None
-    if method in ("mfnet_3", "mfnet_3_refined", "mfnet_1_averaged"):
-        names = companions(item)
-        job = _Job(tuple(names[slot] for slot in SLOTS), SLOTS.index(slot_of(item.view)), focal)
+    if method.views == 1:
+        inputs = Inputs((item.name,), 0, focal)
     else:
-        job = _Job((item.name,), 0, focal)
-    for name in job.names:
-        view = views.get(name, ItemError("missing_image", f"{name}: no such item in this benchmark folder"))
-        if isinstance(view, ItemError):
-            return view if name == item.name else ItemError(view.status, f"view {name}: {view.reason}")
-    return job
+        names = companions(item)
+        inputs = Inputs(tuple(names[slot] for slot in SLOTS), SLOTS.index(slot_of(item.view)), focal)
+    for name in inputs.names:
+        crop = crops.get(name, ItemError("missing_image", f"{name}: no such item in this benchmark folder"))
+        if isinstance(crop, ItemError):
+            return crop if name == item.name else ItemError(crop.status, f"view {name}: {crop.reason}")
+    return inputs
 
 
-# -------------------------------------------------------------------------------------------------------- what it says
+# -------------------------------------------------------------------------------------------------------- predict
 
 
-class Answer(NamedTuple):
-    """What a method says about B items, each in its own view."""
-
-    shape: Tensor  # [B, n_shape] sigma units
-    expression: Tensor  # [B, n_expression] sigma units
-    jaw_pose: Tensor  # [B, 3] axis-angle
-    global_pose: Tensor | None  # [B, 3] axis-angle; None: the landmarks tell
-    camera: Tensor | None  # [B, 3] scaled orthography (s, tx, ty) in ndc of the crop; None: the landmarks tell
-    inverse_distance: Tensor | None = None  # [B] 1 / distance of the camera, 1/m; None: nothing is known
-
-
-def _of(prediction: Prediction, jobs: list[_Job], inverse_distance: Tensor | None = None) -> Answer:
-    """Each item's part of what is said about its photographs; inverse_distance [B, V]."""
-    rows = torch.arange(len(jobs)), torch.tensor([job.own for job in jobs])
-    person = (getattr(prediction, name) for name in PERSON)
-    own = (prediction.global_pose[rows], prediction.camera[rows])
-    return Answer(*person, *own, None if inverse_distance is None else inverse_distance[rows])
+def predict_heads(method: Method, inputs: list[Inputs], crops: dict[str, FaceCrop], models: Models) -> Prediction:
+    """The prediction of a method for B items, each in its own view (V = 1)."""
+    network = models.network(method)
+    if network is None:
+        return mean_heads(len(inputs), models.flame)
+    if method.refined:
+        prediction = _refined([chosen.names for chosen in inputs], crops, models)
+    elif method.views == 1:
+        prediction = _run_network([chosen.names * network.params.views for chosen in inputs], crops, network)
+    elif method.network == "single_view":
+        prediction = _averaged([chosen.names for chosen in inputs], crops, network)
+    else:
+        prediction = _run_network([chosen.names for chosen in inputs], crops, network)
+    return prediction.of_view(torch.tensor([chosen.item_view for chosen in inputs]))
 
 
-def _mean_head(jobs: list[_Job], views: dict[str, FaceCrop], models: Models) -> Answer:
-    counts = (models.flame.n_shape, models.flame.n_expression, 3)
-    return Answer(*(torch.zeros(len(jobs), count, device=models.flame.faces.device) for count in counts), None, None)
+def mean_heads(count: int, flame: Flame) -> Prediction:
+    """The mean head `count` times, in one view each; pose and camera are left to the landmarks."""
+    device = flame.faces.device
+
+    def zeros(*shape: int) -> Tensor:
+        return torch.zeros(count, *shape, device=device)
+
+    person = Person(zeros(flame.n_shape), zeros(flame.n_expression), zeros(3))
+    return Prediction(person, View(zeros(1, 3), zeros(1, 3), zeros(1), zeros(1, 0), zeros(1, 9, 3)))
 
 
-def _single(jobs: list[_Job], views: dict[str, FaceCrop], models: Models) -> Answer:
-    return _of(_predictions([[job.names[0]] for job in jobs], views, models.single), jobs)
+def _averaged(names: list[tuple[str, ...]], crops: dict[str, FaceCrop], network: torch.nn.Module) -> Prediction:
+    """The single-view network on each of the three images: persons averaged, each view's own outputs kept."""
+    alone = _run_network([(name,) for row in names for name in row], crops, network)
+    person = alone.person.map(lambda code: code.unflatten(0, (len(names), len(SLOTS))).mean(dim=1))
+    views = alone.views.map(lambda value: value.unflatten(0, (len(names), len(SLOTS)))[:, :, 0])
+    return Prediction(person, views)
 
 
-def _averaged(jobs: list[_Job], views: dict[str, FaceCrop], models: Models) -> Answer:
-    """The single-view model on each of the three images; person-level outputs averaged, pose and camera the item's."""
-    each = _predictions([[name] for job in jobs for name in job.names], views, models.single)
-    by_item = each.map(lambda values: values.unflatten(0, (len(jobs), len(SLOTS))))
-    person = {name: getattr(by_item, name).mean(dim=1) for name in PERSON}
-    own = {name: getattr(by_item, name)[:, :, 0] for name in ("global_pose", "camera", "albedo", "light")}
-    return _of(Prediction(**person, **own), jobs)
+def _refined(names: list[tuple[str, ...]], crops: dict[str, FaceCrop], models: Models) -> Prediction:
+    """The multi-view network's predictions, fitted further.
+
+    The same three photographs serve several items (a side view and its mirror image): one fit for each set.
+    """
+    row_of = {photographs: row for row, photographs in enumerate(dict.fromkeys(names))}
+    sets = list(row_of)
+    landmarks = np.stack([np.stack([crops[name].landmarks for name in photographs]) for photographs in sets])
+    images = _images(sets, crops, models.multi_view)
+    prediction = _run_network(sets, crops, models.multi_view)
+    refined = models.refiner(models.flame, prediction, images, torch.from_numpy(landmarks).to(images))
+    return refined[[row_of[photographs] for photographs in names]]
 
 
-def _triple(jobs: list[_Job], views: dict[str, FaceCrop], models: Models) -> Answer:
-    return _of(_predictions([job.names for job in jobs], views, models.triple), jobs)
-
-
-def _refined(jobs: list[_Job], views: dict[str, FaceCrop], models: Models) -> Answer:
-    """The same three photographs serve several items (a side view and its mirror image): one fit for each set."""
-    sets = {names: row for row, names in enumerate(dict.fromkeys(job.names for job in jobs))}
-    landmarks = np.stack([np.stack([views[name].landmarks for name in names]) for names in sets])
-    images = _images(list(sets), views, models.triple)
-    answers = _predictions(list(sets), views, models.triple)
-    refined, inverse_distance = models.refiner(models.flame, answers, images, torch.from_numpy(landmarks).to(images))
-    rows = [sets[job.names] for job in jobs]
-    return _of(refined.map(lambda values: values[rows]), jobs, inverse_distance[rows])
-
-
-def _same_image(jobs: list[_Job], views: dict[str, FaceCrop], models: Models) -> Answer:
-    names = [job.names * models.triple.params.views for job in jobs]
-    return _of(_predictions(names, views, models.triple), jobs)
-
-
-_ANSWERS = {
-    "mean_head": _mean_head,
-    "mfnet_1": _single,
-    "mfnet_1_averaged": _averaged,
-    "mfnet_3": _triple,
-    "mfnet_3_same_image": _same_image,
-    "mfnet_3_refined": _refined,
-}
-
-
-def _predictions(names: Sequence[Sequence[str]], views: dict[str, FaceCrop], network: torch.nn.Module) -> Prediction:
-    """What the network says of every row of photographs."""
+def _run_network(names: Sequence[Sequence[str]], crops: dict[str, FaceCrop], network: torch.nn.Module) -> Prediction:
+    """The network's prediction for every row of photographs."""
     parts = [names[start : start + BATCH] for start in range(0, len(names), BATCH)]
-    return join([network(_images(part, views, network)) for part in parts])
+    return Prediction.cat([network(_images(part, crops, network)) for part in parts])
 
 
-def _images(names: Sequence[Sequence[str]], views: dict[str, FaceCrop], network: torch.nn.Module) -> Tensor:
+def _images(names: Sequence[Sequence[str]], crops: dict[str, FaceCrop], network: torch.nn.Module) -> Tensor:
     """Crops [B, V, 3, S, S] in 0..1 on the network's device."""
-    crops = np.stack([np.stack([views[name].image for name in row]) for row in names])
+    pixels = np.stack([np.stack([crops[name].image for name in row]) for row in names])
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
-    return torch.from_numpy(crops).to(device).movedim(-1, 2).float() / 255
+    return torch.from_numpy(pixels).to(device).movedim(-1, 2).float() / 255
 
 
-# ---------------------------------------------------------------------------------------------- heads before cameras
+# ------------------------------------------------------------------------------- place in the evaluator's camera
 
 
-def _faces(
-    answer: Answer, jobs: list[_Job], views: dict[str, FaceCrop], models: Models, posed: bool
+def place_heads(
+    method: Method, prediction: Prediction, inputs: list[Inputs], crops: dict[str, FaceCrop], models: Models
 ) -> list[PredictedHead]:
-    """The heads before their cameras; posed: by the landmarks of the item, whatever pose the answer holds."""
-    own = [views[job.names[job.own]] for job in jobs]
-    focals = [job.focal if models.use_calibrated_camera else None for job in jobs]
-    if posed or answer.global_pose is None:
-        answer = _by_landmarks(answer, own, focals, models.flame)
-    vertices, centre = _heads(answer, models.flame)
+    """The heads of `predict_heads` where the evaluator expects them: see `_place`."""
+    own_crops = [crops[chosen.names[chosen.item_view]] for chosen in inputs]
+    focals = [chosen.focal if models.use_calibrated_camera else None for chosen in inputs]
+    if method.pose == "landmarks":
+        prediction = _posed_by_landmarks(prediction, own_crops, focals, models.flame)
+    vertices, centre = _posed_vertices(prediction, models.flame)
+    views = prediction.views
     faces = []
-    for row, (job, view, focal) in enumerate(zip(jobs, own, focals, strict=True)):
-        parts = (vertices, answer.camera, centre, answer.inverse_distance)
-        found = _place(*(None if part is None else part[row].double().cpu() for part in parts), view, focal)
-        faces.append(PredictedHead(found.mesh.vertices, job.views(), len(set(job.names)), found.focal))
+    for row, (chosen, crop, focal) in enumerate(zip(inputs, own_crops, focals, strict=True)):
+        fitted = method.refined and method.pose == "network"
+        placed = _place(
+            vertices[row].double().cpu(),
+            views.camera[row, 0].double().cpu(),
+            float(centre[row]),
+            float(views.inverse_distance[row, 0]) if fitted else None,
+            crop,
+            focal,
+        )
+        faces.append(PredictedHead(placed.mesh.vertices, chosen.description(), len(set(chosen.names)), placed.focal))
     return faces
 
 
-def _by_landmarks(answer: Answer, own: list[FaceCrop], focals: list[float | None], flame: Flame) -> Answer:
+def _posed_by_landmarks(
+    prediction: Prediction, crops: list[FaceCrop], focals: list[float | None], flame: Flame
+) -> Prediction:
     """The heads where the landmarks of their own views put them, through the lens where its focal length is known."""
-    landmarks = np.stack([view.landmarks for view in own])
-    pixels = [pixels_per_ndc(view.to_photograph, len(view.image)) for view in own]
+    landmarks = np.stack([crop.landmarks for crop in crops])
+    pixels = [pixels_per_ndc(crop.to_photograph, len(crop.image)) for crop in crops]
     lens = np.array([length / focal if focal else 0.0 for length, focal in zip(pixels, focals, strict=True)])
-    pose, camera = fit_poses(flame, landmarks, lens, answer.shape, answer.expression, answer.jaw_pose)
-    return answer._replace(global_pose=pose, camera=camera, inverse_distance=None)
+    pose, camera = fit_poses(flame, landmarks, lens, prediction.person)
+    return replace(prediction, views=replace(prediction.views, global_pose=pose[:, None], camera=camera[:, None]))
 
 
-def _heads(answer: Answer, flame: Flame) -> tuple[Tensor, Tensor]:
-    """Vertices [B, V, 3] in the axes of their views, and the depth at which the cameras' scale holds [B]; metres.
+def _posed_vertices(prediction: Prediction, flame: Flame) -> tuple[Tensor, Tensor]:
+    """Vertices [B, N, 3] in the axes of their views, and the depth at which the cameras' scale holds [B]; metres.
 
-    An answer that is not finite gives vertices that are not: the head model refuses to be posed by NaN.
+    A prediction that is not finite gives vertices that are not: the head model refuses to be posed by NaN.
     """
-    codes = {name: getattr(answer, name) for name in (*PERSON, "global_pose")}
+    codes = prediction.person.named_tensors() | {"global_pose": prediction.views.global_pose[:, 0]}
     finite = torch.stack([values.isfinite().all(dim=1) for values in codes.values()]).all(dim=0)
     output = flame(**{name: values.nan_to_num(0, 0, 0) for name, values in codes.items()})
     return torch.where(finite[:, None, None], output.vertices, torch.nan), reference_depth(output.landmarks)
 
 
-def _place(vertices, camera, centre, inverse_distance, view: FaceCrop, focal: float | None) -> PlacedMesh:
-    """One head before its camera: at the fitted distance, else at the one that the calibrated focal length and the
-    camera's scale give, else in the image cube as the official loaders of orthographic methods place it.
+def _place(
+    vertices: Tensor,
+    camera: Tensor,
+    centre: float,
+    inverse_distance: float | None,
+    crop: FaceCrop,
+    focal: float | None,
+) -> PlacedMesh:
+    """One head before a camera at the fitted distance (`inverse_distance`), else at the one that the calibrated focal
+    length and the camera's scale give, else in the image cube as the official loaders of orthographic methods place it.
+
+    vertices [N, 3] metres; camera [3] scaled orthography, whose scale holds at the depth `centre`.
     """
-    crop = view.to_photograph, len(view.image)
+    of_crop = crop.to_photograph, len(crop.image)
     if inverse_distance is None and focal is None:
-        return from_crop(_points(project_orthographic(vertices[None], camera[None])[0].numpy()), *crop)
+        return from_crop(_points(project_orthographic(vertices[None], camera[None])[0].numpy()), *of_crop)
     if inverse_distance is None:
-        inverse_distance = pixels_per_ndc(*crop) * camera[0] / focal
-    return from_lens(_points(vertices.numpy()), camera.numpy(), float(inverse_distance), float(centre), *crop)
+        inverse_distance = pixels_per_ndc(*of_crop) * camera[0] / focal
+    return from_lens(_points(vertices.numpy()), camera.numpy(), float(inverse_distance), centre, *of_crop)
 
 
 def _points(vertices: np.ndarray) -> Mesh:

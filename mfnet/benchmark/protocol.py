@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mfnet.benchmark.methods import Models, Result, Views, predict
-from mfnet.benchmark.names import ABLATION
+from mfnet.benchmark.methods import Crops, Models, Result, predict
+from mfnet.benchmark.names import ABLATION, BY_NAME
 from mfnet.benchmark.predictions import ItemTask, score_predictions
 from mfnet.compute.executor import SERIAL, Compute
 from mfnet.datasets.facescape import Item, image_path, read_image
@@ -32,9 +32,9 @@ class Cropper:
     scale: float
     """Their side over the larger one of the landmarks' box."""
 
-    def __call__(self, items: Sequence[Item], data: str | Path) -> Views:
+    def __call__(self, items: Sequence[Item], data: str | Path) -> Crops:
         """Read, find and crop the image of every item of the benchmark folder `data`."""
-        views: Views = {}
+        views: Crops = {}
         paths, images = {}, {}
         for item in items:
             try:
@@ -102,7 +102,7 @@ def run_protocol(
     return BenchmarkResult(score_table([row for score in scores for row in score.rows]), results, distances)
 
 
-def predict_variants(items: Sequence[Item], views: Views, flame: Flame, variants: dict[str, torch.nn.Module]) -> Result:
+def predict_variants(items: Sequence[Item], views: Crops, flame: Flame, variants: dict[str, torch.nn.Module]) -> Result:
     """Table 3's way of testing: each variant sees the item's one image, in every slot it has.
 
     variants: ``<variant>-<seed>`` -> network of one or three views. The methods are called ABLATION + name.
@@ -110,9 +110,9 @@ def predict_variants(items: Sequence[Item], views: Views, flame: Flame, variants
     results: Result = {}
     for name, network in variants.items():
         if network.params.views == 1:
-            models, method = Models(flame, network, None), "mfnet_1"
+            models, method = Models(flame, network, None), BY_NAME["mfnet_1"]
         else:
-            models, method = Models(flame, None, network), "mfnet_3_same_image"
+            models, method = Models(flame, None, network), BY_NAME["mfnet_3_same_image"]
         found = predict("wild", items, views, models, [method])
         results |= {(ABLATION + name, item): face for (_, item), face in found.items()}
     return results

@@ -41,5 +41,5 @@ def reconstruct(
     if face.vertex_sigma_mm is not None:
         sigma = face.vertex_sigma_mm[face.flame.masks["face"].numpy()].mean()
         print(f"fitted: standard deviation of the face {sigma:.2f} mm")
-    seen = (face.texture_seen > 0).mean()
+    seen = (face.texture_confidence > 0).mean()
     print(f"{out}: {len(face.vertices)} vertices, {seen:.0%} of the texture seen in the photographs")

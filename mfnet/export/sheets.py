@@ -39,8 +39,8 @@ def person_sheet(model, flame, batch: TripletBatch, item: int, inverse_distance:
     points = ndc_to_pixels(batch.landmarks[item, :views], TILE, TILE).numpy()
     marked = [overlay_points(photo, own) for photo, own in zip(photos, points, strict=True)]
     overlays = [_overlay(photo, person, view, flame) for view, photo in enumerate(photos)]
-    clay = [render_head(person.neutral, flame, TILE, yaw) for yaw in NEW_VIEWS]
-    skin = [render_head(person.neutral, flame, TILE, yaw, texture=person.texture) for yaw in NEW_VIEWS]
+    clay = [render_head(person.canonical, flame, TILE, yaw) for yaw in NEW_VIEWS]
+    skin = [render_head(person.canonical, flame, TILE, yaw, texture=person.texture) for yaw in NEW_VIEWS]
     return grid([[*marked, *overlays], [*clay, *skin]])
 
 

@@ -1,6 +1,6 @@
-"""Refined answers beside the feed-forward ones: every person of the benchmark is fitted in a worker process."""
+"""Refine the predictions for many people, each in a worker process."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -12,7 +12,8 @@ from mfnet.compute.executor import SERIAL, Compute
 from mfnet.fitting.refine import refine
 from mfnet.flame import Flame
 from mfnet.flow import load_flow
-from mfnet.model.mfnet import Prediction, join
+from mfnet.losses.flow import Estimate
+from mfnet.model.parameters import Prediction
 from mfnet.params import RefineParams
 
 PEOPLE = 6
@@ -21,7 +22,7 @@ PEOPLE = 6
 
 @dataclass(frozen=True)
 class Refiner:
-    """How answers are refined at test time (`mfnet.fitting.refine`)."""
+    """How predictions are refined at test time (`mfnet.fitting.refine`)."""
 
     estimator: str
     """``loss.flow_estimator``."""
@@ -31,21 +32,18 @@ class Refiner:
     """``refine``."""
     compute: Compute = SERIAL
 
-    def __call__(
-        self, flame: Flame, prediction: Prediction, images: Tensor, landmarks: Tensor
-    ) -> tuple[Prediction, Tensor]:
-        """Refine the answers for B people on their photographs -> answers, inverse distances [B, V], 1/m.
+    def __call__(self, flame: Flame, prediction: Prediction, images: Tensor, landmarks: Tensor) -> Prediction:
+        """Refine a prediction for B people on their photographs, their cameras' distances included.
 
-        images [B, V, 3, H, W] in [0, 1]; landmarks [B, V, 68, 2] ndc of the crops. A person whose answer is not finite
-        keeps it. Every fit runs on one thread: the result does not depend on how the work is spread.
+        images [B, V, 3, H, W] in [0, 1]; landmarks [B, V, 68, 2] ndc of the crops. A person whose prediction is not
+        finite keeps it. Every fit runs on one thread: the result does not depend on how the work is spread.
         """
         tasks = [
-            RefineTask(self, flame, prediction.map(lambda value, rows=rows: value[rows]), images[rows], landmarks[rows])
+            RefineTask(self, flame, prediction[rows], images[rows], landmarks[rows])
             for rows in torch.arange(len(images)).split(PEOPLE)
         ]
         parts = self.compute.map(refine_people, tasks, "refine")
-        answers, inverse_distance = zip(*(answer for part in parts for answer in part), strict=True)
-        return join(answers), torch.stack(inverse_distance)
+        return Prediction.cat([refined for part in parts for refined in part])
 
 
 @dataclass(frozen=True)
@@ -59,16 +57,17 @@ class RefineTask:
     landmarks: Tensor = field(repr=False)
 
 
-def refine_people(task: RefineTask) -> list[tuple[Prediction, Tensor]]:
-    """The refined answers, of batch 1 each, and how close their cameras are [V]."""
+def refine_people(task: RefineTask) -> list[Prediction]:
+    """The refined predictions, of batch 1 each."""
     cv2.setNumThreads(1)  # DIS flow cuts the image into one stripe per thread, and its result depends on the stripes
     estimator = load_flow(task.refiner.estimator, task.refiner.weights)
     with one_thread():
-        return [_refined(task, row, estimator) for row in range(len(task.images))]
+        return [_refine_person(task, row, estimator.flow) for row in range(len(task.images))]
 
 
-def _refined(task: RefineTask, row: int, estimator) -> tuple[Prediction, Tensor]:
-    answer = task.prediction.map(lambda value: value[row : row + 1])
-    if not all(getattr(answer, each.name).isfinite().all() for each in fields(answer)):
-        return answer, torch.zeros(answer.camera.shape[1])
-    return refine(task.flame, answer, task.images[row], task.landmarks[row], estimator.flow, task.refiner.settings)[:2]
+def _refine_person(task: RefineTask, row: int, estimate: Estimate) -> Prediction:
+    prediction = task.prediction[row : row + 1]
+    if not all(value.isfinite().all() for value in prediction.tensors()):
+        return prediction
+    settings = task.refiner.settings
+    return refine(task.flame, prediction, task.images[row], task.landmarks[row], estimate, settings).prediction

@@ -1,8 +1,8 @@
-"""Refinement at test time: from the network's answer on, the head is fitted to the photographs' landmarks and to the
-flow between them by Gauss-Newton, with priors; the curvature at the end gives the uncertainty of every vertex.
+"""Fit the network's prediction to the photographs' landmarks and to the flow between them, at test time.
 
-The fit is the most probable head: residuals are divided by what their errors measure, priors are unit normal in sigma
-units, and the network's own answer counts as one more, rough measurement.
+Levenberg-Marquardt finds the most probable head: residuals are divided by the standard deviations of their errors,
+priors are unit normal in sigma units, and the network's prediction counts as one more, rough measurement. The curvature
+at the end gives the uncertainty of every vertex.
 """
 
 from typing import NamedTuple
@@ -10,143 +10,103 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mfnet.geometry import perspective_divisor, pixels_to_ndc, project_orthographic, reference_depth, triangle_map
+from mfnet.fitting.candidates import Candidates
+from mfnet.fitting.correspondences import Correspondences, FlowMatcher
+from mfnet.fitting.unknowns import Unknowns
+from mfnet.flame import Flame
 from mfnet.landmarks.ibug import EYE_PAIRS, LIP_PAIRS, N_CONTOUR
-from mfnet.losses.flow import Estimate, flow_to_ndc, trusted_flow
-from mfnet.losses.multiview import PAIRS, STEEPEST
-from mfnet.model.mfnet import Prediction
-from mfnet.model.projection import ViewParameters, decode
+from mfnet.losses.flow import Estimate
+from mfnet.model.parameters import Prediction
+from mfnet.model.projection import decode
 from mfnet.params import RefineParams
-from mfnet.render import View, comparable_faces, covisible_by_geometry, orthographic_view, render_cross_view
-from mfnet.render.view import ndc
+
+CHUNK = 16
+"""Vectors of unknowns evaluated at once: memory against speed."""
 
 
 class Refined(NamedTuple):
-    """The refined answer for one person."""
+    """The fit of one person."""
 
     prediction: Prediction
-    """Of batch 1, as the network's; albedo and light are the network's own."""
-    inverse_distance: Tensor
-    """[V] 1 / distance of each camera from the landmarks' mean depth, 1/m, at least 0."""
+    """Of batch 1, with the cameras' inverse distances; albedo and light are the network's own."""
     vertex_sigma: Tensor
-    """[N] metres: standard deviation of each vertex of the head at rest (unturned), by the Laplace approximation."""
-
-
-class Correspondences(NamedTuple):
-    """Skin that two photographs show, M pieces in all: at `origin` in view a, at `target` in view b.
-
-    Which point of the head it is, texture cannot say: only that one point of the surface lies at both places. A point
-    that slides along the surface moves by `slide` times as much in view b as in view a.
-    """
-
-    view_a: Tensor  # [M] index of the view
-    view_b: Tensor  # [M]
-    corners: Tensor  # [M, 3] vertices of the triangle that the estimate has there
-    weights: Tensor  # [M, 3] barycentric
-    origin: Tensor  # [M, 2] ndc
-    target: Tensor  # [M, 2] ndc
-    slide: Tensor  # [M, 2, 2]
+    """[N] metres: standard deviation of each vertex of the unrotated head, by the Laplace approximation."""
 
 
 @torch.no_grad()
 def refine(
-    flame,
+    flame: Flame,
     prediction: Prediction,
     images: Tensor,
     landmarks: Tensor,
     estimate: Estimate | None,
     settings: RefineParams,
 ) -> Refined:
-    """Refine a network's answer for one person seen in V views.
+    """Refine a network's prediction for one person seen in V views.
 
     prediction: of batch 1; images [V, 3, H, W] in [0, 1]; landmarks [V, 68, 2] ndc of the crops; estimate: flow in
-    pixels between two images (as `FlowEstimator.flow`), or None for landmarks alone. With one view there is no flow
-    to use.
+    pixels between two images (`mfnet.losses.flow.Estimate`), or None for landmarks alone. With one view there is no
+    flow to use.
     """
-    problem = _Problem(flame, prediction, landmarks, settings)
-    unknowns, damping = problem.start, 1e-3
+    problem = FitProblem(flame, prediction, landmarks, settings)
+    matcher = None
+    if estimate is not None and len(landmarks) > 1:
+        matcher = FlowMatcher(flame, estimate, settings.spacing, settings.flow_cap)
+    unknowns, damping, flow = problem.start, 1e-3, None
     for iteration in range(settings.iterations):
-        flow = None
-        if estimate is not None and len(images) > 1 and iteration >= settings.iterations - settings.flow_iterations:
-            flow = correspondences(problem, unknowns, images, estimate)
-        unknowns, damping = _step(problem, unknowns, flow, damping)
+        if matcher is not None and iteration >= settings.iterations - settings.flow_iterations:
+            flow = matcher(problem.layout.prediction(unknowns[None]), images)
+        unknowns, damping = damped_step(problem, unknowns, flow, damping)
     _, jacobian = problem.linearised(unknowns, flow)
-    inverse_distance = problem.split(unknowns[None])[-1][0].clamp_min(0)
+    fitted = problem.layout.prediction(unknowns[None])
     return Refined(
-        problem.prediction(unknowns), inverse_distance, problem.vertex_sigma(unknowns, jacobian.mT @ jacobian)
+        fitted.with_inverse_distance(fitted.views.inverse_distance.clamp_min(0)),
+        vertex_sigma(flame, problem.layout, unknowns, jacobian.mT @ jacobian),
     )
 
 
-class _Problem:
-    """Residuals of one person's fit as a function of a vector of n unknowns: shape, expression, jaw, poses, cameras,
-    and how close each camera is.
+class FitProblem:
+    """Residuals of one person's fit as a function of a vector of n `Unknowns`, and their derivatives.
 
-    Functions take K vectors at once, [K, n]; derivatives are differences, which are exact enough here (the head is
-    linear in its codes and nearly so in small turns) and need one decoding per unknown.
+    Derivatives are differences, which are exact enough here (the head is linear in its codes and nearly so in small
+    rotations) and need one decoding per unknown.
     """
 
-    def __init__(self, flame, prediction: Prediction, landmarks: Tensor, settings: RefineParams):
-        self.flame, self.network, self.landmarks, self.settings = flame, prediction, landmarks, settings
-        self.views = len(landmarks)
-        scale = prediction.camera[0, :, :1]
-        self.camera_unit = torch.cat([scale, torch.full_like(scale, 0.1).expand(-1, 2)], 1)  # [V, 3]
-        parts = [prediction.shape[0], prediction.expression[0], prediction.jaw_pose[0]]
-        parts += [prediction.global_pose[0].flatten(), (prediction.camera[0] / self.camera_unit).flatten()]
-        parts += [torch.full_like(scale[:, 0], settings.inverse_distance)]
-        self.sizes = [len(part) for part in parts]
-        self.start = torch.cat(parts)
-        self.start_sigma = self._per_unknown(
+    def __init__(self, flame: Flame, prediction: Prediction, landmarks: Tensor, settings: RefineParams):
+        """As `refine` takes them."""
+        self.flame = flame
+        self.landmarks = landmarks
+        self.settings = settings
+        self.layout = Unknowns(prediction)
+        self.start = self.layout.start(settings.inverse_distance)
+        self.start_sigma = self.layout.constants(
             settings.network, settings.pose, settings.camera, settings.inverse_distance
         )
-        self.difference = self._per_unknown(0.02, 0.002, 0.002, 0.01)
-        self.visible = decode(flame, self.parameters(self.start)).visible[0]
-
-    def _per_unknown(self, code: float, rotation: float, camera: float, inverse_distance: float) -> Tensor:
-        values = [code, code, rotation, rotation, camera, inverse_distance]
-        parts = [torch.full((count,), value) for count, value in zip(self.sizes, values, strict=True)]
-        return torch.cat(parts).to(self.start)
-
-    def split(self, unknowns: Tensor) -> tuple[Tensor, ...]:
-        """shape [K, ns], expression [K, ne], jaw [K, 3], pose and camera [K, V, 3], inverse distances [K, V] of
-        unknowns [K, n]."""
-        shape, expression, jaw, pose, camera, inverse_distance = unknowns.split(self.sizes, -1)
-        camera = camera.unflatten(1, (-1, 3)) * self.camera_unit
-        return shape, expression, jaw, pose.unflatten(1, (-1, 3)), camera, inverse_distance
-
-    def prediction(self, unknowns: Tensor) -> Prediction:
-        """As the network gives it, of unknowns [n]."""
-        return Prediction(*self.split(unknowns[None])[:-1], self.network.albedo, self.network.light)
-
-    def parameters(self, unknowns: Tensor) -> ViewParameters:
-        """As the losses take them, of unknowns [n]."""
-        return ViewParameters.of(self.prediction(unknowns), 1)
+        self.difference = self.layout.constants(0.02, 0.002, 0.002, 0.01)
+        self.visible = decode(flame, prediction).visible[0]  # [V, 68]
 
     def residuals(self, unknowns: Tensor, flow: Correspondences | None) -> Tensor:
-        """All residuals [K, R] in standard deviations; Huber's square root for those that measure images."""
+        """All residuals [K, R] of K vectors [K, n], in standard deviations; those of images as `huber_root`."""
         settings = self.settings
-        shape, expression, jaw, pose, camera, inverse_distance = self.split(unknowns)
-        shared = [code.repeat_interleave(self.views, 0) for code in (shape, expression, jaw)]
-        output = self.flame(*shared[:2], pose.flatten(0, 1), jaw_pose=shared[2])
-        landmarks, vertices = (part.unflatten(0, (-1, self.views)) for part in (output.landmarks, output.vertices))
-        centre = reference_depth(landmarks)  # [K, V]
-        found = _project(landmarks, camera, inverse_distance, centre)
-        error = (found - self.landmarks) * self.visible[..., None]  # [K, V, 68, 2]
+        prediction = self.layout.prediction(unknowns)
+        heads = Candidates.of(self.flame, prediction)
+        images = self._landmark_residuals(heads)
+        if flow is not None:
+            images.append(flow.errors(heads).flatten(1) / settings.flow)
+        codes = torch.cat([prediction.person.shape, prediction.person.expression], 1) / settings.coefficient
+        from_start = (unknowns - self.start) / self.start_sigma
+        return torch.cat([huber_root(torch.cat(images, 1), settings.robust), codes, from_start], 1)
+
+    def _landmark_residuals(self, heads: Candidates) -> list[Tensor]:
+        """Contour, other landmarks, and openings of eyes and lips, each [K, R]."""
+        settings = self.settings
+        error = (heads.projected_landmarks() - self.landmarks) * self.visible[..., None]  # [K, V, 68, 2]
         upper, lower = torch.tensor(EYE_PAIRS + LIP_PAIRS, device=error.device).T
-        measured = [
+        return [
             error[:, :, :N_CONTOUR].flatten(1) / settings.contour,
             error[:, :, N_CONTOUR:].flatten(1) / settings.landmark,
             (error[:, :, upper] - error[:, :, lower]).flatten(1) / settings.opening,
         ]
-        if flow is not None:
-            off_a, off_b = (
-                _seen(vertices, flow, view, camera, inverse_distance, centre) - place
-                for view, place in ((flow.view_a, flow.origin), (flow.view_b, flow.target))
-            )
-            apart = off_b - (flow.slide @ off_a[..., None])[..., 0]
-            measured.append(apart.flatten(1) / settings.flow)
-        measured = _huber_root(torch.cat(measured, 1), settings.robust)
-        codes = torch.cat([shape, expression], 1) / settings.coefficient
-        return torch.cat([measured, codes, (unknowns - self.start) / self.start_sigma], 1)
 
     def linearised(self, unknowns: Tensor, flow: Correspondences | None) -> tuple[Tensor, Tensor]:
         """Residuals [R] at unknowns [n], and their Jacobian [R, n]."""
@@ -154,48 +114,17 @@ class _Problem:
         values = torch.cat([self.residuals(part, flow) for part in nearby.split(CHUNK)])
         return values[0], ((values[1:] - values[0]) / self.difference[:, None]).T
 
-    def vertex_sigma(self, unknowns: Tensor, information: Tensor) -> Tensor:
-        """Standard deviation [N] of the unturned head's vertices: root mean square over x, y and z, metres."""
-        codes = sum(self.sizes[:3])
-        covariance = torch.linalg.inv(information.double())[:codes, :codes]
-        root = torch.linalg.cholesky(covariance).to(unknowns)  # columns: independent one-sigma changes of the codes
-        moved = unknowns[:codes] + torch.cat([torch.zeros_like(root[:, :1]), root], 1).T  # [1 + codes, codes]
-        shape, expression, jaw = moved.split(self.sizes[:3], -1)
-        vertices = self.flame(shape, expression, torch.zeros_like(jaw), jaw_pose=jaw).vertices
-        return (vertices[1:] - vertices[0]).square().sum(0).mean(-1).sqrt()
 
-
-CHUNK = 16
-"""Vectors of unknowns evaluated at once: memory against speed."""
-
-
-def _project(points: Tensor, camera: Tensor, inverse_distance: Tensor, centre: Tensor) -> Tensor:
-    """Points [..., N, 3] -> ndc [..., N, 2] by cameras [..., 3] (s, tx, ty) that divisor what is behind `centre`.
-
-    inverse_distance [...]: of the camera from `centre` [...], the depth at which s holds; 1/m, 0 is orthography.
-    Portraits taken from an arm's length are wider at the nose than DECA's camera can say: without this the shape would.
-    """
-    divisor = perspective_divisor(points[..., 2], centre[..., None], inverse_distance[..., None])
-    return project_orthographic(points, camera, divisor)[..., :2]
-
-
-def _seen(
-    vertices, flow: Correspondences, view: Tensor, camera: Tensor, inverse_distance: Tensor, centre: Tensor
-) -> Tensor:
-    """Where `view` [M] shows the estimate's points: ndc [K, M, 2]; vertices [K, V, N, 3], the cameras [K, V, .]."""
-    points = (vertices[:, view[:, None], flow.corners] * flow.weights[..., None]).sum(2)  # [K, M, 3]
-    return _project(points[:, :, None], *(value[:, view] for value in (camera, inverse_distance, centre)))[:, :, 0]
-
-
-def _huber_root(residuals: Tensor, limit: float) -> Tensor:
-    """r with rho(r) = its square: r itself up to `limit`, growing as a square root beyond, so that the cost is
-    linear."""
+def huber_root(residuals: Tensor, limit: float) -> Tensor:
+    """Roots of Huber's cost: residuals up to `limit`; beyond, they grow as a square root, so the cost is linear."""
     size = residuals.abs()
     beyond = (2 * limit * size - limit**2).clamp_min(limit**2).sqrt() * residuals.sign()
     return torch.where(size <= limit, residuals, beyond)
 
 
-def _step(problem: _Problem, unknowns: Tensor, flow: Correspondences | None, damping: float) -> tuple[Tensor, float]:
+def damped_step(
+    problem: FitProblem, unknowns: Tensor, flow: Correspondences | None, damping: float
+) -> tuple[Tensor, float]:
     """One Levenberg-Marquardt step: the damping grows until the cost falls; where it never does, nothing moves."""
     residuals, jacobian = problem.linearised(unknowns, flow)
     information, gradient = jacobian.mT @ jacobian, jacobian.mT @ residuals
@@ -208,48 +137,16 @@ def _step(problem: _Problem, unknowns: Tensor, flow: Correspondences | None, dam
     return unknowns, damping
 
 
-def correspondences(problem: _Problem, unknowns: Tensor, images: Tensor, estimate: Estimate) -> Correspondences:
-    """Where flow says that surface points lie, for every pair of views that share the face (PAIRS)."""
-    flame = problem.flame
-    shape, expression, jaw, pose, camera, inverse_distance = problem.split(unknowns[None])
-    shared = [code.expand(problem.views, -1) for code in (shape, expression, jaw)]
-    output = flame(*shared[:2], pose[0], jaw_pose=shared[2])
-    centre = reference_depth(output.landmarks)
-    views = [
-        _view(flame, output.vertices[v], camera[0, v], inverse_distance[0, v], centre[v]) for v in range(problem.views)
-    ]
-    parts = []
-    for a, b in PAIRS[len(views)]:
-        corners, weights, target = _pair(flame, views[a], views[b], images[a], images[b], estimate, problem.settings)
-        in_a, in_b = (ndc(view.clip)[0, corners] for view in (views[a], views[b]))  # [M, 3, 2]
-        slide = triangle_map(in_a, in_b)
-        kept = torch.linalg.matrix_norm(slide) < STEEPEST
-        numbers = (torch.full_like(corners[:, 0], view) for view in (a, b))
-        points = (output.vertices[a, corners] * weights[..., None]).sum(1)
-        origin = _project(points, camera[0, a], inverse_distance[0, a], centre[a])
-        parts.append([part[kept] for part in (*numbers, corners, weights, origin, target, slide)])
-    return Correspondences(*(torch.cat(part) for part in zip(*parts, strict=True)))
+def vertex_sigma(flame: Flame, layout: Unknowns, unknowns: Tensor, information: Tensor) -> Tensor:
+    """Standard deviation [N] of the unrotated head's vertices: root mean square over x, y and z, metres.
 
-
-def _view(flame, vertices: Tensor, camera: Tensor, inverse_distance: Tensor, centre: Tensor) -> View:
-    """One head [N, 3] as the camera of `_project` sees it: its scaled orthography, divided by the shrinkage."""
-    divisor = perspective_divisor(vertices[:, 2], centre, inverse_distance)
-    return orthographic_view(vertices[None], flame.faces, camera[None], divisor[None])
-
-
-def _pair(
-    flame, view_a: View, view_b: View, image_a: Tensor, image_b: Tensor, estimate: Estimate, settings: RefineParams
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Corners [M, 3], barycentric weights [M, 3] and targets [M, 2] (ndc) of points drawn in view b."""
-    height, width = image_b.shape[-2:]
-    cross = render_cross_view(image_a[None], view_a, view_b, flame.faces, height, width)
-    photo = image_b[None]
-    flow = estimate(torch.where(cross.seen[:, None], cross.image, photo), photo)
-    trusted = trusted_flow(flow, settings.flow_cap)
-    mask = covisible_by_geometry(cross, comparable_faces(flame.faces, flame.masks)) * trusted
-    grid, spacing = torch.zeros_like(mask[0]), settings.spacing
-    grid[spacing // 2 :: spacing, spacing // 2 :: spacing] = 1
-    row, column = (mask[0] * grid).nonzero().T
-    corners = flame.faces[cross.raster.face_id[0, row, column].long() - 1]
-    centres = pixels_to_ndc(torch.stack([column, row], -1) + 0.5, width, height)
-    return corners, cross.raster.barycentrics[0, row, column], centres + flow_to_ndc(flow)[0, row, column]
+    unknowns [n]: the fit; information [n, n]: its Hessian, the inverse of the unknowns' covariance.
+    """
+    size = layout.person_size
+    covariance = torch.linalg.inv(information.double())[:size, :size]
+    root = torch.linalg.cholesky(covariance).to(unknowns)  # columns: independent one-sigma changes of the codes
+    moved = unknowns[:size] + torch.cat([torch.zeros_like(root[:, :1]), root], 1).T  # [1 + size, size]
+    person = layout.person(moved)
+    unrotated = torch.zeros_like(person.jaw_pose)
+    vertices = flame(person.shape, person.expression, unrotated, jaw_pose=person.jaw_pose).vertices
+    return (vertices[1:] - vertices[0]).square().sum(0).mean(-1).sqrt()

@@ -18,15 +18,15 @@ def shape_consistency_loss(shapes: Tensor, subjects: Tensor) -> Tensor:
     views = shapes.shape[1]
     other = _next_other(subjects)
     pairs = [(j, k) for j in range(views) for k in range(views) if j != k]
-    known = other >= 0
-    if not pairs or not known.any():
+    valid = other >= 0
+    if not pairs or not valid.any():
         return shapes.sum() * 0.0
     different = shapes[other.clamp_min(0)]  # [B, V, n]
     hinge = [
         (_distance(shapes[:, j], shapes[:, k]) - _distance(shapes[:, j], different[:, k]) + MARGIN).clamp_min(0)
         for j, k in pairs
     ]
-    return torch.stack(hinge)[:, known].mean()
+    return torch.stack(hinge)[:, valid].mean()
 
 
 def _distance(a: Tensor, b: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ estimator. Both have the same value where the flow is the same: its mean L1 leng
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -19,24 +20,34 @@ Estimate = Callable[[Tensor, Tensor], Tensor]
 second."""
 
 
-def flow_loss_through(
-    estimate: Estimate, photo: Tensor, cross: Tensor, mask: Tensor, cap: float, check=False
-) -> Tensor:
+@dataclass(frozen=True)
+class CheckedFlow:
+    """An estimator, and which of its flow is believed."""
+
+    estimate: Estimate
+    cap: float
+    """Longer flow (ndc) is a failure of the estimator and left out."""
+    check: bool = False
+    """Whether pixels that fail the forward-backward check are left out too."""
+
+    def trusted(self, flow: Tensor, first: Tensor, second: Tensor) -> Tensor:
+        """Where `flow`, estimated from image `first` to `second`, is believed: [B, H, W] in {0, 1}."""
+        returned = _without_gradient(self.estimate, second, first) if self.check else None
+        return trusted_flow(flow, self.cap, returned)
+
+
+def flow_loss_through(measure: CheckedFlow, photo: Tensor, cross: Tensor, mask: Tensor) -> Tensor:
     """L_multiop (eq. 6) with gradient through F: mean over the mask of |F(MC * I_b, MC * I_{a->b})|_1, ndc.
 
-    photo I_b, cross I_{a->b} [B, 3, H, W] in [0, 1]; mask MC [B, H, W] in [0, 1]. Flow longer than `cap` (ndc) is a
-    failure of the estimator and left out; with `check`, so are pixels that fail the forward-backward check.
+    photo I_b, cross I_{a->b} [B, 3, H, W] in [0, 1]; mask MC [B, H, W] in [0, 1].
     """
     first, second = mask[:, None] * photo, mask[:, None] * cross
-    flow = estimate(first, second)
-    returned = _without_gradient(estimate, second, first) if check else None
-    trusted = mask * trusted_flow(flow.detach(), cap, returned)
+    flow = measure.estimate(first, second)
+    trusted = mask * measure.trusted(flow.detach(), first, second)
     return weighted_mean(flow_to_ndc(flow).abs().sum(-1), trusted)
 
 
-def flow_loss_target(
-    estimate: Estimate, photo: Tensor, drawn: Tensor, points: Tensor, mask: Tensor, cap: float, check=False
-) -> Tensor:
+def flow_loss_target(measure: CheckedFlow, photo: Tensor, drawn: Tensor, points: Tensor, mask: Tensor) -> Tensor:
     """L_multiop (eq. 6) with the flow as target: mean over the mask of |p - q|_1, ndc, q = p + F(I_{a->b}, I_b) held.
 
     points [B, H, W, 2] are the projections p in ndc of the surface points drawn at each pixel of view b: they carry the
@@ -44,9 +55,8 @@ def flow_loss_target(
     `drawn` is I_{a->b} laid over the photograph, and the mask only says which flow counts: cutting both images out by
     the mask, as eq. 6 does, gives them a common outline, to which an estimator clings (docs/log.md).
     """
-    flow = _without_gradient(estimate, drawn, photo)
-    returned = _without_gradient(estimate, photo, drawn) if check else None
-    trusted = mask * trusted_flow(flow, cap, returned)
+    flow = _without_gradient(measure.estimate, drawn, photo)
+    trusted = mask * measure.trusted(flow, drawn, photo)
     target = points.detach() + flow_to_ndc(flow)
     return weighted_mean((points - target).abs().sum(-1), trusted)
 

@@ -3,9 +3,10 @@
 import torch
 from torch import Tensor
 
+from mfnet.flame import Flame
 from mfnet.geometry import triangle_map
-from mfnet.losses.flow import Estimate, flow_loss_target, flow_loss_through
-from mfnet.model.projection import Heads
+from mfnet.losses.flow import CheckedFlow, Estimate, flow_loss_target, flow_loss_through
+from mfnet.model.projection import DecodedHeads
 from mfnet.params import LossParams
 from mfnet.render import (
     CrossView,
@@ -34,30 +35,36 @@ def cross_pairs(items: int, views: int, position: int) -> Tensor:
     return pairs[(torch.arange(items) + position) % len(pairs)]
 
 
-def multiview_flow_loss(
-    flame, heads: Heads, photos: Tensor, detected: Tensor, pairs: Tensor, params: LossParams, estimate: Estimate
-) -> Tensor:
-    """L_multiop (eq. 6) over one pair (a, b) of views per item, by the gradient route and the mask that params name.
+class MultiviewFlow:
+    """L_multiop (eq. 6) of one head model, by the gradient route and the mask that params name."""
 
-    photos [B, V, 3, H, W] in [0, 1]; detected landmarks [B, V, 68, 2] in ndc; pairs [B, 2].
-    """
-    items = torch.arange(len(photos), device=photos.device)
-    a, b = pairs.to(photos.device).T
-    through = params.flow_gradient == "through"
-    with torch.set_grad_enabled(through and torch.is_grad_enabled()):  # the target route needs no gradient of the image
-        cross = draw_pair(flame, heads, photos, items, a, b)
-    mask = covisible_mask(
-        flame, cross, detected[items, b], heads.visible[items, a], heads.visible[items, b], params.mask
-    )
-    photo, checks = photos[items, b], {"cap": params.flow_cap, "check": params.flow_check}
-    if through:
-        return flow_loss_through(estimate, photo, cross.image, mask, **checks)
-    drawn = torch.where(cross.seen[:, None], cross.image, photo)
-    points, certain = sliding_points(flame, heads.projected[items, a], heads.projected[items, b], cross)
-    return flow_loss_target(estimate, photo, drawn, points, mask * certain, **checks)
+    def __init__(self, flame: Flame, params: LossParams, estimate: Estimate):
+        """estimate: F of eq. 6."""
+        self.flame = flame
+        self.params = params
+        self.measure = CheckedFlow(estimate, params.flow_cap, params.flow_check)
+
+    def __call__(self, heads: DecodedHeads, photos: Tensor, detected: Tensor, pairs: Tensor) -> Tensor:
+        """Over one pair (a, b) of views per item, pairs [B, 2].
+
+        photos [B, V, 3, H, W] in [0, 1]; detected landmarks [B, V, 68, 2] in ndc.
+        """
+        items = torch.arange(len(photos), device=photos.device)
+        a, b = pairs.to(photos.device).T
+        through = self.params.flow_gradient == "through"
+        with torch.set_grad_enabled(through and torch.is_grad_enabled()):  # the target route needs none of the image
+            cross = draw_pair(self.flame, heads, photos, items, a, b)
+        visible_a, visible_b = heads.visible[items, a], heads.visible[items, b]
+        mask = covisible_mask(self.flame, cross, detected[items, b], visible_a, visible_b, self.params.mask)
+        photo = photos[items, b]
+        if through:
+            return flow_loss_through(self.measure, photo, cross.image, mask)
+        drawn = torch.where(cross.seen[:, None], cross.image, photo)
+        points, valid = sliding_points(self.flame, heads.projected[items, a], heads.projected[items, b], cross)
+        return flow_loss_target(self.measure, photo, drawn, points, mask * valid)
 
 
-def draw_pair(flame, heads: Heads, photos: Tensor, items: Tensor, a: Tensor, b: Tensor) -> CrossView:
+def draw_pair(flame, heads: DecodedHeads, photos: Tensor, items: Tensor, a: Tensor, b: Tensor) -> CrossView:
     """I_{a->b} of each item at the photographs' size; a, b [B] are indices of views."""
     views = [
         orthographic_view(heads.vertices[items, v], flame.faces, heads.cameras[items, v], heads.divisor[items, v])
@@ -90,20 +97,24 @@ def drawn_points(flame, projected: Tensor, cross: CrossView) -> Tensor:
 
 
 def sliding_points(flame, projected_a: Tensor, projected_b: Tensor, cross: CrossView) -> tuple[Tensor, Tensor]:
-    """`drawn_points` of view b that carry both views' gradients, and where they are certain: [B, H, W, 2], [B, H, W].
+    """`drawn_points` of view b with a gradient to both views, and where they are valid: [B, H, W, 2], [B, H, W].
 
-    Texture says that one piece of skin lies at x in view a and at q in view b; it does not say which point of the head
-    that is. So what counts is how far the point is off in b beyond what follows from its being off in a: p_b - q - S
-    (p_a - x), S the map between the two pictures of the triangle it lies on. A point that slides along a surface that
-    is right already costs nothing. The value is p_b, since p_a = x when the pair is drawn; `certain` leaves out
-    triangles that view a sees too flatly. projected_a, projected_b [B, N, 3].
+    The texture of view a shows where a piece of skin lies in b, not which point of the head it is. So an error in b
+    counts only beyond what follows from the same point's error in a: p_b - q - S (p_a - x), where x and q are where a
+    and b show the skin, p_a and p_b where the head's point projects to, and S maps the point's triangle from its
+    picture in a to that in b. A point that slides along a surface that is right already costs nothing.
+
+    The value is p_b, since p_a = x when the pair is drawn. Not valid are triangles that view a sees too flatly
+    (STEEPEST). projected_a, projected_b [B, N, 3].
     """
     in_a, in_b = (drawn_points(flame, projected, cross) for projected in (projected_a, projected_b))
     corners_a, corners_b = (projected.detach()[:, flame.faces, :2] for projected in (projected_a, projected_b))
     maps = triangle_map(corners_a, corners_b).flatten(2)  # [B, F, 4]
-    maps = torch.where((maps.norm(dim=-1) < STEEPEST)[..., None], maps, torch.nan)  # also what is not finite
+    steep = ~(maps.norm(dim=-1) < STEEPEST)  # [B, F]; also what is not finite
+    maps = maps.masked_fill(steep[..., None], 0.0)
+    size = cross.raster.face_id.shape
     face = (cross.raster.face_id.long() - 1).clamp_min(0).flatten(1)
-    maps = maps.gather(1, face[..., None].expand(-1, -1, 4)).view(*cross.raster.face_id.shape, 2, 2)
-    certain = maps.isfinite().all(-1).all(-1)
+    slide = maps.gather(1, face[..., None].expand(-1, -1, 4)).view(*size, 2, 2)
+    valid = ~steep.gather(1, face).view(size)
     off_a = in_a - in_a.detach()
-    return in_b - (maps.nan_to_num() @ off_a[..., None])[..., 0], certain.to(in_b.dtype)
+    return in_b - (slide @ off_a[..., None])[..., 0], valid.to(in_b.dtype)

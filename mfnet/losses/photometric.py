@@ -7,7 +7,8 @@ from torch import Tensor
 from mfnet.flame.texture_space import TextureSpace
 from mfnet.geometry import vertex_normals
 from mfnet.losses.landmarks import weighted_mean
-from mfnet.model.projection import Heads, ViewParameters
+from mfnet.model.parameters import View
+from mfnet.model.projection import DecodedHeads
 from mfnet.render import comparable_faces, orthographic_view, region_of, render_shaded, uv_layout
 
 TEXELS = 64
@@ -32,13 +33,16 @@ class Photometric:
         self.layout = uv_layout(flame.faces, flame.uv, flame.uv_faces, TEXELS)
         self.skin = comparable_faces(flame.faces, flame.masks)
 
-    def __call__(self, heads: Heads, parameters: ViewParameters, photos: Tensor) -> Tensor:
-        """Mean over the facial skin, without mouth and eyes, of all views; photos [B, V, 3, H, W] in [0, 1]."""
-        vertices, albedo = heads.vertices.flatten(0, 1), self.space(parameters.albedo.flatten(0, 1))
-        view = orthographic_view(vertices, self.flame.faces, heads.cameras.flatten(0, 1), heads.divisor.flatten(0, 1))
+    def __call__(self, heads: DecodedHeads, views: View, photos: Tensor) -> Tensor:
+        """Mean over the facial skin, without mouth and eyes, of all views; photos [B, V, 3, H, W] in [0, 1].
+
+        views: albedo codes and lights of the heads.
+        """
+        vertices, albedo = heads.vertices.flatten(0, 1), self.space(views.albedo.flatten(0, 1))
+        mesh = orthographic_view(vertices, self.flame.faces, heads.cameras.flatten(0, 1), heads.divisor.flatten(0, 1))
         normals = vertex_normals(vertices, self.flame.faces)
-        light = parameters.light.flatten(0, 1)
-        render, raster = render_shaded(albedo, normals, light, view, self.layout, *photos.shape[-2:])
+        light = views.light.flatten(0, 1)
+        render, raster = render_shaded(albedo, normals, light, mesh, self.layout, *photos.shape[-2:])
         mask = region_of(raster, self.skin).to(render.dtype)
         return photometric_loss(photos.flatten(0, 1), render, mask)
 

@@ -11,10 +11,11 @@ from mfnet.losses.consistency import shape_consistency_loss
 from mfnet.losses.eye_lip import eye_loss, lip_loss
 from mfnet.losses.flow import Estimate
 from mfnet.losses.landmarks import landmark_loss
-from mfnet.losses.multiview import cross_pairs, multiview_flow_loss
+from mfnet.losses.multiview import MultiviewFlow, cross_pairs
 from mfnet.losses.photometric import TEXELS, Photometric, smooth_texture_space
 from mfnet.losses.regularisation import regularisation_loss
-from mfnet.model.projection import Heads, ViewParameters, decode
+from mfnet.model.parameters import Prediction
+from mfnet.model.projection import DecodedHeads, decode
 from mfnet.params import LossParams
 
 PAPER_TERMS = ("flow", "landmarks", "eye", "lip", "regularisation")
@@ -40,12 +41,12 @@ def gradient_shares(terms: dict[str, Tensor], weights: LossParams, codes: Sequen
             continue
         gradients = torch.autograd.grad(weight * value, codes, retain_graph=True, allow_unused=True)
         norms[name] = float(sum(g.square().sum() for g in gradients if g is not None)) ** 0.5
-    whole = sum(norms.values())
-    return {name: norm / whole if whole else 0.0 for name, norm in norms.items()}
+    total = sum(norms.values())
+    return {name: norm / total if total else 0.0 for name, norm in norms.items()}
 
 
 class Objective:
-    """The loss of a batch of triplets for a network's answer; holds the head model, the params and the flow
+    """The loss of a batch of triplets for a network's prediction; holds the head model, the params and the flow
     estimator."""
 
     def __init__(self, flame, params: LossParams, n_albedo: int, estimate: Estimate):
@@ -53,44 +54,49 @@ class Objective:
 
         Raises InputError where ``loss.albedo_space`` names a file that cannot be used.
         """
-        self.flame, self.params, self.estimate = flame, params, estimate
+        self.flame = flame
+        self.params = params
+        self.multiview_flow = MultiviewFlow(flame, params, estimate)
         self.photometric = None
         if params.photometric:
             path = params.albedo_space
             space = load_texture_space(path, n_albedo, TEXELS) if path else smooth_texture_space(n_albedo)
             self.photometric = Photometric(flame, space.to(flame.faces.device))
 
-    def __call__(self, parameters: ViewParameters, batch: TripletBatch, position: int, model=None) -> dict[str, Tensor]:
+    def __call__(self, prediction: Prediction, batch: TripletBatch, position: int, model=None) -> dict[str, Tensor]:
         """The terms whose weight is not 0, by name, each a scalar.
 
-        parameters: for the batch's items and their first V views; position: the step, which draws the cross-view pairs;
-        model: the network, which the shape consistency runs on single views.
+        prediction: for the batch's items and their first V views, with a person for every view
+        (`Prediction.per_view`); position: the step, which draws the cross-view pairs; model: the network, which the
+        shape consistency runs on single views.
         """
-        return self.terms(parameters, batch, position, model, everything=False)[0]
+        return self.terms(prediction, batch, position, model, everything=False)[0]
 
-    def measure(self, parameters: ViewParameters, batch: TripletBatch, position: int, model=None):
+    def measure(
+        self, prediction: Prediction, batch: TripletBatch, position: int, model=None
+    ) -> tuple[dict[str, Tensor], DecodedHeads]:
         """All terms of eq. 11 and those beyond it that have a weight, by name; and the decoded heads."""
-        return self.terms(parameters, batch, position, model, everything=True)
+        return self.terms(prediction, batch, position, model, everything=True)
 
     def terms(
-        self, parameters: ViewParameters, batch: TripletBatch, position: int, model, everything: bool
-    ) -> tuple[dict[str, Tensor], Heads]:
+        self, prediction: Prediction, batch: TripletBatch, position: int, model, everything: bool
+    ) -> tuple[dict[str, Tensor], DecodedHeads]:
         """As `__call__` or, with `everything`, as `measure`."""
-        weights = self.params
-        heads = decode(self.flame, parameters, weights.inverse_distance)
+        weights, person, albedo = self.params, prediction.person, prediction.views.albedo
+        heads = decode(self.flame, prediction.with_inverse_distance(weights.inverse_distance))
         views = heads.landmarks.shape[1]
         photos, detected = batch.pixels()[:, :views], batch.landmarks[:, :views]
         terms: dict[str, Tensor] = {}
         if (weights.flow or everything) and weights.flow_gradient != "none" and views > 1:
             pairs = cross_pairs(len(photos), views, position)
-            terms["flow"] = multiview_flow_loss(self.flame, heads, photos, detected, pairs, weights, self.estimate)
+            terms["flow"] = self.multiview_flow(heads, photos, detected, pairs)
         for name, loss in (("landmarks", landmark_loss), ("eye", eye_loss), ("lip", lip_loss)):
             if getattr(weights, name) or everything:
                 terms[name] = loss(detected, heads.landmarks, heads.visible)
         if weights.regularisation or everything:
-            terms["regularisation"] = regularisation_loss(parameters.shape, parameters.expression, parameters.albedo)
+            terms["regularisation"] = regularisation_loss(person.shape, person.expression, albedo)
         if self.photometric is not None:
-            terms["photometric"] = self.photometric(heads, parameters, photos)
+            terms["photometric"] = self.photometric(heads, prediction.views, photos)
         if weights.shape_consistency:
             terms["shape_consistency"] = shape_consistency_loss(single_view_shapes(model, batch), batch.subject)
         return terms, heads
@@ -107,4 +113,4 @@ def single_view_shapes(model, batch: TripletBatch) -> Tensor:
     flat = images.flatten(0, 1)[:, None]
     if model.params.fusion == "concat":
         flat = flat.expand(-1, views, -1, -1, -1)
-    return model(flat).shape.unflatten(0, images.shape[:2])
+    return model(flat).person.shape.unflatten(0, images.shape[:2])

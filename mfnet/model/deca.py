@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from mfnet.errors import InputError
-from mfnet.model.mfnet import Prediction
+from mfnet.model.parameters import Prediction
 from mfnet.model.pretrained import PretrainedNetwork
 from mfnet.params import ModelParams
 from mfnet.render.shading import DECA_FIRST_BAND
@@ -111,15 +111,17 @@ def fill_regressor(regressor, state: dict[str, torch.Tensor], rows: list[int]) -
 
 def deca_code(prediction: Prediction) -> torch.Tensor:
     """A single-view Prediction as DECA's code [B, 236] (fewer where MFNet keeps fewer coefficients)."""
-    if prediction.camera.shape[1] != 1:
-        raise ValueError(f"DECA's code is of one view, got {prediction.camera.shape[1]}")
+    person, views = prediction.person, prediction.views
+    if views.camera.shape[1] != 1:
+        raise ValueError(f"DECA's code is of one view, got {views.camera.shape[1]}")
+    light = views.light[:, 0]
     parts = [
-        prediction.shape,
-        prediction.albedo[:, 0],
-        prediction.expression,
-        prediction.global_pose[:, 0],
-        prediction.jaw_pose,
-        prediction.camera[:, 0],
-        torch.cat([prediction.light[:, 0, :1] * DECA_FIRST_BAND, prediction.light[:, 0, 1:]], dim=1).flatten(1),
+        person.shape,
+        views.albedo[:, 0],
+        person.expression,
+        views.global_pose[:, 0],
+        person.jaw_pose,
+        views.camera[:, 0],
+        torch.cat([light[:, :1] * DECA_FIRST_BAND, light[:, 1:]], dim=1).flatten(1),
     ]
     return torch.cat(parts, dim=1)

@@ -117,9 +117,10 @@ class Encoder(nn.Module):
         return torch.cat([self.squeeze(layers[-1]).flatten(1), points.flatten(1)], dim=1)
 
     def mean_features(self, landmarks: torch.Tensor) -> torch.Tensor:
-        """What a regressor subtracts from its input: landmarks [V,68,2] (ndc) as features [V,features], else zeros.
+        """Features [V,features] of the mean face, which regressors subtract from their input to centre it.
 
-        Without it the mean face outweighs the differences between faces a hundred times, and little is learned.
+        landmarks [V,68,2]: the mean face's, ndc; the other features are taken as zero. Without centring the mean face
+        outweighs the differences between faces a hundred times, and little is learned.
         """
         features = torch.zeros(len(landmarks), self.features)
         if self.pooling == "spatial":

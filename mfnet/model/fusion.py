@@ -22,7 +22,7 @@ class OutputUnits(nn.Module):
 
 
 def small_last_layer(inputs: int, outputs: int) -> nn.Linear:
-    """A linear layer whose first answer is nearly zero: weights of standard deviation 0.01 / sqrt(inputs), no bias."""
+    """A linear layer that starts near zero: weights of standard deviation 0.01 / sqrt(inputs), no bias."""
     layer = nn.Linear(inputs, outputs)
     nn.init.normal_(layer.weight, std=0.01 / inputs**0.5)
     nn.init.zeros_(layer.bias)

@@ -1,7 +1,6 @@
 """MFNet: photographs of one person in, one FLAME head and each view's pose, camera, albedo code and light out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import torch
@@ -11,38 +10,18 @@ from mfnet.io.tensors import fill, head_metadata, read_tensors, refuse_other_hea
 from mfnet.model.architecture import architecture_metadata, stored_architecture
 from mfnet.model.encoder import Encoder
 from mfnet.model.fusion import Regressor, make_fusion
+from mfnet.model.parameters import Person, Prediction, View
 from mfnet.params import ModelParams
+from mfnet.render.shading import sh_basis
 
 HIDDEN = {"global_average": 1024, "spatial": 256}
 """``model.pooling`` -> width of the regressors' hidden layer; 1024 is DECA's."""
 SLOT_YAWS = (0.0, -45.0, 45.0)
-"""Yaw, degrees, of a typical frontal, left and right view: there the mean face is the zero of the features."""
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What MFNet says about B people seen in V views. Coefficients in sigma units, rotations axis-angle in radians."""
-
-    shape: torch.Tensor  # [B, n_shape]
-    expression: torch.Tensor  # [B, n_expression]
-    jaw_pose: torch.Tensor  # [B, 3]
-    global_pose: torch.Tensor  # [B, V, 3]
-    camera: torch.Tensor  # [B, V, 3] scaled orthography (s, tx, ty) in ndc: s in 1/m, t in m
-    albedo: torch.Tensor  # [B, V, n_albedo]
-    light: torch.Tensor  # [B, V, 9, 3] spherical harmonics, RGB
-
-    def map(self, function) -> "Prediction":
-        """A new Prediction with `function` applied to every tensor (``detach``, ``to`` a device, indexing)."""
-        return replace(self, **{field.name: function(getattr(self, field.name)) for field in fields(self)})
-
-
-def join(predictions: Sequence[Prediction]) -> Prediction:
-    """Predictions for B1, B2, ... people in equally many views as one for all of them."""
-    return Prediction(*(torch.cat([getattr(each, field.name) for each in predictions]) for field in fields(Prediction)))
+"""Yaw, degrees, of a typical frontal, left and right view: features are centred on those of the mean face there."""
 
 
 class ViewNetwork(nn.Module):
-    """What looks at one view at a time: the encoder that all views share, the regressor of a view's own outputs.
+    """The encoder that all views share, and the regressor of a view's own outputs.
 
     Args:
         params: the architecture.
@@ -63,9 +42,9 @@ class ViewNetwork(nn.Module):
         """Images [B,V,3,H,W], present [B,V] (None: all) -> features [B,V,F], zero where a view is missing."""
         if present is None or bool(present.all()):
             return self.encoder(images.flatten(0, 1)).unflatten(0, images.shape[:2])
-        found = self.encoder(images[present])  # [P,F]
-        features = found.new_zeros(*images.shape[:2], self.encoder.features)
-        return features.index_put((present,), found)
+        encoded = self.encoder(images[present])  # [P,F]
+        features = encoded.new_zeros(*images.shape[:2], self.encoder.features)
+        return features.index_put((present,), encoded)
 
 
 class MFNet(ViewNetwork):
@@ -94,10 +73,14 @@ class MFNet(ViewNetwork):
 
 
 def assemble(person: torch.Tensor, view: torch.Tensor, counts: dict[str, int]) -> Prediction:
-    """Regressor outputs person [B, ns+ne+3], view [B,V,6+na+27] -> Prediction."""
-    shape, expression, jaw = person.split([counts["shape"], counts["expression"], 3], dim=-1)
-    pose, camera, albedo, light = view.split([3, 3, counts["albedo"], 27], dim=-1)
-    return Prediction(shape, expression, jaw, pose, camera, albedo, light.unflatten(-1, (9, 3)))
+    """Regressor outputs person [B, ns+ne+3], view [B,V,6+na+27] -> Prediction, of orthographic cameras."""
+    shape, expression, jaw_pose = person.split([counts["shape"], counts["expression"], 3], dim=-1)
+    global_pose, camera, albedo, light = view.split([3, 3, counts["albedo"], 27], dim=-1)
+    orthographic = camera.new_zeros(camera.shape[:2])
+    return Prediction(
+        Person(shape, expression, jaw_pose),
+        View(global_pose, camera, orthographic, albedo, light.unflatten(-1, (9, 3))),
+    )
 
 
 def make_person_regressor(params: ModelParams, flame, encoder: Encoder, crop_scale: float | None) -> nn.Module:
@@ -125,9 +108,9 @@ def make_view_regressor(params: ModelParams, flame, encoder: Encoder, crop_scale
 
 
 def mean_features(encoder: Encoder, flame, yaws: Sequence[float], crop_scale: float | None) -> torch.Tensor:
-    """The zero of an encoder's features [V,F] in views at `yaws` (degrees): the mean head's landmarks in its crop.
+    """An encoder's features [V,F] of the mean head in crops at `yaws`, degrees, on which regressors centre theirs.
 
-    crop_scale as `ViewNetwork` takes it; where it is None the zero is 0.
+    crop_scale as `ViewNetwork` takes it; where it is None they are 0.
     """
     if crop_scale is None:
         return torch.zeros(len(yaws), encoder.features)
@@ -161,9 +144,7 @@ def white_light() -> torch.Tensor:
 
 
 def constant_harmonic() -> float:
-    """The value of the zeroth basis function in the renderer's convention (late import: only here is it needed)."""
-    from mfnet.render import sh_basis
-
+    """The value of the zeroth basis function in the renderer's convention."""
     return float(sh_basis(torch.tensor([[0.0, 0.0, 1.0]]))[0, 0])
 
 

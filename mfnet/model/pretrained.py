@@ -12,7 +12,8 @@ from torch import nn
 from mfnet.errors import InputError
 from mfnet.io.tensors import fill, halved, read_tensors, refuse_other_head, write_tensors
 from mfnet.model.architecture import architecture_metadata, stored_architecture
-from mfnet.model.mfnet import MFNet, Prediction, ViewNetwork, assemble, make_person_regressor
+from mfnet.model.mfnet import MFNet, ViewNetwork, assemble, make_person_regressor
+from mfnet.model.parameters import Prediction
 from mfnet.params import ModelParams
 
 TRUNK_KEYS = ("backbone", "width", "pooling", "n_albedo")

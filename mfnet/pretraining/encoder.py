@@ -5,6 +5,7 @@ as the three-view model. What mattered, most first: crops, no global pooling, lo
 the mean face subtracted, regressors trained once more on the finished trunk, an error in millimetres after alignment.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ from tqdm import tqdm
 
 from mfnet.flame import Flame
 from mfnet.io.checkpoints import Checkpoints
-from mfnet.losses.supervised import PERSON, FaceLosses
+from mfnet.losses.supervised import FaceLosses
 from mfnet.model.encoder import FLAT_SIDE, resize
+from mfnet.model.parameters import Person
 from mfnet.model.pretrained import PretrainedNetwork
 from mfnet.params import EncoderTraining, Params
 from mfnet.pretraining.figures import by_yaw, decode_face, face_error, view_figures
@@ -80,13 +82,13 @@ def fit(
     spatial = network.params.pooling == "spatial"
     pool = sample_pool(training_sampler(flame, params, config, seed), seed, config.subjects, "renders")
     if spatial:
-        pool = pool._replace(images=torch.cat([shrink(images) for images in pool.images.split(CHUNK)]))
+        pool = replace(pool, images=torch.cat([shrink(images) for images in pool.images.split(CHUNK)]))
     order = batches(np.random.default_rng((seed, 1)), config.subjects, config.batch, steps)
     losses, fast = FaceLosses(flame, params.supervised), half_precision()
     weights = config.regressor_weights.model_dump()
     network.train()
     for step in descent:
-        batch = Sample(*(field[order[step]] for field in pool))
+        batch = pool[order[step]]
         with torch.autocast("cpu", torch.bfloat16, enabled=fast):
             features = network.encode(batch.images.float() / 255)
         predictions = network.predict(features.float())  # half a pixel's worth would be lost in half precision
@@ -115,14 +117,14 @@ def refit(
         sample = sampler.sample(np.random.default_rng((seed, index)), min(CHUNK, config.subjects - index * CHUNK), 3)
         images = shrink(sample.images) if network.params.pooling == "spatial" else sample.images
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=fast):
-            chunks.append(sample._replace(images=fresh.encode(images.float() / 255).float()))
-    features = Sample(*(torch.cat(field) for field in zip(*chunks, strict=True)))  # its images are features
+            chunks.append(replace(sample, images=fresh.encode(images.float() / 255).float()))
+    features = Sample.cat(chunks)  # its images are features
     regressors = nn.ModuleList([fresh.view_regressor, fresh.person_regressors])
     descent = TrainingLoop(regressors, config, steps, "regressors", kept)
     losses, weights = FaceLosses(flame, params.supervised), config.regressor_weights.model_dump()
     order = batches(np.random.default_rng((seed, 1 << 30)), len(features.images), 2 * config.batch, steps)
     for step in descent:
-        batch = Sample(*(field[order[step]] for field in features))
+        batch = features[order[step]]
         descent.step(losses(fresh.predict(batch.images), batch, weights))
     return fresh
 
@@ -143,15 +145,15 @@ def measure_encoder(network: PretrainedNetwork, flame: Flame, params: Params) ->
     sampler = make_sampler(flame, params, skins, wanted.supersample, params.triplets.image_size)
     pool = sample_pool(sampler, held_out, subjects, "held-out")
     parts = [network(images.float() / 255) for images in pool.images.split(CHUNK)]
-    truth = decode_face(flame, *(getattr(pool, field) for field in PERSON))
+    truth = decode_face(flame, pool.person)
 
     def error(name: str, average: bool = False) -> Tensor:
-        codes = [torch.cat([getattr(part[name], field) for part in parts]) for field in PERSON]
+        person = Person.cat([part[name].person for part in parts])
         if average:
-            codes = [code.unflatten(0, (subjects, -1)).mean(1) for code in codes]
-        return face_error(decode_face(flame, *codes), truth)
+            person = person.map(lambda code: code.unflatten(0, (subjects, -1)).mean(1))
+        return face_error(decode_face(flame, person), truth)
 
-    mean_head = decode_face(flame, *(torch.zeros_like(getattr(pool, field)) for field in PERSON))
+    mean_head = decode_face(flame, pool.person.map(torch.zeros_like))
     single = error("concat1")
     figures = {
         "mean_head_mm": float(face_error(mean_head, truth).mean()),

@@ -20,7 +20,7 @@ def sample_pool(sampler: Sampler, seed: int, subjects: int, label: str) -> Sampl
     chunks = []
     for index, begin in enumerate(tqdm(range(0, subjects, CHUNK), desc=label, disable=None)):
         chunks.append(sampler.sample(np.random.default_rng((seed, index)), min(CHUNK, subjects - begin), 3))
-    return Sample(*(torch.cat(field) for field in zip(*chunks, strict=True)))
+    return Sample.cat(chunks)
 
 
 def batches(rng: np.random.Generator, size: int, batch: int, steps: int) -> Tensor:

@@ -25,13 +25,13 @@ from mfnet.render.texture import (
     unwrap,
     uv_layout,
 )
-from mfnet.render.view import View, orthographic_view, perspective_view
+from mfnet.render.view import ProjectedMesh, orthographic_view, perspective_view
 
 __all__ = [
     "CrossView",
+    "ProjectedMesh",
     "Raster",
     "UVLayout",
-    "View",
     "comparable_faces",
     "covisible_by_geometry",
     "covisible_by_landmarks",

@@ -8,7 +8,7 @@ from torch import Tensor
 from mfnet.render.rasterizer import Raster, interpolate, rasterize
 from mfnet.render.shading import shade
 from mfnet.render.texture import UVLayout, sample_texture
-from mfnet.render.view import LEAST_FACING, View, ndc, pixel_centres, sample_image, seen_at, surface_map
+from mfnet.render.view import LEAST_FACING, ProjectedMesh, ndc, pixel_centres, sample_image, seen_at, surface_map
 
 
 class CrossView(NamedTuple):
@@ -24,7 +24,9 @@ class CrossView(NamedTuple):
     """View b."""
 
 
-def render_textured(texture: Tensor, view: View, layout: UVLayout, height: int, width: int) -> tuple[Tensor, Raster]:
+def render_textured(
+    texture: Tensor, view: ProjectedMesh, layout: UVLayout, height: int, width: int
+) -> tuple[Tensor, Raster]:
     """Eq. 4: heads with texture [B or 1, C, T, T] in view -> image [B, C, height, width], 0 in the background, and the
     raster.
 
@@ -36,7 +38,7 @@ def render_textured(texture: Tensor, view: View, layout: UVLayout, height: int, 
 
 
 def render_shaded(
-    albedo: Tensor, normals: Tensor, light: Tensor, view: View, layout: UVLayout, height: int, width: int
+    albedo: Tensor, normals: Tensor, light: Tensor, view: ProjectedMesh, layout: UVLayout, height: int, width: int
 ) -> tuple[Tensor, Raster]:
     """Eq. 2 and 4: albedo texture [B or 1, 3, T, T] under light [B, 9, 3] -> image [B, 3, height, width] and the
     raster.
@@ -48,7 +50,9 @@ def render_shaded(
     return shade(drawn, across, light), raster
 
 
-def render_cross_view(photo: Tensor, view_a: View, view_b: View, faces: Tensor, height: int, width: int) -> CrossView:
+def render_cross_view(
+    photo: Tensor, view_a: ProjectedMesh, view_b: ProjectedMesh, faces: Tensor, height: int, width: int
+) -> CrossView:
     """I_{a->b}: view b, coloured with photo [B, C, Ha, Wa] of view a, at height x width pixels.
 
     Eq. 4 with a texture of unbounded resolution: each pixel of b is followed to its point on the surface and from there

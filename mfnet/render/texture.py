@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mfnet.render.rasterizer import Raster, interpolate, rasterize
-from mfnet.render.view import LEAST_FACING, View, ndc, sample_image, seen_at, surface_map
+from mfnet.render.view import LEAST_FACING, ProjectedMesh, ndc, sample_image, seen_at, surface_map
 
 
 class UVLayout(NamedTuple):
@@ -55,7 +55,7 @@ def sample_texture(texture: Tensor, uv: Tensor) -> Tensor:
     return torch.nn.functional.grid_sample(texture, grid, padding_mode="border", align_corners=False)
 
 
-def unwrap(photo: Tensor, view: View, layout: UVLayout, corrections: int = 2) -> tuple[Tensor, Tensor]:
+def unwrap(photo: Tensor, view: ProjectedMesh, layout: UVLayout, corrections: int = 2) -> tuple[Tensor, Tensor]:
     """Carry photographs into the UV layout: photo [B, C, H, W], view of B heads -> texture [B, C, T, T], weight [B, T,
     T].
 
@@ -90,7 +90,7 @@ def unwrap(photo: Tensor, view: View, layout: UVLayout, corrections: int = 2) ->
 
 
 @torch.no_grad()
-def inside_outline(view: View, layout: UVLayout, height: int, width: int, margin: float) -> Tensor:
+def inside_outline(view: ProjectedMesh, layout: UVLayout, height: int, width: int, margin: float) -> Tensor:
     """Texels [B, T, T] bool that lie at least `margin` (ndc) inside the drawn heads' outline, in x and in y.
 
     Where the drawn head is larger than the photographed one, what is near its outline shows the wall behind.

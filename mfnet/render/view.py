@@ -17,7 +17,7 @@ LEAST_FACING = 0.15
 """A surface turned away further (cosine to the camera's direction) is seen too flatly to be used."""
 
 
-class View(NamedTuple):
+class ProjectedMesh(NamedTuple):
     """B heads of V vertices, each before its camera."""
 
     clip: Tensor
@@ -28,23 +28,23 @@ class View(NamedTuple):
     """[B, V] cosine between the normal and the direction to the camera, in [-1, 1]; without gradient."""
 
 
-def orthographic_view(vertices: Tensor, faces: Tensor, camera: Tensor, divisor: Tensor | None = None) -> View:
+def orthographic_view(vertices: Tensor, faces: Tensor, camera: Tensor, divisor: Tensor | None = None) -> ProjectedMesh:
     """Posed vertices [B, V, 3] (metres, camera along -z) under scaled orthography, camera [B, 3] = (s, tx, ty).
 
     With `divisor` [B, V] (`mfnet.geometry.perspective_divisor`) as a camera at a finite distance sees them.
     """
     fixed = vertices.detach()
     clip = clip_from_orthographic(vertices, camera, divisor)
-    return View(clip, -fixed[..., 2], vertex_normals(fixed, faces)[..., 2])
+    return ProjectedMesh(clip, -fixed[..., 2], vertex_normals(fixed, faces)[..., 2])
 
 
-def perspective_view(vertices: Tensor, faces: Tensor, camera: PinholeCamera) -> View:
+def perspective_view(vertices: Tensor, faces: Tensor, camera: PinholeCamera) -> ProjectedMesh:
     """Posed vertices [B, V, 3] before a pinhole camera of the same unit, such as metres."""
     clip = clip_from_perspective(vertices, camera)
     seen = camera.axes(vertices).detach()
     normals = vertex_normals(vertices.detach(), faces) @ camera.R.mT
     facing = -(normals * torch.nn.functional.normalize(seen, dim=-1)).sum(-1)
-    return View(clip, seen[..., 2], facing)
+    return ProjectedMesh(clip, seen[..., 2], facing)
 
 
 def ndc(clip: Tensor) -> Tensor:
@@ -107,7 +107,7 @@ def surface_map(
     """Depth buffer of a view of size (height, width), for `seen_at`: [B, H, W, 1 or 3], infinite in the background.
 
     Channels: distance (metres) and, with uv [T, 2] and its table uv_faces [F, 3], u and v. clip [B, V, 4] and
-    distance [B, V] as in `View`.
+    distance [B, V] as in `ProjectedMesh`.
     """
     raster = rasterize(clip, faces, *size)
     surface = interpolate(distance[..., None].contiguous(), raster, faces)

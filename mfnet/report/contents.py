@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mfnet.benchmark.names import MEANING, POSED
+from mfnet.benchmark.names import BY_NAME, unposed
 from mfnet.params import Params
 from mfnet.report.page import Section
 from mfnet.report.plots import plot_ablation, plot_benchmark, plot_errors, plot_history
@@ -33,16 +33,17 @@ def benchmark_section(rows: pd.DataFrame, scores: pd.DataFrame, protocol: str) -
     marks = ["best" if flag else "" for flag in best]
     table = own.drop(columns="protocol").reset_index(drop=True)
     section.table(table, f"benchmark_{protocol}", marks, {"MNE": ".3f", "CR": ".3f"})
-    for method in dict.fromkeys(own.method):
-        section.note(f"{method}: {MEANING.get(method, 'see docs/choices.md')}.")
+    methods = list(dict.fromkeys(own.method))
+    for method in methods:
+        section.note(f"{method}: {BY_NAME[method].meaning if method in BY_NAME else 'see docs/choices.md'}.")
     section.picture(plot_benchmark(rows, protocol), f"benchmark_{protocol}", f"CD by bin and method, {protocol}")
     chief = "mfnet_3" if protocol == "lab" else "mfnet_1"
-    posed = [method for method in dict.fromkeys(own.method) if method.endswith(POSED)]
-    plain = [method for method in dict.fromkeys(own.method) if method not in posed]
+    posed = {unposed(method): method for method in methods if unposed(method) != method}
+    plain = [method for method in methods if method not in posed.values()]
     pairs = [compare_methods(scores, chief, other) for other in plain if other != chief]
-    if chief + POSED in posed:  # like with like: the mean head is posed by landmarks too
-        others = [other for other in ("mean_head", *posed) if other != chief + POSED]
-        pairs += [compare_methods(scores, chief + POSED, other) for other in others]
+    if chief in posed:  # like with like: the mean head is posed by landmarks too
+        others = [other for other in ("mean_head", *posed.values()) if other != posed[chief]]
+        pairs += [compare_methods(scores, posed[chief], other) for other in others]
     if pairs:
         section.heading(f"{chief} against the others, item by item")
         section.note("Difference in CD on the items that both have; below zero is in favour of the first.")

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from mfnet.benchmark.names import POSED
+from mfnet.benchmark.names import unposed
 
 COLOURS = ("#8c8c8c", "#4878a8", "#6cb0d6", "#d1603d", "#e0a458", "#5b8e5a")
 TERMS = ("flow", "landmarks", "eye", "lip", "regularisation")
@@ -36,13 +36,13 @@ def plot_benchmark(rows: pd.DataFrame, protocol: str) -> bytes:
     bins, methods = list(dict.fromkeys(rows.bin)), list(dict.fromkeys(rows.method))
     figure, axes = new_figure(figsize=(1.6 + 1.5 * len(bins), 3.2))
     width = 0.8 / max(len(methods), 1)
-    networks = list(dict.fromkeys(method.removesuffix(POSED) for method in methods))
+    heads = list(dict.fromkeys(map(unposed, methods)))
     for number, method in enumerate(methods):
         own = rows[rows.method == method].set_index("bin").reindex(bins)
         place = np.arange(len(bins)) + (number - (len(methods) - 1) / 2) * width
         spread = np.abs(np.stack([own.CD - own.CD_low, own.CD_high - own.CD]))
-        look = {"color": COLOURS[networks.index(method.removesuffix(POSED)) % len(COLOURS)]}
-        look |= {"hatch": "////", "edgecolor": "white"} if method.endswith(POSED) else {}
+        look = {"color": COLOURS[heads.index(unposed(method)) % len(COLOURS)]}
+        look |= {"hatch": "////", "edgecolor": "white"} if unposed(method) != method else {}
         axes.bar(place, own.CD, width * 0.92, yerr=spread, label=method, error_kw={"lw": 0.8}, **look)
     axes.set_xticks(range(len(bins)), bins)
     axes.set_ylabel("CD (mm), lower is better")

@@ -28,7 +28,7 @@ from mfnet.render import (
 from mfnet.render.view import pixel_centres, sample_image, seen_at, surface_map
 from mfnet.synthetic.degrade import degrade
 from mfnet.synthetic.photo import develop, draw
-from mfnet.synthetic.sampler import Heads, Lens, Sampler, exposure, flashes_in_views, random_photo_light, tensor
+from mfnet.synthetic.sampler import Lens, PosedHeads, Sampler, exposure, flashes_in_views, random_photo_light, tensor
 
 VISIBLE = 0.004
 """A point is hidden when it lies this far (metres) behind the nearest surface."""
@@ -156,9 +156,10 @@ def _flashes(rng: np.random.Generator, pose: Tensor, count: int) -> Tensor:
     return torch.where(same[:, None, None], flashes_in_views(one, pose), own)
 
 
-def _disturbed(sampler: Sampler, rng: np.random.Generator, heads: Heads, lens: Lens) -> tuple[Tensor, Tensor]:
+def _disturbed(sampler: Sampler, rng: np.random.Generator, heads: PosedHeads, lens: Lens) -> tuple[Tensor, Tensor]:
     """Vertices [B, V, 3] (view axes) and scaled orthography [B, 3] of a wrong estimate of the heads."""
-    people, views = len(heads.shape), len(heads.global_pose) // len(heads.shape)
+    person, people = heads.person, len(heads.person.shape)
+    views = len(heads.global_pose) // people
     amount = tensor(rng.uniform(0.1, 1.1, (people, 1)) * (rng.random((people, 1)) >= 0.125))
 
     def noise(width: int, rows: int = people) -> Tensor:
@@ -169,9 +170,9 @@ def _disturbed(sampler: Sampler, rng: np.random.Generator, heads: Heads, lens: L
 
     total = people * views
     turn = axis_angle_to_matrix(np.radians(3.0) * noise(3, total)) @ axis_angle_to_matrix(heads.global_pose)
-    jaw = heads.jaw_pose + np.radians(1.5) * noise(3) * torch.tensor([1.0, 0.0, 0.0])
-    shape = heads.shape + 0.5 * noise(heads.shape.shape[1])
-    expression = heads.expression + 0.4 * sampler.expression_scale * noise(heads.expression.shape[1])
+    jaw = person.jaw_pose + np.radians(1.5) * noise(3) * torch.tensor([1.0, 0.0, 0.0])
+    shape = person.shape + 0.5 * noise(person.shape.shape[1])
+    expression = person.expression + 0.4 * sampler.expression_scale * noise(person.expression.shape[1])
     out = sampler.flame(each(shape), each(expression), matrix_to_axis_angle(turn), jaw_pose=each(jaw))
     camera = sampler.fit_camera(heads.out, lens)
     scale = camera[:, :1] * (1 + 0.02 * noise(1, total))

@@ -4,6 +4,8 @@ Nothing is written to disk and no two batches are alike: shapes, expressions, po
 drawn anew, skins come from a pool. The camera is either a scaled orthography or a perspective one as near as 34 cm.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +14,7 @@ from torch import Tensor
 
 from mfnet.flame import Flame, FlameOutput
 from mfnet.geometry import axis_angle_to_matrix, euler_to_matrix, matrix_to_axis_angle, vertex_normals
+from mfnet.model.parameters import Person, TensorRecord, View
 from mfnet.params import SamplerParams
 from mfnet.synthetic import lights
 from mfnet.synthetic.degrade import degrade, random_backgrounds
@@ -35,12 +38,10 @@ class CropFormat(NamedTuple):
     """Pixels are averages of supersample x supersample."""
 
 
-class Heads(NamedTuple):
-    """Random heads, B = subjects x views, before any camera."""
+class PosedHeads(NamedTuple):
+    """N random people, posed in B = N x views views, before any camera."""
 
-    shape: Tensor  # [N, n_shape]
-    expression: Tensor  # [N, n_expression]
-    jaw_pose: Tensor  # [N, 3] axis-angle
+    person: Person  # N of them
     global_pose: Tensor  # [B, 3] axis-angle
     out: FlameOutput  # vertices [B, V, 3], landmarks [B, 68, 3]: view axes (x right, y up, z to the camera), metres
 
@@ -69,19 +70,43 @@ class Lens(NamedTuple):
         return clip[..., :2] / clip[..., 3:]
 
 
-class Sample(NamedTuple):
-    """A batch of N subjects in V views; truth is in the frame of each crop."""
+@dataclass(frozen=True)
+class Sample(TensorRecord):
+    """A batch of N subjects in V views, with what they were rendered from."""
 
-    images: Tensor  # [N, V, 3, H, W] uint8
-    landmarks: Tensor  # [N, V, 68, 2] ndc
-    visible: Tensor  # [N, V, 68] bool
-    shape: Tensor  # [N, n_shape]
-    expression: Tensor  # [N, n_expression]
-    jaw_pose: Tensor  # [N, 3]
-    global_pose: Tensor  # [N, V, 3] axis-angle
-    camera: Tensor  # [N, V, 3] scaled orthography (s, tx, ty) that fits the projected face best
-    light: Tensor  # [N, V, 9, 3] in view axes
-    yaw: Tensor  # [N, V] degrees
+    images: Tensor
+    """[N, V, 3, H, W] uint8."""
+    landmarks: Tensor
+    """[N, V, 68, 2] ndc of the crops."""
+    visible: Tensor
+    """[N, V, 68] bool."""
+    person: Person
+    views: View
+    """The camera is the scaled orthography that fits the projected face best, so its inverse distance is 0; the skin is
+    a texture, so there is no albedo code."""
+    yaw: Tensor
+    """[N, V] degrees."""
+
+    def first_views(self, count: int) -> "Sample":
+        """The same people in their first `count` views."""
+        return self._map_views(lambda value: value[:, :count])
+
+    def as_single_views(self) -> "Sample":
+        """N people in V views as N x V people in one view each, person by person."""
+        count = self.images.shape[1]
+        single = self._map_views(lambda value: value.flatten(0, 1)[:, None])
+        return replace(single, person=self.person.map(lambda code: code.repeat_interleave(count, 0)))
+
+    def _map_views(self, function: Callable[[Tensor], Tensor]) -> "Sample":
+        """The same with `function` applied to everything that has an axis of views: all but the person."""
+        return replace(
+            self,
+            images=function(self.images),
+            landmarks=function(self.landmarks),
+            visible=function(self.visible),
+            views=self.views.map(function),
+            yaw=function(self.yaw),
+        )
 
 
 class Sampler:
@@ -89,8 +114,11 @@ class Sampler:
 
     def __init__(self, flame: Flame, textures: Tensor, crop: CropFormat, options: SamplerParams):
         """textures [T, 3, Ht, Wt] uint8 (`subjects.texture_pool`); options: what is random, and how much."""
-        self.flame, self.textures, self.crop, self.options = flame, textures, crop, options
+        self.flame = flame
+        self.textures = textures
+        self.crop = crop
         self.size = crop.size
+        self.options = options
         self.face = face_vertices(flame)
         self.expression_scale = expression_scale(flame)
 
@@ -105,10 +133,25 @@ class Sampler:
         images, drawing = self.photograph(rng, heads.out, lens, textures, light)
         points = heads.out.landmarks
         visible = visible_points(points, lens.clip(points), drawing.depth)
-        fields = (images, lens.ndc(points), visible, heads.global_pose, self.fit_camera(heads.out, lens), light)
-        images, landmarks, visible, pose, camera, light = (field.unflatten(0, (subjects, views)) for field in fields)
-        truth = (heads.shape, heads.expression, heads.jaw_pose)
-        return Sample(images, landmarks, visible, *truth, pose, camera, light, yaws.float())
+
+        def by_subject(values: Tensor) -> Tensor:
+            return values.unflatten(0, (subjects, views))
+
+        truth = View(
+            global_pose=by_subject(heads.global_pose),
+            camera=by_subject(self.fit_camera(heads.out, lens)),
+            inverse_distance=torch.zeros(subjects, views),
+            albedo=torch.zeros(subjects, views, 0),
+            light=by_subject(light),
+        )
+        return Sample(
+            images=by_subject(images),
+            landmarks=by_subject(lens.ndc(points)),
+            visible=by_subject(visible),
+            person=heads.person,
+            views=truth,
+            yaw=yaws.float(),
+        )
 
     def random_lights(self, rng: np.random.Generator, pose: Tensor, subjects: int, views: int) -> Tensor:
         """Lights [subjects x views, 9, 3] in view axes; pose [subjects x views, 3]: the heads' global poses."""
@@ -116,7 +159,7 @@ class Sampler:
             return tensor(np.stack([random_photo_light(rng) for _ in range(subjects * views)]))
         return flashes_in_views(np.stack([random_photo_light(rng) for _ in range(subjects)]), pose)
 
-    def random_heads(self, rng: np.random.Generator, yaws: Tensor) -> Heads:
+    def random_heads(self, rng: np.random.Generator, yaws: Tensor) -> PosedHeads:
         """People with random shape, expression and jaw, each turned to `yaws` [N, V] degrees and a little otherwise."""
         (count, views), options = yaws.shape, self.options
         shape = tensor(rng.standard_normal((count, self.flame.n_shape)))
@@ -130,7 +173,7 @@ class Sampler:
         pose = matrix_to_axis_angle(euler_to_matrix(torch.deg2rad(yaws.flatten()).float(), pitch, roll))
         per_view = (field.repeat_interleave(views, 0) for field in (shape, expression))
         out = self.flame(*per_view, pose, jaw_pose=jaw.repeat_interleave(views, 0))
-        return Heads(shape, expression, jaw, pose, out)
+        return PosedHeads(Person(shape, expression, jaw), pose, out)
 
     def random_lens(self, rng: np.random.Generator, out: FlameOutput) -> Lens:
         """A random distance, and the crop that noisy landmarks would give."""
@@ -139,15 +182,15 @@ class Sampler:
         inverse_distance = rng.uniform(least, 1 / options.nearest, batch)
         inverse_distance *= rng.random(batch) >= options.orthographic_share
         centre = out.vertices.mean(1)
-        whole = Lens(centre, tensor(inverse_distance), torch.zeros(batch, 2), torch.ones(batch))
-        points = whole.ndc(out.landmarks)
+        uncropped = Lens(centre, tensor(inverse_distance), torch.zeros(batch, 2), torch.ones(batch))
+        points = uncropped.ndc(out.landmarks)
         extent = (points.amax(1) - points.amin(1)).amax(1)[:, None, None]
         noisy = points + self.crop.scale * options.landmark_noise * extent * tensor(rng.standard_normal(points.shape))
         low, high = noisy.amin(1), noisy.amax(1)
         jitter = tensor(rng.uniform(-options.crop_jitter, options.crop_jitter, (batch, 3)))
         half = self.crop.scale * (high - low).amax(1) / 2 * (1 + jitter[:, 0])
         shift = (low + high) / 2 + 2 * half[:, None] * jitter[:, 1:]
-        return Lens(centre, whole.inverse_distance, shift, half)
+        return Lens(centre, uncropped.inverse_distance, shift, half)
 
     def random_textures(self, rng: np.random.Generator, count: int) -> Tensor:
         """Skins [count, 3, Ht, Wt] float from the pool, each a little brighter or darker and of its own tint."""

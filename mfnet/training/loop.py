@@ -28,7 +28,8 @@ from mfnet.losses.total import Objective
 from mfnet.model.mfnet import save_mfnet
 from mfnet.model.pretrained import mfnet_from_pretrained
 from mfnet.params import LossParams, Params, TrainParams
-from mfnet.training.distributed import Process, process
+from mfnet.training import distributed
+from mfnet.training.distributed import Process
 from mfnet.training.supervision import Supervision
 from mfnet.training.trainer import Trainer
 from mfnet.training.validation import validate
@@ -69,7 +70,7 @@ def train(
     be used, and NumericalError (one line, with the first bad batch written to a file) where the loss or its gradient
     is not finite.
     """
-    with process() as this:
+    with distributed.process() as process:
         set_up(params.train)
         settings = {
             "model": params.model.model_dump(),
@@ -79,19 +80,19 @@ def train(
             "supervised": params.supervised.model_dump(),
             "crops": [params.triplets.image_size, params.triplets.crop_scale],
             "head": flame.content_hash,
-            "world": [this.world, this.device.type],
+            "world": [process.world, process.device.type],
         }
-        kept = Checkpoints(checkpoints, run_key(settings, inputs.files()))
-        trainer = _trainer(params, flame.to(this.device), inputs, this)
-        record = _resume(trainer, kept)
-        _epochs(trainer, inputs, record, kept, on_epoch)
-        metrics = _metrics(trainer, record) if this.first else {}
-        if this.first:
+        saved = Checkpoints(checkpoints, run_key(settings, inputs.files()))
+        trainer = _trainer(params, flame.to(process.device), inputs, process)
+        record = _resume(trainer, saved)
+        _epochs(trainer, inputs, record, saved, on_epoch)
+        metrics = _metrics(trainer, record) if process.first else {}
+        if process.first:
             save_mfnet(trainer.result, out / "model.safetensors")
             write_table(pd.DataFrame(record.history), out / "history.parquet")
             write_json(metrics, out / "metrics.json")
-            kept.remove()
-        this.wait()
+            saved.remove()
+        process.wait()
     return metrics
 
 
@@ -105,96 +106,96 @@ def set_up(params: TrainParams) -> None:
 
 @dataclass
 class Record:
-    """What a run has to say so far: one row a step, and the validation before each epoch and after the last."""
+    """History of a run: one row a step, and the validations before each epoch and after the last."""
 
     history: list[dict]
     validations: list[dict[str, float]]
 
 
-def _trainer(params: Params, flame, inputs: Inputs, this: Process) -> Trainer:
+def _trainer(params: Params, flame, inputs: Inputs, process: Process) -> Trainer:
     shards = TripletShards(sorted(inputs.shards))
     size = params.train.batch_size
-    per_epoch = len(shards) // (size * this.world)
+    per_epoch = len(shards) // (size * process.world)
     if per_epoch == 0:
         raise InputError(
-            f"train.batch_size: {size} triplets for each of {this.world} processes, but the shards hold {len(shards)}: "
-            "lower it"
+            f"train.batch_size: {size} triplets for each of {process.world} processes, but the shards hold "
+            f"{len(shards)}: lower it"
         )
     model = mfnet_from_pretrained(params.model, flame, inputs.encoder)
-    objective = Objective(flame, params.loss, params.model.n_albedo, _estimate(params.loss, inputs, shards, this))
+    objective = Objective(flame, params.loss, params.model.n_albedo, _estimate(params.loss, inputs, shards, process))
     supervision = None
     if params.train.supervision is not None:
         supervision = Supervision(flame, params.train.supervision, params)
-    return Trainer(model, objective, params.train, per_epoch * params.train.epochs, this, supervision)
+    return Trainer(model, objective, params.train, per_epoch * params.train.epochs, process, supervision)
 
 
-def _estimate(params: LossParams, inputs: Inputs, shards: TripletShards, this: Process) -> Estimate:
+def _estimate(params: LossParams, inputs: Inputs, shards: TripletShards, process: Process) -> Estimate:
     """F of eq. 6 on this process's device, refused if it sees flow between equal images."""
     estimator = load_flow(params.flow_estimator, inputs.flow)
     if isinstance(estimator, torch.nn.Module):
-        estimator = estimator.to(this.device)
+        estimator = estimator.to(process.device)
     first = next(shards.batches([shards.order(None)[:CALIBRATION_TRIPLETS]]))
-    calibrate(estimator, first.to(this.device).pixels().flatten(0, 1))
+    calibrate(estimator, first.to(process.device).pixels().flatten(0, 1))
     return estimator.flow
 
 
-def _resume(trainer: Trainer, kept: Checkpoints) -> Record:
+def _resume(trainer: Trainer, saved: Checkpoints) -> Record:
     """Bring the trainer to where the checkpoint stands; returns the record so far."""
-    state = kept.load(trainer.process.device)
+    state = saved.load(trainer.process.device)
     if state is None:
         return Record([], [])
     trainer.restore(state["trainer"])
     if trainer.process.first:
-        tqdm.write(f"resuming at step {trainer.position} of {trainer.steps} from {kept.path}")
+        tqdm.write(f"resuming at step {trainer.position} of {trainer.steps} from {saved.path}")
     return Record(state["history"], state["validations"])
 
 
-def _epochs(trainer: Trainer, inputs: Inputs, record: Record, kept: Checkpoints, on_epoch: OnEpoch | None) -> None:
+def _epochs(trainer: Trainer, inputs: Inputs, record: Record, saved: Checkpoints, on_epoch: OnEpoch | None) -> None:
     """Train from the trainer's position to the end of the run, or until it diverges."""
-    this, params = trainer.process, trainer.params
+    process, params = trainer.process, trainer.params
     triplets, validation = TripletShards(sorted(inputs.shards)), TripletShards(sorted(inputs.validation))
     per_epoch = trainer.steps // params.epochs
 
-    def keep() -> None:
-        if this.first:
-            kept.save({"trainer": trainer.state(), "history": record.history, "validations": record.validations})
+    def save() -> None:
+        if process.first:
+            saved.save({"trainer": trainer.state(), "history": record.history, "validations": record.validations})
 
     def check() -> None:
-        if this.first:
+        if process.first:
             record.validations.append(validate(trainer, validation))
-            keep()
-        this.wait()
+            save()
+        process.wait()
 
     if not record.validations:
         check()
-    quiet = None if this.first else True
-    bar = tqdm(total=trainer.steps, initial=trainer.position, desc="train", unit="step", disable=quiet)
+    disable = None if process.first else True  # None: where there is no terminal
+    bar = tqdm(total=trainer.steps, initial=trainer.position, desc="train", unit="step", disable=disable)
     while trainer.position < trainer.steps and not trainer.diverged:
         epoch, done = divmod(trainer.position, per_epoch)
-        rows = epoch_rows(triplets, params, epoch, this)[done:per_epoch]
+        rows = epoch_rows(triplets, params, epoch, process)[done:per_epoch]
         clock = time.perf_counter()
         for batch in triplets.batches(rows, params.threads):
-            row = trainer.step(batch.to(this.device), kept.folder / "bad_batch.pt")
+            row = trainer.step(batch.to(process.device), saved.folder / "bad_batch.pt")
             record.history.append({"step": trainer.position - 1, "epoch": epoch, **row})
             bar.set_postfix(loss=f"{row['total']:.4f}", refresh=False)
             bar.update()
             if trainer.diverged:
                 break
             if trainer.position % params.checkpoint_steps == 0 and trainer.position % per_epoch:
-                keep()
-        speed = len(rows) * params.batch_size * this.world * len(SLOTS) / (time.perf_counter() - clock)
+                save()
+        speed = len(rows) * params.batch_size * process.world * len(SLOTS) / (time.perf_counter() - clock)
         check()
-        if on_epoch is not None and this.first:
-            measured = {"images_per_s": speed, "memory_mb": peak_memory(this.device)}
+        if on_epoch is not None and process.first:
+            measured = {"images_per_s": speed, "memory_mb": peak_memory(process.device)}
             on_epoch(trainer.position, _summary(record) | measured)
     bar.close()
 
 
-def epoch_rows(triplets: TripletShards, params: TrainParams, epoch: int, this: Process) -> list[np.ndarray]:
+def epoch_rows(triplets: TripletShards, params: TrainParams, epoch: int, process: Process) -> list[np.ndarray]:
     """This process's batches of an epoch as rows of the shards; the remainder that fills no batch is left out."""
     order = triplets.order(params.seed, epoch)
-    whole = params.batch_size * this.world
-    first = range(this.rank * params.batch_size, len(order) - len(order) % whole, whole)
+    per_step = params.batch_size * process.world
+    first = range(process.rank * params.batch_size, len(order) - len(order) % per_step, per_step)
     return [order[start : start + params.batch_size] for start in first]
 
 
@@ -219,7 +220,7 @@ def _metrics(trainer: Trainer, record: Record) -> dict[str, float | None]:
     What is not finite (a diverged run) is None: JSON has no NaN.
     """
     start = {f"start/{name}": value for name, value in record.validations[0].items()}
-    totals = {f"val_total/epoch_{epoch}": each["total"] for epoch, each in enumerate(record.validations)}
+    totals = {f"val_total/epoch_{epoch}": terms["total"] for epoch, terms in enumerate(record.validations)}
     state = {"steps": trainer.position, "diverged": int(trainer.diverged)}
-    found = _summary(record) | start | totals | state
-    return {name: value if np.isfinite(value) else None for name, value in found.items()}
+    metrics = _summary(record) | start | totals | state
+    return {name: value if np.isfinite(value) else None for name, value in metrics.items()}

@@ -13,7 +13,7 @@ from mfnet.datasets.triplets import TripletBatch
 from mfnet.errors import InputError
 from mfnet.io.files import atomic_path
 from mfnet.losses.total import Objective, gradient_shares, total_loss
-from mfnet.model.projection import ViewParameters
+from mfnet.model.parameters import Prediction
 from mfnet.params import TrainParams
 from mfnet.training.distributed import Process
 from mfnet.training.schedule import learning_rate
@@ -51,7 +51,10 @@ class Trainer:
         supervision: Supervision | None = None,
     ):
         """steps: those of the whole run, which the schedule needs. `model` is moved to the process's device."""
-        self.params, self.objective, self.steps, self.process = params, objective, steps, process
+        self.params = params
+        self.objective = objective
+        self.steps = steps
+        self.process = process
         self.supervision = supervision
         self.model = model.to(process.device, memory_format=torch.channels_last)
         self.views = model.params.views
@@ -90,24 +93,25 @@ class Trainer:
         """
         rate = self._set_rate()
         self.model.train()
-        parameters, supervised = self._predict(batch)
-        self._guard({name: value.abs().max() for name, value in vars(parameters).items()}, batch, dump)
-        terms = self.objective(parameters, batch, self.position, model=self.model)
+        prediction, supervised = self._predict(batch)
+        self._guard({name: value.abs().max() for name, value in prediction.named_tensors().items()}, batch, dump)
+        terms = self.objective(prediction, batch, self.position, model=self.model)
         total = total_loss(terms, self.objective.params) + sum(supervised.values())
         self._guard({**terms, **supervised, "total": total}, batch, dump)
         shares = {}
         if self.position % SHARE_STEPS == 0:
-            shares = gradient_shares(terms, self.objective.params, parameters.tensors())
+            codes = [code for code in prediction.tensors() if code.requires_grad]
+            shares = gradient_shares(terms, self.objective.params, codes)
         norm = self._descend(total, batch, dump)
-        found = {"total": total, **terms, **supervised}
-        values = torch.stack([*found.values()]).tolist()  # one wait for the device
-        row = dict(zip(found, self.process.mean(values), strict=True))
+        losses = {"total": total, **terms, **supervised}
+        values = torch.stack([*losses.values()]).tolist()  # one wait for the device
+        row = dict(zip(losses, self.process.mean(values), strict=True))
         self._watch(row["total"])
         self.position += 1
         return row | {"lr": rate, "grad_norm": norm} | {f"share/{name}": value for name, value in shares.items()}
 
-    def _predict(self, batch: TripletBatch) -> tuple[ViewParameters, dict[str, Tensor]]:
-        """The network's answer to the batch, and the weighted loss of the supervised renders that go along, by name."""
+    def _predict(self, batch: TripletBatch) -> tuple[Prediction, dict[str, Tensor]]:
+        """The prediction for the batch (`Prediction.per_view`), and the weighted loss of its supervised renders."""
         images, sample = batch.pixels(), None
         if self.supervision is not None:
             sample = self.supervision.draw(self.position, self.process.rank, images.device)
@@ -115,12 +119,12 @@ class Trainer:
         inputs = views_of(images, self.views)
         with self.autocast():
             prediction = self.wrapped(inputs)
+        prediction = prediction.float()
         real = len(inputs) * len(batch.triplet) // len(images)
-        parameters = ViewParameters.of(prediction.map(lambda value: value[:real]), len(batch.triplet))
+        of_batch = prediction[:real].per_view(len(batch.triplet))
         if sample is None:
-            return parameters, {}
-        rest = prediction.map(lambda value: value[real:].float())
-        return parameters, {"supervised": self.supervision.loss(rest, sample)}
+            return of_batch, {}
+        return of_batch, {"supervised": self.supervision.loss(prediction[real:], sample)}
 
     def _set_rate(self) -> float:
         params = self.params

@@ -1,4 +1,4 @@
-"""The held-out triplets seen by the present weights: every term of eq. 11, and the landmark error in pixels."""
+"""Validate the present weights on held-out triplets: every term of eq. 11, and the landmark error in pixels."""
 
 import torch
 
@@ -6,7 +6,7 @@ from mfnet.datasets.triplets import TripletBatch, TripletShards
 from mfnet.errors import InputError
 from mfnet.losses.landmarks import weighted_mean
 from mfnet.losses.total import total_loss
-from mfnet.model.projection import Heads, ViewParameters
+from mfnet.model.projection import DecodedHeads
 from mfnet.training.trainer import Trainer, views_of
 
 
@@ -27,15 +27,15 @@ def validate(trainer: Trainer, triplets: TripletShards) -> dict[str, float]:
         batch = batch.to(device)
         with trainer.autocast():
             prediction = model(views_of(batch.pixels(), trainer.views))
-        parameters = ViewParameters.of(prediction, len(batch.triplet))
-        terms, heads = objective.measure(parameters, batch, 0, model)
-        found = {"total": total_loss(terms, objective.params), **terms, "landmark_px": landmark_pixels(heads, batch)}
-        for name, value in found.items():
+        prediction = prediction.float().per_view(len(batch.triplet))
+        terms, heads = objective.measure(prediction, batch, 0, model)
+        values = {"total": total_loss(terms, objective.params), **terms, "landmark_px": landmark_pixels(heads, batch)}
+        for name, value in values.items():
             sums[name] = sums.get(name, 0.0) + float(value) * len(batch.triplet)
     return {name: value / len(triplets) for name, value in sums.items()}
 
 
-def landmark_pixels(heads: Heads, batch: TripletBatch) -> torch.Tensor:
+def landmark_pixels(heads: DecodedHeads, batch: TripletBatch) -> torch.Tensor:
     """Mean distance of the visible projected landmarks from the detected ones, pixels of the crop."""
     views = heads.landmarks.shape[1]
     distance = (heads.landmarks - batch.landmarks[:, :views]).norm(dim=-1)

@@ -10,7 +10,7 @@ from torch import nn
 from mfnet.benchmark.aflw import nme_by_yaw, normalised_mean_error, picture_grid, score_images
 from mfnet.flame import Flame
 from mfnet.geometry import crop_box, crop_matrix, ndc_to_pixels, project_orthographic, transform_points
-from mfnet.model.mfnet import Prediction
+from mfnet.model.parameters import Person, Prediction, View
 
 SIZE, SCALE = 64, 1.4
 
@@ -34,7 +34,8 @@ class Fixed(nn.Module):
         batch, views = images.shape[:2]
         zeros = torch.zeros(batch, views, 3)
         camera = self.camera.expand(batch, views, 3)
-        return Prediction(torch.zeros(batch, 4), torch.zeros(batch, 3), zeros[:, 0], zeros, camera, zeros, zeros)
+        person = Person(torch.zeros(batch, 4), torch.zeros(batch, 3), zeros[:, 0])
+        return Prediction(person, View(zeros, camera, zeros[..., 0], zeros, zeros))
 
 
 def crop_points(flame, camera) -> np.ndarray:

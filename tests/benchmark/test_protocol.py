@@ -9,13 +9,14 @@ from torch import nn
 
 from mfnet.benchmark import methods, protocol
 from mfnet.benchmark.artifacts import require_disjoint, write_benchmark
-from mfnet.benchmark.methods import Models, companions, slot_of
+from mfnet.benchmark.methods import Inputs, Models, companions, slot_of
+from mfnet.benchmark.names import BY_NAME, methods_of, unposed
 from mfnet.benchmark.protocol import Cropper, pictured_items, run_protocol
 from mfnet.datasets import facescape
 from mfnet.errors import InputError
 from mfnet.flame import Flame
 from mfnet.geometry import FaceCrop, euler_to_matrix, matrix_to_axis_angle
-from mfnet.model.mfnet import Prediction
+from mfnet.model.parameters import Person, Prediction, View
 from mfnet.scoring.meshes import ItemError
 from mfnet.scoring.score import Benchmark
 
@@ -86,6 +87,12 @@ class Studio:
         return [SimpleNamespace(landmarks=self.landmarks[path], score=1.0, reason=None) for path in paths]
 
 
+def views_at(pose: torch.Tensor, camera: torch.Tensor) -> View:
+    """Orthographic views of a pose [B, V, 3] and camera [B, V, 3], without colour."""
+    batch, views = pose.shape[:2]
+    return View(pose, camera, torch.zeros(batch, views), torch.zeros(batch, views, 1), torch.zeros(batch, views, 9, 3))
+
+
 class Echo(nn.Module):
     """A network of the mean head: the camera of a crop that is centred on the landmarks is nearly constant."""
 
@@ -99,11 +106,10 @@ class Echo(nn.Module):
         assert views == self.views and images.shape[2:] == (3, SIZE, SIZE)
         self.calls.append(images)
         pose = torch.stack([self.pose_of_slot(slot) for slot in range(views)])[None].expand(batch, -1, -1)
-        person = torch.zeros(batch, self.flame.n_shape), torch.zeros(batch, self.flame.n_expression)
-        camera = torch.tensor([8.0, 0.0, 0.0]).expand(batch, views, 3)
-        return Prediction(
-            *person, torch.zeros(batch, 3), pose, camera, torch.zeros(batch, views, 1), torch.zeros(batch, views, 9, 3)
+        person = Person(
+            torch.zeros(batch, self.flame.n_shape), torch.zeros(batch, self.flame.n_expression), torch.zeros(batch, 3)
         )
+        return Prediction(person, views_at(pose, torch.tensor([8.0, 0.0, 0.0]).expand(batch, views, 3)))
 
 
 def test_the_mean_head_scores_as_a_copy_in_the_wild(flame, tmp_path):
@@ -161,18 +167,18 @@ def turn_of(flame, vertices: np.ndarray) -> np.ndarray:
 def test_views_are_named_and_the_items_own_pose_is_used(flame, tmp_path):
     studio, items = lab_benchmark(flame, tmp_path)
     poses = [studio.poses[f"lab_img/00_0_{view:02d}.png"][0] for view in (0, 8, 1)]  # frontal, left, right
-    triple = Echo(flame, lambda slot: poses[slot], 3)
+    multi = Echo(flame, lambda slot: poses[slot], 3)
     single = Echo(flame, lambda slot: torch.zeros(3), 1)
     fitted = []
 
-    def refiner(head, answers, images, landmarks):
+    def refiner(head, prediction, images, landmarks):
         fitted.append((images, landmarks))
-        return answers, torch.full(images.shape[:2], 1e-9)
+        return prediction.with_inverse_distance(1e-9)
 
-    models = Models(flame, single, triple, refiner)
+    models = Models(flame, single, multi, refiner)
     views = Cropper(studio.detect, SIZE, CROP_SCALE)(items, tmp_path)
     results = methods.predict("lab", items, views, models)
-    assert [method for method, name in results if name == "00_0_00"] == list(methods.METHODS["lab"])
+    assert [method for method, name in results if name == "00_0_00"] == [m.name for m in methods_of("lab")]
     assert len(results) == 9 * 11
     named = {key: face.views for key, face in results.items()}
     assert named["mfnet_3", "00_0_01"] == "frontal=00_0_00 left=00_0_08 right=00_0_01"
@@ -204,8 +210,35 @@ def test_views_are_named_and_the_items_own_pose_is_used(flame, tmp_path):
         assert refined.views == plain.views
         flat = refined.vertices[:, :2] * refined.focal / refined.vertices[:, 2:] / 128  # a far camera is orthographic
         np.testing.assert_allclose(flat * [1, -1], plain.vertices[:, :2], atol=0.01)
-    same = next(call for call in reversed(triple.calls) if torch.equal(call[:, 0], call[:, 1]))
+    same = next(call for call in reversed(multi.calls) if torch.equal(call[:, 0], call[:, 1]))
     assert torch.equal(same[:, 0], same[:, 2])
+
+
+def test_a_method_runs_where_all_that_it_needs_is_there(flame):
+    network = nn.Module()
+    names = {
+        protocol: [method.name for method in Models(flame, None, network).methods(protocol)]
+        for protocol in ("wild", "lab")
+    }
+    assert names["wild"] == ["mean_head", "mfnet_3_same_image"]
+    assert names["lab"] == ["mean_head", "mfnet_3", "mfnet_3_same_image", "mfnet_3_posed"]
+    refining = Models(flame, None, network, lambda *given: None).methods("lab")
+    assert [method.name for method in refining] == [*names["lab"], "mfnet_3_refined"]
+    assert [method.name for method in Models(flame, network, None).methods("wild")] == [
+        "mean_head",
+        "mfnet_1",
+        "mfnet_1_posed",
+    ]
+    assert len(Models(flame, network, network, lambda *given: None).methods("lab")) == len(BY_NAME)
+
+
+def test_posed_methods_have_the_heads_of_another():
+    assert {name: unposed(name) for name in BY_NAME if unposed(name) != name} == {
+        "mfnet_1_posed": "mfnet_1",
+        "mfnet_1_averaged_posed": "mfnet_1_averaged",
+        "mfnet_3_posed": "mfnet_3",
+    }
+    assert unposed("ablation/full-6") == "ablation/full-6"  # not of the table
 
 
 def test_companions_complete_the_slots_for_every_view():
@@ -224,22 +257,19 @@ def test_averaging_takes_persons_from_three_views_and_the_pose_from_one(flame):
         def forward(self, images):
             value = images.mean(dim=(1, 2, 3, 4))
             ones = torch.ones(len(images), flame.n_shape)
-            return Prediction(
-                value[:, None] * ones,
-                torch.zeros(len(images), flame.n_expression),
-                torch.zeros(len(images), 3),
-                value[:, None, None].expand(-1, 1, 3),
-                (1 + value[:, None, None]).expand(-1, 1, 3),
-                torch.zeros(len(images), 1, 1),
-                torch.zeros(len(images), 1, 9, 3),
+            person = Person(
+                value[:, None] * ones, torch.zeros(len(images), flame.n_expression), torch.zeros(len(images), 3)
             )
+            views = value[:, None, None].expand(-1, 1, 3)
+            return Prediction(person, views_at(views, 1 + views))
 
     crops = [np.full((SIZE, SIZE, 3), value, np.uint8) for value in (0, 51, 153)]
-    views = {str(number): FaceCrop(crop, np.eye(3), np.zeros((68, 2))) for number, crop in enumerate(crops)}
-    job = methods._Job(("0", "1", "2"), 2, None)
-    said = methods._averaged([job], views, Models(flame, Counting(), None))
-    assert said.shape[0, 0].item() == pytest.approx((0 + 0.2 + 0.6) / 3)
-    assert said.global_pose[0, 0].item() == pytest.approx(0.6) and said.camera[0, 0].item() == pytest.approx(1.6)
+    named = {str(number): FaceCrop(crop, np.eye(3), np.zeros((68, 2))) for number, crop in enumerate(crops)}
+    inputs, models = [Inputs(("0", "1", "2"), 2, None)], Models(flame, Counting(), None)
+    found = methods.predict_heads(BY_NAME["mfnet_1_averaged"], inputs, named, models)
+    assert found.person.shape[0, 0].item() == pytest.approx((0 + 0.2 + 0.6) / 3)
+    assert found.views.global_pose[0, 0, 0].item() == pytest.approx(0.6)
+    assert found.views.camera.shape == (1, 1, 3) and found.views.camera[0, 0, 0].item() == pytest.approx(1.6)
 
 
 def test_a_network_is_asked_once_for_its_heads_in_both_poses(flame, tmp_path):
@@ -331,10 +361,10 @@ def test_an_error_is_a_value_that_pickles():
 def test_ablation_variants_see_one_image_in_all_their_slots(flame, tmp_path):
     studio, items = lab_benchmark(flame, tmp_path, views=[0])
     views = Cropper(studio.detect, SIZE, CROP_SCALE)(items[:1], tmp_path)
-    triple = Echo(flame, lambda slot: torch.zeros(3), 3)
+    multi = Echo(flame, lambda slot: torch.zeros(3), 3)
     single = Echo(flame, lambda slot: torch.zeros(3), 1)
-    results = protocol.predict_variants(items[:1], views, flame, {"full-0": triple, "views-1-0": single})
+    results = protocol.predict_variants(items[:1], views, flame, {"full-0": multi, "views-1-0": single})
     assert [method for method, _ in results] == ["ablation/full-0", "ablation/views-1-0"]
     assert all(face.n_views == 1 and face.views == items[0].name for face in results.values())
-    (seen,) = triple.calls
+    (seen,) = multi.calls
     assert torch.equal(seen[:, 0], seen[:, 2]) and single.calls[0].shape[1] == 1

@@ -1,39 +1,19 @@
 """Refinement from a rough answer, on rendered people whose parameters are known."""
 
-import copy
-from dataclasses import replace
-
 import pytest
 import torch
 
-from mfnet.fitting.refine import (
-    CHUNK,
-    Correspondences,
-    _huber_root,
-    _Problem,
-    _step,
-    correspondences,
-    refine,
-)
+from mfnet.fitting.correspondences import Correspondences
+from mfnet.fitting.refine import CHUNK, FitProblem, damped_step, huber_root, refine
 from mfnet.flow import DisFlow
-from mfnet.geometry import vertex_normals
 from mfnet.landmarks.ibug import EYE_PAIRS, LIP_PAIRS
-from mfnet.losses.multiview import STEEPEST
-from mfnet.model.mfnet import Prediction
+from mfnet.model.parameters import Prediction
 from mfnet.model.projection import decode
 from mfnet.pretraining.figures import decode_face, face_error
-from mfnet.render import comparable_faces
-from tests.losses.scenes import rendered_scene
+from tests.losses.scenes import rendered_scene, with_codes
 from tests.settings import EMBEDDED, having
 
 QUICK = having(EMBEDDED.refine, iterations=3, flow_iterations=1, spacing=8)
-
-
-def person(parameters, item: int) -> Prediction:
-    """One person of the scene as a network's answer."""
-    one = {name: value[item : item + 1] for name, value in vars(parameters).items()}
-    shared = (one[name][:, 0] for name in ("shape", "expression", "jaw_pose"))
-    return Prediction(*shared, one["global_pose"], one["camera"], one["albedo"], one["light"])
 
 
 @pytest.fixture(scope="module")
@@ -44,16 +24,13 @@ def scene():
 @pytest.fixture(scope="module")
 def rough(scene) -> Prediction:
     """Person 0: true pose and camera a little off, the shape a quarter known, no expression."""
-    parameters = scene.disturbed(0.2)
-    quarter = replace(parameters, shape=0.25 * scene.truth.shape, expression=0 * scene.truth.expression)
-    return person(quarter, 0)
+    truth = scene.truth.person
+    return with_codes(scene.disturbed(0.2), shape=0.25 * truth.shape, expression=0 * truth.expression)[:1]
 
 
 def errors(flame, scene, prediction: Prediction) -> float:
     """Face error in mm after scale and translation."""
-    truth = person(scene.truth, 0)
-    found = decode_face(flame, prediction.shape, prediction.expression, prediction.jaw_pose)
-    return face_error(found, decode_face(flame, truth.shape, truth.expression, truth.jaw_pose)).item()
+    return face_error(decode_face(flame, prediction.person), decode_face(flame, scene.truth.person[:1])).item()
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +49,7 @@ def test_refinement_comes_nearer_and_knows_how_far_it_may_be_off(flame, scene, r
 
 def test_one_view_is_refined_by_landmarks_and_leaves_more_uncertain(flame, scene, rough, refined):
     batch = scene.batch
-    single = replace(rough, **{n: getattr(rough, n)[:, :1] for n in ("global_pose", "camera", "albedo", "light")})
-    once = refine(flame, single, batch.pixels()[0, :1], batch.landmarks[0, :1], DisFlow().flow, QUICK)
+    once = refine(flame, rough.of_view(0), batch.pixels()[0, :1], batch.landmarks[0, :1], DisFlow().flow, QUICK)
     assert errors(flame, scene, once.prediction) < errors(flame, scene, rough)
     face = flame.masks["face"]
     assert once.vertex_sigma[face].mean() > refined.vertex_sigma[face].mean()
@@ -84,85 +60,35 @@ def test_the_distance_of_a_near_camera_is_noticed(flame, scene):
     found = {}
     for distance in (0.4, None):
         seen = rendered_scene(distance)
-        start = person(seen.truth, 0)
-        found[distance] = refine(flame, start, None, seen.batch.landmarks[0], None, QUICK).inverse_distance
+        fit = refine(flame, seen.truth[:1], None, seen.batch.landmarks[0], None, QUICK)
+        found[distance] = fit.prediction.views.inverse_distance[0]
     assert found[0.4].shape == (3,) and (found[None] >= 0).all()
     assert (found[0.4] > 2 * found[None]).all() and found[0.4].mean() > 1.2
 
 
-def spaced(problem: _Problem, spacing: int) -> _Problem:
-    """The problem with flow at every n-th pixel."""
-    other = copy.copy(problem)
-    other.settings = having(problem.settings, spacing=spacing)
-    return other
-
-
-def test_correspondences_lie_where_the_points_truly_are(flame, scene):
-    """At the truth flow finds the points where they are: targets equal the projections."""
-    truth, batch = person(scene.truth, 0), scene.batch
-    problem = _Problem(flame, truth, batch.landmarks[0], having(QUICK, inverse_distance=1e-6))
-    found = correspondences(spaced(problem, 4), problem.start, batch.pixels()[0], DisFlow().flow)
-    projected = decode(flame, scene.truth).projected[0, :, :, :2]
-    assert len(found.view_b) > 200 and sorted(found.view_b.unique().tolist()) == [0, 1, 2]
-    for view, place, pixels in ((found.view_b, found.target, 0.2), (found.view_a, found.origin, 0.01)):
-        points = (projected[view[:, None], found.corners] * found.weights[..., None]).sum(1)
-        assert (points - place).norm(dim=-1).median() < pixels * 2 / 128
-
-
-def steady(x: float, y: float):
-    """An estimator that sees the same flow everywhere, pixels."""
-    return lambda a, b: torch.tensor([x, y])[None, :, None, None].expand(len(a), 2, *a.shape[-2:])
-
-
-@pytest.fixture(scope="module")
-def problem(flame, scene) -> _Problem:
-    """Person 0 at the truth, before cameras that are practically far away."""
-    return _Problem(flame, person(scene.truth, 0), scene.batch.landmarks[0], having(QUICK, inverse_distance=1e-6))
-
-
-def test_targets_follow_the_flow_and_flow_that_is_too_long_has_none(problem, scene):
-    images = scene.batch.pixels()[0]
-    still, moved = (correspondences(spaced(problem, 4), problem.start, images, steady(*f)) for f in ((0, 0), (2, 1)))
-    shift = torch.tensor([2.0, -1.0]) * 2 / 128
-    torch.testing.assert_close(moved.target, still.target + shift.expand_as(still.target))
-    torch.testing.assert_close(moved.origin, still.origin)
-    beyond = correspondences(spaced(problem, 4), problem.start, images, steady(1.01 * QUICK.flow_cap * 64, 0))
-    assert len(still.target) > 200 and len(beyond.target) == 0
-
-
-def test_correspondences_lie_on_facial_skin_that_view_a_does_not_see_too_flatly(flame, problem, scene):
-    found = correspondences(spaced(problem, 2), problem.start, scene.batch.pixels()[0], steady(0, 0))
-    skin = flame.faces[comparable_faces(flame.faces, flame.masks)]
-    assert set(map(tuple, found.corners.tolist())) <= set(map(tuple, skin.tolist()))
-    assert found.slide.flatten(1).norm(dim=1).max() < STEEPEST
-    facing = vertex_normals(decode(flame, scene.truth).vertices[0], flame.faces)[..., 2]
-    assert (facing[found.view_a[:, None], found.corners] * found.weights).sum(1).min() > 0.14
-
-
-def plain_cost(flame, problem: _Problem, unknowns: torch.Tensor, flow: Correspondences) -> torch.Tensor:
+def plain_cost(flame, problem: FitProblem, unknowns: torch.Tensor, flow: Correspondences) -> torch.Tensor:
     """The sum of all squared residuals, written out."""
-    settings, network, landmarks = problem.settings, problem.network, problem.landmarks
-    shape, expression, jaw, pose, camera, inverse_distance = problem.split(unknowns[None])
-    heads = decode(flame, problem.parameters(unknowns), inverse_distance)
-    error = (heads.landmarks[0] - landmarks) * problem.visible[..., None]
+    settings, network, found = problem.settings, problem.layout.network, problem.layout.prediction(unknowns[None])
+    heads, person, views = decode(flame, found), found.person, found.views
+    error = (heads.landmarks[0] - problem.landmarks) * problem.visible[..., None]
     pairs = [(error[:, i] - error[:, j]) / settings.opening for i, j in EYE_PAIRS + LIP_PAIRS]
     points, pieces = heads.projected[0, ..., :2], []
-    for a, b, corners, weights, origin, target, slide in zip(*flow, strict=True):
+    for a, b, corners, weights, origin, target, slide in zip(*flow.tensors(), strict=True):
         off_a, off_b = (weights @ points[v, corners] - place for v, place in ((a, origin), (b, target)))
         pieces.append((off_b - slide @ off_a) / settings.flow)
     images = (error[:, :17] / settings.contour, error[:, 17:] / settings.landmark, *pairs, *pieces)
     size = torch.cat([part.flatten() for part in images]).abs()
     far = 2 * settings.robust * size - settings.robust**2
     priors = (
-        shape / settings.coefficient,
-        expression / settings.coefficient,
-        (shape - network.shape) / settings.network,
-        (expression - network.expression) / settings.network,
-        (jaw - network.jaw_pose) / settings.pose,
-        (pose - network.global_pose) / settings.pose,
-        (camera[..., 0] / network.camera[..., 0] - 1) / settings.camera,
-        (camera[..., 1:] - network.camera[..., 1:]) / (0.1 * settings.camera),
-        (inverse_distance - settings.inverse_distance) / settings.inverse_distance,
+        person.shape / settings.coefficient,
+        person.expression / settings.coefficient,
+        (person.shape - network.person.shape) / settings.network,
+        (person.expression - network.person.expression) / settings.network,
+        (person.jaw_pose - network.person.jaw_pose) / settings.pose,
+        (views.global_pose - network.views.global_pose) / settings.pose,
+        (views.camera[..., 0] / network.views.camera[..., 0] - 1) / settings.camera,
+        (views.camera[..., 1:] - network.views.camera[..., 1:]) / (0.1 * settings.camera),
+        (views.inverse_distance - settings.inverse_distance) / settings.inverse_distance,
     )
     return torch.where(size <= settings.robust, size**2, far).sum() + sum(prior.square().sum() for prior in priors)
 
@@ -170,7 +96,7 @@ def plain_cost(flame, problem: _Problem, unknowns: torch.Tensor, flow: Correspon
 def test_the_cost_is_the_sum_of_what_is_measured_and_what_is_believed(flame, scene):
     generator, state = torch.Generator().manual_seed(0), scene.disturbed(0.2)
     item = int(decode(flame, state).visible.sum((1, 2)).argmin())  # some landmarks are hidden
-    problem = _Problem(flame, person(state, item), scene.batch.landmarks[item], QUICK)
+    problem = FitProblem(flame, state[item : item + 1], scene.batch.landmarks[item], QUICK)
     unknowns = problem.start + 0.3 * problem.start_sigma * torch.randn(problem.start.shape, generator=generator)
     corners = torch.tensor([[100, 200, 300], [400, 500, 600]])
     places, slide = torch.rand(2, 2, 2, generator=generator) - 0.5, torch.rand(2, 2, 2, generator=generator) + 0.5
@@ -193,24 +119,24 @@ class Bent:
 def test_a_step_that_overshoots_is_damped_until_the_cost_falls():
     unknowns, damping = torch.tensor([3.0]), 1e-3
     for _ in range(8):
-        moved, damping = _step(Bent(), unknowns, None, damping)
+        moved, damping = damped_step(Bent(), unknowns, None, damping)
         assert moved.abs() < unknowns.abs()
         unknowns = moved
     assert unknowns.abs() < 1e-3
-    still, _ = _step(Bent(), torch.zeros(1), None, damping)
+    still, _ = damped_step(Bent(), torch.zeros(1), None, damping)
     assert still == 0
 
 
-def test_a_camera_is_never_beyond_infinity(flame, scene, problem):
+def test_a_camera_is_never_beyond_infinity(flame, scene):
     """Landmarks in which near things look smaller: orthography is the nearest that there is."""
-    impossible = decode(flame, scene.truth, -2.0).landmarks[0]
-    found = refine(flame, problem.network, None, impossible, None, having(QUICK, iterations=2))
-    assert (found.inverse_distance == 0).all()
+    impossible = decode(flame, scene.truth.with_inverse_distance(-2.0)).landmarks[0]
+    found = refine(flame, scene.truth[:1], None, impossible, None, having(QUICK, iterations=2))
+    assert (found.prediction.views.inverse_distance == 0).all()
 
 
 def test_the_differences_are_the_derivatives(flame, scene, rough):
     """The Jacobian predicts what a small step does to the residuals."""
-    problem = _Problem(flame, rough, scene.batch.landmarks[0], QUICK)
+    problem = FitProblem(flame, rough, scene.batch.landmarks[0], QUICK)
     value, jacobian = problem.linearised(problem.start, None)
     step = 0.5 * problem.difference * torch.randn(len(problem.start), generator=torch.Generator().manual_seed(0))
     predicted, true = jacobian @ step, problem.residuals((problem.start + step)[None], None)[0] - value
@@ -220,6 +146,6 @@ def test_the_differences_are_the_derivatives(flame, scene, rough):
 
 def test_huber_counts_far_residuals_linearly():
     residuals = torch.tensor([-1.0, 1.5, 2.0, 4.0, -10.0])
-    cost = _huber_root(residuals, 2.0).square()
+    cost = huber_root(residuals, 2.0).square()
     assert torch.allclose(cost, torch.tensor([1.0, 2.25, 4.0, 12.0, 36.0]))
-    assert (_huber_root(residuals, 2.0).sign() == residuals.sign()).all()
+    assert (huber_root(residuals, 2.0).sign() == residuals.sign()).all()

@@ -1,6 +1,6 @@
 """Rendered people whose parameters are known, for the tests of losses and training."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from mfnet.datasets.triplets import TripletBatch
 from mfnet.flame import Flame
 from mfnet.flame.procedural import head_arrays
-from mfnet.model.projection import ViewParameters
+from mfnet.model.parameters import Prediction
 from mfnet.synthetic import sampler as sampling
 from mfnet.synthetic.subjects import texture_pool
 from tests.settings import CROP_SCALE, EMBEDDED, having
@@ -23,26 +23,31 @@ class Scene:
     """Photographs of people from three sides, and the parameters they were rendered with."""
 
     batch: TripletBatch
-    truth: ViewParameters
+    truth: Prediction
 
-    def disturbed(self, share: float) -> ViewParameters:
+    def disturbed(self, share: float) -> Prediction:
         """The truth, moved by `share` of a fixed random disturbance of everything: about 5 px where `share` is 1."""
         generator = torch.Generator().manual_seed(1)
 
-        def moved(value: torch.Tensor, size: float) -> torch.Tensor:
-            person = value[:, :1] if torch.equal(value[:, :1].expand_as(value), value) else value
-            return value + share * size * torch.randn(person.shape, generator=generator)
+        def noise(like: torch.Tensor, size: float) -> torch.Tensor:
+            return share * size * torch.randn(like.shape, generator=generator)
 
-        truth = self.truth
-        return ViewParameters(
-            moved(truth.shape, 0.4),
-            moved(truth.expression, 0.05),
-            moved(truth.jaw_pose, 0.03),
-            moved(truth.global_pose, 0.03),
-            truth.camera * moved(torch.ones_like(truth.camera) + 0 * truth.camera, 0.01),
-            truth.albedo,
-            truth.light,
+        person, views = self.truth.person, self.truth.views
+        return with_codes(
+            self.truth,
+            shape=person.shape + noise(person.shape, 0.4),
+            expression=person.expression + noise(person.expression, 0.05),
+            jaw_pose=person.jaw_pose + noise(person.jaw_pose, 0.03),
+            global_pose=views.global_pose + noise(views.global_pose, 0.03),
+            camera=views.camera * (1 + noise(views.camera[:, :1], 0.01)),
         )
+
+
+def with_codes(prediction: Prediction, **codes: torch.Tensor) -> Prediction:
+    """The prediction with other codes, by the names of the fields of its person and views."""
+    person = {name: value for name, value in codes.items() if name in vars(prediction.person)}
+    views = {name: value for name, value in codes.items() if name not in person}
+    return Prediction(replace(prediction.person, **person), replace(prediction.views, **views))
 
 
 @cache
@@ -67,7 +72,6 @@ def rendered_scene(distance: float | None = None) -> Scene:
         patch.setattr(sampling, "random_photo_light", lambda rng: even)
         patch.setitem(sampling.YAWS, 3, ((-5.0, 5.0), (-50.0, -10.0), (10.0, 50.0)))
         sample = sampler.sample(np.random.default_rng(0), 4)
-    codes = [code[:, None].expand(-1, 3, -1) for code in (sample.shape, sample.expression, sample.jaw_pose)]
-    truth = ViewParameters(*codes, sample.global_pose, sample.camera, torch.zeros(4, 3, 50), sample.light)
+    truth = with_codes(Prediction(sample.person, sample.views), albedo=torch.zeros(4, 3, 50))
     ids = torch.arange(4)
     return Scene(TripletBatch(ids, ids, sample.images, sample.landmarks, sample.yaw), truth)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mfnet.flow import DisFlow
-from mfnet.losses.flow import flow_loss_target, flow_loss_through, flow_to_ndc, trusted_flow
+from mfnet.losses.flow import CheckedFlow, flow_loss_target, flow_loss_through, flow_to_ndc, trusted_flow
 
 SIZE = 64
 
@@ -45,7 +45,7 @@ def test_target_pulls_points_to_where_the_photograph_shows_them():
     points = pixel_centres().requires_grad_()
     mask = torch.zeros(1, SIZE, SIZE)
     mask[:, 12:-12, 12:-12] = 1
-    loss = flow_loss_target(DisFlow().flow, photo, drawn, points, mask, cap=0.5)
+    loss = flow_loss_target(CheckedFlow(DisFlow().flow, cap=0.5), photo, drawn, points, mask)
     loss.backward()
     step = -points.grad[mask.bool()]
     assert ((step[:, 0] > 0).float().mean() > 0.95) and ((step[:, 1] > 0).float().mean() > 0.8)
@@ -53,11 +53,11 @@ def test_target_pulls_points_to_where_the_photograph_shows_them():
 
 
 def through(estimate, photo, drawn, mask, **checks) -> torch.Tensor:
-    return flow_loss_through(estimate, photo, drawn, mask, **checks)
+    return flow_loss_through(CheckedFlow(estimate, **checks), photo, drawn, mask)
 
 
 def target(estimate, photo, drawn, mask, **checks) -> torch.Tensor:
-    return flow_loss_target(estimate, photo, drawn, pixel_centres(), mask, **checks)
+    return flow_loss_target(CheckedFlow(estimate, **checks), photo, drawn, pixel_centres(), mask)
 
 
 BOTH = pytest.mark.parametrize("loss", [through, target])
@@ -98,7 +98,7 @@ def test_flow_that_is_not_finite_is_not_hidden():
     flow = torch.zeros(1, 2, SIZE, SIZE)
     flow[..., :4] = torch.nan
     image = torch.rand(1, 3, SIZE, SIZE)
-    assert flow_loss_through(lambda a, b: flow, image, image, torch.ones(1, SIZE, SIZE), cap=0.5).isnan()
+    assert flow_loss_through(CheckedFlow(lambda a, b: flow, cap=0.5), image, image, torch.ones(1, SIZE, SIZE)).isnan()
 
 
 def test_forward_backward_check_drops_what_does_not_return():
@@ -119,5 +119,5 @@ def test_masked_images_are_what_the_estimator_sees():
 
     photo, cross, mask = torch.ones(1, 3, SIZE, SIZE), 0.5 * torch.ones(1, 3, SIZE, SIZE), torch.zeros(1, SIZE, SIZE)
     mask[..., :10] = 1
-    flow_loss_through(estimate, photo, cross, mask, cap=1.0)
+    flow_loss_through(CheckedFlow(estimate, cap=1.0), photo, cross, mask)
     assert torch.equal(seen[0], mask[:, None] * photo) and torch.equal(seen[1], mask[:, None] * cross)

@@ -1,6 +1,5 @@
 """Properties of the losses on rendered heads whose parameters are known."""
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -12,16 +11,18 @@ from mfnet.losses.eye_lip import eye_loss, lip_loss
 from mfnet.losses.landmarks import landmark_loss
 from mfnet.losses.multiview import (
     PAIRS,
+    MultiviewFlow,
     covisible_mask,
     cross_pairs,
     draw_pair,
     drawn_points,
-    multiview_flow_loss,
     sliding_points,
 )
-from mfnet.model.projection import Heads, ViewParameters, decode
+from mfnet.model.parameters import Person, Prediction, View
+from mfnet.model.projection import DecodedHeads, decode
 from mfnet.params import LossParams
 from mfnet.render import comparable_faces, interpolate, orthographic_view, region_of, render_cross_view
+from tests.losses.scenes import with_codes
 
 PARAMS = LossParams(
     flow=1.0, landmarks=1.0, eye=1.0, lip=0.5, regularisation=1e-4, photometric=0.0, albedo_space=None,
@@ -38,7 +39,7 @@ def flow_loss(flame, scene, parameters, pair, params=PARAMS, estimate=None) -> t
     pairs = torch.tensor([pair]).expand(4, 2)
     batch = scene.batch
     estimate = estimate or DisFlow().flow
-    return multiview_flow_loss(flame, heads, batch.pixels(), batch.landmarks, pairs, params, estimate)
+    return MultiviewFlow(flame, params, estimate)(heads, batch.pixels(), batch.landmarks, pairs)
 
 
 @pytest.mark.parametrize("pair", BOTH_WAYS)
@@ -75,15 +76,16 @@ def test_descending_the_flow_target_leads_back(flame, scene):
     """
     truth = decode(flame, scene.truth).projected[:, 1, flame.masks["face"], :2]
     state, wrong = scene.truth, scene.disturbed(0.3)
-    free = {name: getattr(wrong, name)[:, 1].clone().requires_grad_() for name in ("global_pose", "camera")}
+    free = {name: getattr(wrong.views, name)[:, 1].clone().requires_grad_() for name in ("global_pose", "camera")}
     optimiser = torch.optim.Adam(
         [{"params": free["global_pose"], "lr": 0.004}, {"params": free["camera"], "lr": 0.002}]
     )
 
-    def present() -> ViewParameters:
-        return replace(
+    def present() -> Prediction:
+        views = state.views
+        return with_codes(
             state,
-            **{n: torch.stack([getattr(state, n)[:, 0], v, getattr(state, n)[:, 2]], 1) for n, v in free.items()},
+            **{n: torch.stack([getattr(views, n)[:, 0], v, getattr(views, n)[:, 2]], 1) for n, v in free.items()},
         )
 
     def error() -> float:
@@ -101,8 +103,8 @@ def test_descending_the_flow_target_leads_back(flame, scene):
 def test_a_target_of_the_wrong_sign_leads_away(flame, scene):
     """What the test above relies on: the same steps with the flow turned round do not help."""
     state = scene.disturbed(0.25)
-    free = state.camera.clone().requires_grad_()
-    moved = replace(state, camera=free)
+    free = state.views.camera.clone().requires_grad_()
+    moved = with_codes(state, camera=free)
     right = flow_loss(flame, scene, moved, (0, 1))
     wrong = flow_loss(flame, scene, moved, (0, 1), estimate=lambda a, b: -DisFlow().flow(a, b))
     good, bad = (torch.autograd.grad(loss, free)[0] for loss in (right, wrong))
@@ -128,14 +130,14 @@ def test_gradient_is_that_of_finite_differences(flame, scene, route):
     flow = smooth(fixed.image, batch.pixels()[:, 1]).detach()
 
     def value(shift: torch.Tensor) -> torch.Tensor:
-        camera = state.camera.clone()
+        camera = state.views.camera.clone()
         camera[:, 0, 1] = camera[:, 0, 1] + shift
-        moved = decode(flame, replace(state, camera=camera))
+        moved = decode(flame, with_codes(state, camera=camera))
         if route == "through":
             return draw_pair(flame, moved, batch.pixels(), items, 0 * b, b).image.double().square().mean()
-        camera = state.camera.clone()
+        camera = state.views.camera.clone()
         camera[:, 1, 1] = camera[:, 1, 1] + shift
-        moved = decode(flame, replace(state, camera=camera))
+        moved = decode(flame, with_codes(state, camera=camera))
         there = drawn_points(flame, moved.projected[items, b], fixed).double()
         return (there - points.detach() - flow.permute(0, 2, 3, 1)).square().mean()
 
@@ -151,18 +153,19 @@ def test_the_gradient_through_raft_reaches_both_views(flame, scene):
     torch.manual_seed(0)
     raft = RaftFlow("raft_small", updates=2)
     params = PARAMS.model_copy(update={"flow_estimator": "raft_small", "flow_gradient": "through", "flow_cap": 10.0})
-    truth = scene.truth
-    free = replace(truth, camera=truth.camera.clone().requires_grad_(), shape=truth.shape.clone().requires_grad_())
+    camera, shape = (code.clone().requires_grad_() for code in (scene.truth.views.camera, scene.truth.person.shape))
+    free = with_codes(scene.truth, camera=camera, shape=shape)
     flow_loss(flame, scene, free, (0, 1), params, raft.flow).backward()
-    assert free.camera.grad[:, 0].abs().min() > 0 and free.camera.grad[:, 1].abs().min() > 0
-    assert free.camera.grad[:, 2].abs().max() == 0 and free.shape.grad.abs().max() > 0
+    assert camera.grad[:, 0].abs().min() > 0 and camera.grad[:, 1].abs().min() > 0
+    assert camera.grad[:, 2].abs().max() == 0 and shape.grad.abs().max() > 0
     assert all(parameter.grad is None for parameter in raft.parameters())
 
 
 def test_the_target_route_moves_both_views_of_the_pair(flame, scene):
-    free = replace(scene.disturbed(0.2), camera=scene.disturbed(0.2).camera.clone().requires_grad_())
-    flow_loss(flame, scene, free, (0, 1)).backward()
-    assert free.camera.grad[:, [0, 1]].abs().min() > 0 and free.camera.grad[:, 2].abs().max() == 0
+    state = scene.disturbed(0.2)
+    camera = state.views.camera.clone().requires_grad_()
+    flow_loss(flame, scene, with_codes(state, camera=camera), (0, 1)).backward()
+    assert camera.grad[:, [0, 1]].abs().min() > 0 and camera.grad[:, 2].abs().max() == 0
 
 
 def test_a_point_that_slides_along_a_right_surface_costs_nothing():
@@ -180,10 +183,10 @@ def test_a_point_that_slides_along_a_right_surface_costs_nothing():
     head = SimpleNamespace(faces=faces)
     views = [orthographic_view(points, faces, camera) for points in (moved.detach(), (moved @ turn.mT).detach())]
     cross = render_cross_view(torch.zeros(1, 3, 96, 96), *views, faces, 96, 96)
-    points, certain = sliding_points(head, in_a, in_b, cross)
+    points, valid = sliding_points(head, in_a, in_b, cross)
     plain = drawn_points(head, in_b, cross)
     assert torch.equal(points.detach(), plain.detach())
-    seen = (cross.seen & (certain > 0))[..., None]
+    seen = (cross.seen & (valid > 0))[..., None]
     assert seen.sum() > 1000
     away = torch.tensor([0.7, 0.2])  # any direction in which flow might point
 
@@ -206,7 +209,7 @@ def ball(side: int) -> tuple[torch.Tensor, torch.Tensor]:
     return vertices, torch.cat([torch.stack([a, b, c], 1), torch.stack([c, b, d], 1)])
 
 
-def card(*cosines: float, camera: torch.Tensor | None = None) -> tuple[SimpleNamespace, Heads]:
+def card(*cosines: float, camera: torch.Tensor | None = None) -> tuple[SimpleNamespace, DecodedHeads]:
     """A flat square, as its own head model, and how views see it that look at it from angles of these cosines: from
     -0.8 to 0.8 up, in ndc, and `cosine` times as far across."""
     side = torch.linspace(-0.1, 0.1, 9)
@@ -219,7 +222,7 @@ def card(*cosines: float, camera: torch.Tensor | None = None) -> tuple[SimpleNam
     cameras = torch.tensor([8.0, 0, 0]).expand(1, len(cosines), 3) if camera is None else camera
     projected = project_orthographic(vertices[0], cameras[0])[None]
     landmarks, visible = torch.zeros(1, len(cosines), 68, 2), torch.ones(1, len(cosines), 68)
-    heads = Heads(vertices, cameras, torch.ones(vertices.shape[:3]), projected, landmarks, visible)
+    heads = DecodedHeads(vertices, cameras, torch.ones(vertices.shape[:3]), projected, landmarks, visible)
     return SimpleNamespace(faces=faces, masks={"face": torch.ones(81, dtype=torch.bool)}), heads
 
 
@@ -248,7 +251,7 @@ class Watched:
 def card_loss(flame, heads, photos, detected, estimate=None, **changes) -> float:
     params = PARAMS.model_copy(update=changes)
     pair, estimate = torch.tensor([[0, 1]]), estimate or Watched()
-    return multiview_flow_loss(flame, heads, photos, detected, pair, params, estimate).item()
+    return MultiviewFlow(flame, params, estimate)(heads, photos, detected, pair).item()
 
 
 def test_the_estimator_compares_view_bs_photograph_with_as_skin_laid_over_it():
@@ -304,9 +307,9 @@ def test_a_shift_in_view_a_counts_as_far_as_it_is_seen_in_view_b():
     flame, heads = card(0.6, 0.9, camera=camera)
     views = [orthographic_view(heads.vertices[:, v], flame.faces, heads.cameras[:, v]) for v in (0, 1)]
     cross = render_cross_view(torch.zeros(1, 3, 64, 64), *views, flame.faces, 64, 64)
-    points, certain = sliding_points(flame, heads.projected[:, 0], heads.projected[:, 1], cross)
+    points, valid = sliding_points(flame, heads.projected[:, 0], heads.projected[:, 1], cross)
     count = int((cross.raster.face_id > 0).sum())
-    assert count > 1000 and certain[cross.raster.face_id > 0].all()
+    assert count > 1000 and valid[cross.raster.face_id > 0].all()
     for axis, ratio in ((0, 0.9 / 0.6), (1, 1.0)):
         (slope,) = torch.autograd.grad(points[..., axis].sum(), camera, retain_graph=True)
         shifts = slope[0, :, 1:] / (8.0 * count)
@@ -355,7 +358,7 @@ def test_masks_lie_inside_both_faces(flame, scene, kind):
 @pytest.mark.parametrize(("inverse_distance", "tolerance"), [(0.0, 1e-5), (1.5, 2e-4)])
 def test_drawn_points_are_the_centres_of_their_pixels(flame, scene, inverse_distance, tolerance):
     """With perspective but for what lies between mixing a triangle's corners in space and in the image."""
-    heads, items = decode(flame, scene.truth, inverse_distance), torch.arange(4)
+    heads, items = decode(flame, scene.truth.with_inverse_distance(inverse_distance)), torch.arange(4)
     cross = draw_pair(flame, heads, scene.batch.pixels(), items, 0 * items, items * 0 + 1)
     points = drawn_points(flame, heads.projected[:, 1], cross)
     x = (torch.arange(128) + 0.5) * PIXEL - 1
@@ -375,16 +378,10 @@ def test_pairs_join_the_frontal_view_with_each_side_both_ways():
 
 def test_visibility_follows_the_head(flame):
     """Turned to the image's right the subject's right side is seen: right brow and contour, not the left ones."""
-    zero = torch.zeros(1, 3, 1)
-    codes = ViewParameters(
-        torch.zeros(1, 3, flame.n_shape),
-        torch.zeros(1, 3, flame.n_expression),
-        torch.zeros(1, 3, 3),
-        torch.tensor([[[0.0, 0, 0], [0, -1.2, 0], [0, 1.2, 0]]]),
-        torch.tensor([7.0, 0, 0]).expand(1, 3, 3),
-        zero,
-        zero,
-    )
+    zero = torch.zeros(1, 3)
+    pose = torch.tensor([[[0.0, 0, 0], [0, -1.2, 0], [0, 1.2, 0]]])
+    views = View(pose, torch.tensor([7.0, 0, 0]).expand(1, 3, 3), zero, zero[..., None], zero[..., None])
+    codes = Prediction(Person(torch.zeros(1, flame.n_shape), torch.zeros(1, flame.n_expression), zero), views)
     frontal, left, right = decode(flame, codes).visible[0]
     assert frontal.mean() > 0.9 and frontal[27:31].all()
     assert right[:9].all() and not right[9:17].any() and right[36:42].sum() >= 3 and not right[45]

@@ -9,10 +9,11 @@ import torch
 from mfnet.flow import DisFlow
 from mfnet.losses.eye_lip import eye_loss, lip_loss
 from mfnet.losses.landmarks import landmark_loss
-from mfnet.losses.multiview import cross_pairs, multiview_flow_loss
+from mfnet.losses.multiview import MultiviewFlow, cross_pairs
 from mfnet.losses.regularisation import regularisation_loss
 from mfnet.losses.total import PAPER_TERMS, Objective, gradient_shares, single_view_shapes, total_loss
 from mfnet.model.projection import decode
+from tests.losses.scenes import with_codes
 from tests.losses.test_multiview import PARAMS
 
 
@@ -24,22 +25,22 @@ def objective(flame, **changes) -> Objective:
 def state(scene):
     """A little off the truth in all that the terms look at."""
     albedo = torch.randn(4, 3, 50, generator=torch.Generator().manual_seed(0))
-    return replace(scene.disturbed(0.2), albedo=albedo)
+    return with_codes(scene.disturbed(0.2), albedo=albedo).per_view()
 
 
 @pytest.mark.parametrize("position", [0, 1])
 def test_terms_are_those_of_their_equations(flame, scene, state, position):
     """On the heads as cameras 1.2 m away see them, by the pairs of the step, over what each view sees."""
     batch, this = scene.batch, objective(flame, camera_distance=1.2)
-    heads = decode(flame, state, 1 / 1.2)
+    heads = decode(flame, state.with_inverse_distance(1 / 1.2))
     points = batch.landmarks, heads.landmarks, heads.visible
     pairs = cross_pairs(4, 3, position)
     expected = {
-        "flow": multiview_flow_loss(flame, heads, batch.pixels(), points[0], pairs, this.params, this.estimate),
+        "flow": MultiviewFlow(flame, this.params, DisFlow().flow)(heads, batch.pixels(), points[0], pairs),
         "landmarks": landmark_loss(*points),
         "eye": eye_loss(*points),
         "lip": lip_loss(*points),
-        "regularisation": regularisation_loss(state.shape, state.expression, state.albedo),
+        "regularisation": regularisation_loss(state.person.shape, state.person.expression, state.views.albedo),
     }
     found = this(state, batch, position)
     assert tuple(found) == PAPER_TERMS and 0 < heads.visible.mean() < 1
@@ -81,7 +82,7 @@ class Bright:
 
     def __call__(self, images):
         assert images.shape[1] == self.slots and torch.equal(images, images[:, :1].expand_as(images))
-        return SimpleNamespace(shape=images.mean((1, 3, 4)))
+        return SimpleNamespace(person=SimpleNamespace(shape=images.mean((1, 3, 4))))
 
 
 @pytest.mark.parametrize(("fusion", "views"), [("concat", 1), ("concat", 2), ("concat", 3), ("set", 3)])

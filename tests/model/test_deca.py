@@ -66,15 +66,15 @@ def test_equal_views_give_decas_answer(plain, checkpoint, image, box_head, deca_
     with torch.no_grad():
         prediction = model(image[:, None].expand(-1, params.views, -1, -1, -1))
         code = dict(zip([n for n, _ in DECA_ORDER], plain(image).split([n for _, n in DECA_ORDER], dim=1), strict=True))
-    torch.testing.assert_close(prediction.shape, code["shape"], rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(prediction.expression, code["exp"], rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(prediction.jaw_pose, code["pose"][:, 3:], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(prediction.person.shape, code["shape"], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(prediction.person.expression, code["exp"], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(prediction.person.jaw_pose, code["pose"][:, 3:], rtol=1e-4, atol=1e-5)
     for view in range(params.views):
-        torch.testing.assert_close(prediction.global_pose[:, view], code["pose"][:, :3], rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(prediction.camera[:, view], code["cam"], rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(prediction.albedo[:, view], code["tex"], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(prediction.views.global_pose[:, view], code["pose"][:, :3], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(prediction.views.camera[:, view], code["cam"], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(prediction.views.albedo[:, view], code["tex"], rtol=1e-4, atol=1e-5)
         light = code["light"].unflatten(1, (9, 3)) / torch.tensor([torch.pi, *[1.0] * 8])[:, None]
-        torch.testing.assert_close(prediction.light[:, view], light, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(prediction.views.light[:, view], light, rtol=1e-4, atol=1e-5)
 
 
 def test_refuses_what_is_not_deca(checkpoint, box_head, small, deca_params, tmp_path):

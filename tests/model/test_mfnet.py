@@ -16,12 +16,13 @@ def images(batch, views, seed=0):
 def test_shapes(box_head, small, fusion, views):
     torch.manual_seed(0)
     prediction = MFNet(small(fusion=fusion, views=views), box_head, CROP_SCALE).eval()(images(2, views))
-    assert {name: tuple(value.shape) for name, value in vars(prediction).items()} == {
+    assert {name: tuple(value.shape) for name, value in prediction.named_tensors().items()} == {
         "shape": (2, 100),
         "expression": (2, 50),
         "jaw_pose": (2, 3),
         "global_pose": (2, views, 3),
         "camera": (2, views, 3),
+        "inverse_distance": (2, views),
         "albedo": (2, views, 50),
         "light": (2, views, 9, 3),
     }
@@ -30,13 +31,13 @@ def test_shapes(box_head, small, fusion, views):
 def test_untrained_network_shows_a_frontal_head_that_fills_the_crop(box_head, small):
     torch.manual_seed(0)
     prediction = MFNet(small(), box_head, CROP_SCALE).eval()(images(1, 3))
-    assert prediction.global_pose.abs().max() < 0.05
-    assert prediction.shape.abs().max() < 0.1
-    landmarks = box_head(prediction.shape).landmarks[0, :, :2]
+    assert prediction.views.global_pose.abs().max() < 0.05
+    assert prediction.person.shape.abs().max() < 0.1
+    landmarks = box_head(prediction.person.shape).landmarks[0, :, :2]
     camera = crop_camera(neutral_landmarks(box_head, (0.0,)), CROP_SCALE)[0]
     ndc = camera[0] * (landmarks + camera[1:])
     torch.testing.assert_close(ndc.abs().max(), torch.tensor(1 / CROP_SCALE))
-    torch.testing.assert_close(prediction.camera[0, 0], camera, rtol=0.02, atol=0.001)
+    torch.testing.assert_close(prediction.views.camera[0, 0], camera, rtol=0.02, atol=0.001)
 
 
 def test_features_rest_where_the_mean_head_is_in_each_slot(box_head, small):
@@ -60,7 +61,9 @@ def test_every_output_has_a_gradient_to_the_images(box_head, small):
     torch.manual_seed(0)
     model = MFNet(small(), box_head, CROP_SCALE).eval()
     batch = images(1, 3).requires_grad_()
-    for name, value in vars(model(batch)).items():
+    predicted = model(batch).named_tensors()
+    assert not predicted.pop("inverse_distance").any()  # scaled orthography
+    for name, value in predicted.items():
         (gradient,) = torch.autograd.grad(value.sum(), batch, retain_graph=True)
         assert gradient.abs().amax(dim=(0, 2, 3, 4)).min() > 0, name  # from every view
 
@@ -74,8 +77,8 @@ def test_missing_views_are_not_looked_at(box_head, small):
     hidden[:, 2] = torch.nan
     prediction = model(hidden, present)
     expected = model(batch[:, :2])
-    torch.testing.assert_close(prediction.shape, expected.shape)
-    torch.testing.assert_close(prediction.camera[:, :2], expected.camera)
+    torch.testing.assert_close(prediction.person.shape, expected.person.shape)
+    torch.testing.assert_close(prediction.views.camera[:, :2], expected.views.camera)
 
 
 def test_views_do_not_disturb_each_others_pose(box_head, small):
@@ -84,13 +87,8 @@ def test_views_do_not_disturb_each_others_pose(box_head, small):
     batch, changed = images(1, 3), images(1, 3)
     changed[:, 1] = 0
     a, b = model(batch), model(changed)
-    torch.testing.assert_close(a.global_pose[:, [0, 2]], b.global_pose[:, [0, 2]])
-    assert not torch.equal(a.shape, b.shape)
-
-
-def test_map_changes_every_tensor(box_head, small):
-    prediction = MFNet(small(), box_head, CROP_SCALE).eval()(images(1, 3)).map(torch.Tensor.detach)
-    assert not any(value.requires_grad for value in vars(prediction).values())
+    torch.testing.assert_close(a.views.global_pose[:, [0, 2]], b.views.global_pose[:, [0, 2]])
+    assert not torch.equal(a.person.shape, b.person.shape)
 
 
 def test_file_round_trip_is_exact_and_reproducible(box_head, small, tmp_path):
@@ -101,7 +99,7 @@ def test_file_round_trip_is_exact_and_reproducible(box_head, small, tmp_path):
     save_mfnet(loaded, tmp_path / "b.safetensors")
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
     assert not loaded.training
-    torch.testing.assert_close(loaded(images(1, 3)).shape, model(images(1, 3)).shape, rtol=0, atol=0)
+    torch.testing.assert_close(loaded(images(1, 3)).person.shape, model(images(1, 3)).person.shape, rtol=0, atol=0)
 
 
 def test_refuses_another_head_and_other_counts(box_head, other_head, small, tmp_path):

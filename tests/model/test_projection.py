@@ -1,6 +1,5 @@
 """Decoded heads: projection with and without the camera's distance."""
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -10,30 +9,28 @@ from mfnet.geometry import axis_angle_to_matrix
 from mfnet.losses.landmarks import landmark_loss
 from mfnet.model.projection import decode, landmark_visibility
 from mfnet.synthetic.sampler import fit_orthographic
-from tests.losses.scenes import rendered_scene
+from tests.losses.scenes import rendered_scene, with_codes
 
 NEAR = 0.6
 
 
 def fitted(flame, scene, inverse_distance):
     """The truth with the cameras that fit the landmarks best, given how close the cameras are."""
-    heads = decode(flame, scene.truth, inverse_distance)
-    output = flame(
-        *(getattr(scene.truth, name).flatten(0, 1) for name in ("shape", "expression", "global_pose")),
-        jaw_pose=scene.truth.jaw_pose.flatten(0, 1),
-    )
-    points = output.landmarks
+    truth = scene.truth.with_inverse_distance(inverse_distance)
+    heads, each = decode(flame, truth), truth.per_view().map(lambda value: value.flatten(0, 1))
+    pose, jaw = each.views.global_pose, each.person.jaw_pose
+    points = flame(each.person.shape, each.person.expression, pose, jaw_pose=jaw).landmarks
     divisor = 1 - inverse_distance * (points[..., 2] - points[..., 2].mean(-1, keepdim=True))
     target = scene.batch.landmarks.flatten(0, 1) * divisor[..., None]
     camera = fit_orthographic(points[..., :2], target).unflatten(0, heads.cameras.shape[:2])
-    return replace(scene.truth, camera=camera)
+    return with_codes(truth, camera=camera)
 
 
 def test_knowing_the_distance_explains_the_landmarks_of_a_near_camera(flame):
     scene = rendered_scene(NEAR)
 
     def loss(inverse_distance):
-        heads = decode(flame, fitted(flame, scene, inverse_distance), inverse_distance)
+        heads = decode(flame, fitted(flame, scene, inverse_distance))
         return landmark_loss(scene.batch.landmarks, heads.landmarks, heads.visible)
 
     assert loss(1 / NEAR) < 0.25 * loss(0.0)
@@ -42,15 +39,15 @@ def test_knowing_the_distance_explains_the_landmarks_of_a_near_camera(flame):
 
 def test_each_camera_may_have_its_own_distance(flame, scene):
     inverse_distance = torch.tensor([[0.0, 0.5, 1.0]]).expand(len(scene.batch.triplet), 3)
-    mixed = decode(flame, scene.truth, inverse_distance)
+    mixed = decode(flame, scene.truth.with_inverse_distance(inverse_distance))
     for view, value in enumerate((0.0, 0.5, 1.0)):
-        alone = decode(flame, scene.truth, value)
+        alone = decode(flame, scene.truth.with_inverse_distance(value))
         torch.testing.assert_close(mixed.landmarks[:, view], alone.landmarks[:, view])
         torch.testing.assert_close(mixed.divisor[:, view], alone.divisor[:, view])
 
 
 def test_nearer_parts_grow_and_the_centre_stays(flame, scene):
-    flat, near = decode(flame, scene.truth), decode(flame, scene.truth, 1 / NEAR)
+    flat, near = (decode(flame, scene.truth.with_inverse_distance(value)) for value in (0.0, 1 / NEAR))
     assert torch.equal(flat.divisor, torch.ones_like(flat.divisor))
     grown = near.projected[..., :2].norm(dim=-1) / flat.projected[..., :2].norm(dim=-1)
     torch.testing.assert_close(grown, 1 / near.divisor, rtol=1e-4, atol=1e-4)

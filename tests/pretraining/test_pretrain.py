@@ -1,7 +1,5 @@
 """The three pre-trainings: a short run lowers the loss and can be repeated; figures and losses mean what they say."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
@@ -12,8 +10,8 @@ from mfnet.flow import DisFlow
 from mfnet.geometry import axis_angle_to_matrix, project_orthographic
 from mfnet.landmarks.ibug import N_LANDMARKS
 from mfnet.landmarks.network import CELLS, SIDE
-from mfnet.losses.supervised import FaceLosses, aligned, project, seen_once, split_points
-from mfnet.model.mfnet import Prediction
+from mfnet.losses.supervised import FaceLosses, aligned, project, split_points
+from mfnet.model.parameters import Person, Prediction
 from mfnet.model.pretrained import PretrainedNetwork
 from mfnet.params import LandmarkCrops
 from mfnet.pretraining import encoder as pretrain_encoder
@@ -23,7 +21,7 @@ from mfnet.pretraining import loop as descent
 from mfnet.pretraining.figures import by_yaw
 from mfnet.pretraining.flow import FlowPairs
 from mfnet.pretraining.landmarks import landmark_loss, without_face
-from mfnet.synthetic.sampler import Sample
+from tests.losses.scenes import with_codes
 from tests.settings import CROP_SCALE, FROM_SCRATCH, having
 
 SMALL = having(FROM_SCRATCH.model, width=0.25, fusion="concat", n_albedo=5)
@@ -66,9 +64,7 @@ def pool(flame):
 
 def as_prediction(sample) -> Prediction:
     """The truth of a sample as a network would say it."""
-    albedo = torch.zeros(*sample.camera.shape[:2], 5)
-    person = (sample.shape, sample.expression, sample.jaw_pose)
-    return Prediction(*person, sample.global_pose, sample.camera, albedo, sample.light)
+    return Prediction(sample.person, sample.views)
 
 
 # ------------------------------------------------------------------------------------------------------------- encoder
@@ -123,9 +119,9 @@ def test_truth_has_no_loss_but_perspective(flame, pool):
     assert losses.views(truth, pool, split_points(posed)) < 1e-4
     assert best < 2.0  # px
     torch.testing.assert_close(losses.of_model(truth, pool), best + losses.views(truth, pool, split_points(posed)))
-    wrong = dataclasses.replace(truth, shape=truth.shape + 1.0)
+    wrong = with_codes(truth, shape=truth.person.shape + 1.0)
     assert losses.person(wrong, pool, posed, opened) > best + 0.5
-    turned = dataclasses.replace(truth, global_pose=truth.global_pose + 0.1)
+    turned = with_codes(truth, global_pose=truth.views.global_pose + 0.1)
     assert losses.views(turned, pool, split_points(posed)) > 2.0
 
 
@@ -133,12 +129,8 @@ def disturbed(pool, seed: int) -> Prediction:
     """The truth with a little of everything added, and much to the codes, of which a loss takes a tenth."""
     generator, truth = torch.Generator().manual_seed(seed), as_prediction(pool)
     moved = truth.map(lambda value: value + 0.1 * torch.randn(value.shape, generator=generator))
-    shape, expression = (torch.randn(code.shape, generator=generator) for code in (truth.shape, truth.expression))
-    return dataclasses.replace(moved, shape=truth.shape + shape, expression=truth.expression + expression)
-
-
-def only(prediction: Prediction, item: int) -> Prediction:
-    return prediction.map(lambda value: value[item : item + 1])
+    shape, expression = (code + torch.randn(code.shape, generator=generator) for code in truth.person.tensors()[:2])
+    return with_codes(moved, shape=shape, expression=expression)
 
 
 def plain_person(flame, prediction: Prediction, truth) -> torch.Tensor:
@@ -150,44 +142,45 @@ def plain_person(flame, prediction: Prediction, truth) -> torch.Tensor:
         out = flame(shape, expression, rest, jaw_pose=jaw)
         return out.vertices[0, face], out.landmarks[0, 17:], out.joints[0, :1]
 
-    given, true = (prediction.shape, prediction.expression), (truth.shape, truth.expression)
-    parts = zip(head(*given, rest), head(*true, truth.jaw_pose), head(*true, rest), strict=True)
+    person, views, known = prediction.person, prediction.views, truth.person
+    given, true = (person.shape, person.expression), (known.shape, known.expression)
+    parts = zip(head(*given, rest), head(*true, known.jaw_pose), head(*true, rest), strict=True)
     vertices, landmarks, root = (found + posed - still for found, posed, still in parts)
-    goal = head(*true, truth.jaw_pose)[0]
+    goal = head(*true, known.jaw_pose)[0]
     centred, wanted = vertices - vertices.mean(0), goal - goal.mean(0)
     scale = torch.linalg.lstsq(centred.reshape(-1, 1), wanted.reshape(-1, 1)).solution
     off = []
-    for view in range(prediction.camera.shape[1]):
-        turned = (landmarks - root) @ axis_angle_to_matrix(prediction.global_pose[0, view]).T + root
-        shown = project_orthographic(turned[None], prediction.camera[:, view])[0, :, :2]
+    for view in range(views.camera.shape[1]):
+        turned = (landmarks - root) @ axis_angle_to_matrix(views.global_pose[0, view]).T + root
+        shown = project_orthographic(turned[None], views.camera[:, view])[0, :, :2]
         off.append((shown - truth.landmarks[0, view, 17:]).abs().mean() * 128 / 2)
     return (
         1000 * (scale * centred - wanted).abs().mean()
         + torch.stack(off).mean()
-        + 0.1 * (prediction.shape - truth.shape).abs().mean()
-        + 0.1 * (prediction.expression - truth.expression).abs().mean()
-        + 20 * (prediction.jaw_pose - truth.jaw_pose).abs().mean()
+        + 0.1 * (person.shape - known.shape).abs().mean()
+        + 0.1 * (person.expression - known.expression).abs().mean()
+        + 20 * (person.jaw_pose - known.jaw_pose).abs().mean()
     )
 
 
 def test_a_persons_loss_is_its_plain_sum(flame, pool):
     losses, found = face_losses(flame), disturbed(pool, 1)
     for item in range(2):
-        one, truth = only(found, item), Sample(*(field[item : item + 1] for field in pool))
+        one, truth = found[item : item + 1], pool[item : item + 1]
         value = losses.person(one, truth, *losses.true_heads(truth))
         torch.testing.assert_close(value, plain_person(flame, one, truth), rtol=1e-3, atol=1e-3)
 
 
 def test_the_views_loss_is_its_plain_sum(flame, pool):
     losses, found = face_losses(flame), disturbed(pool, 2)
-    heads = split_points(losses.decode(pool.shape, pool.expression, pool.jaw_pose))
-    shown, true = (project(heads.face, heads.root, each.global_pose, each.camera) for each in (found, pool))
+    heads, given, known = split_points(losses.decode(pool.person)), found.views, pool.views
+    shown, true = (project(heads.face, heads.root, views) for views in (given, known))
     expected = (
         (shown - true).abs().mean() * 128 / 2
-        + (found.global_pose - pool.global_pose).abs().mean() / 0.05
-        + (found.camera[..., 0] / pool.camera[..., 0] - 1).abs().mean() / 0.05
-        + (found.camera[..., 1:] - pool.camera[..., 1:]).abs().mean() / 0.01
-        + (found.light - pool.light).abs().mean() / 3
+        + (given.global_pose - known.global_pose).abs().mean() / 0.05
+        + (given.camera[..., 0] / known.camera[..., 0] - 1).abs().mean() / 0.05
+        + (given.camera[..., 1:] - known.camera[..., 1:]).abs().mean() / 0.01
+        + (given.light - known.light).abs().mean() / 3
     )
     torch.testing.assert_close(losses.views(found, pool, heads), expected)
 
@@ -195,11 +188,11 @@ def test_the_views_loss_is_its_plain_sum(flame, pool):
 def test_the_pretrainings_loss_weighs_the_variants_and_counts_the_views_once(flame, pool):
     losses, (posed, opened) = face_losses(flame), face_losses(flame).true_heads(pool)
     found = {"concat3": disturbed(pool, 3), "set": disturbed(pool, 4)}
-    found["concat1"] = disturbed(seen_once(pool), 5)
+    found["concat1"] = disturbed(pool.as_single_views(), 5)
     alone = []
     for row in range(18):
-        item, truth = slice(row // 3, row // 3 + 1), Sample(*(field[row : row + 1] for field in seen_once(pool)))
-        alone.append(losses.person(only(found["concat1"], row), truth, posed[item], opened[item]))
+        one, item, truth = slice(row, row + 1), slice(row // 3, row // 3 + 1), pool.as_single_views()[row : row + 1]
+        alone.append(losses.person(found["concat1"][one], truth, posed[item], opened[item]))
     expected = (
         losses.views(found["concat3"], pool, split_points(posed))
         + 0.7 * losses.person(found["concat3"], pool, posed, opened)
@@ -212,19 +205,20 @@ def test_the_pretrainings_loss_weighs_the_variants_and_counts_the_views_once(fla
 
 def test_heads_at_rest_are_linear(flame, pool):
     losses = face_losses(flame)
-    decoded = losses.decode(pool.shape, pool.expression, torch.zeros(6, 3))
-    torch.testing.assert_close(losses.linear(pool.shape, pool.expression), decoded, rtol=0, atol=1e-6)
+    closed = Person(pool.person.shape, pool.person.expression, torch.zeros(6, 3))
+    torch.testing.assert_close(losses.linear(pool.person), losses.decode(closed), rtol=0, atol=1e-6)
 
 
 def test_projection_is_flames_own_pose(flame, pool):
     """Turning the decoded head about its root joint is what decoding with the pose does."""
     losses = face_losses(flame)
-    points, _, root = split_points(losses.decode(pool.shape, pool.expression, pool.jaw_pose))
-    shown = project(points, root, pool.global_pose, pool.camera)
+    person, views = pool.person, pool.views
+    points, _, root = split_points(losses.decode(person))
+    shown = project(points, root, views)
     for view in range(3):
-        pose = pool.global_pose[:, view]
-        posed = flame(pool.shape, pool.expression, pose, jaw_pose=pool.jaw_pose).vertices[:, losses.face]
-        expected = project_orthographic(posed, pool.camera[:, view])[..., :2]
+        pose = views.global_pose[:, view]
+        posed = flame(person.shape, person.expression, pose, jaw_pose=person.jaw_pose).vertices[:, losses.face]
+        expected = project_orthographic(posed, views.camera[:, view])[..., :2]
         torch.testing.assert_close(shown[:, view], expected, rtol=0, atol=1e-4)
 
 
@@ -233,16 +227,6 @@ def test_alignment_undoes_scale_and_shift_but_no_turn():
     torch.testing.assert_close(aligned(0.5 * points + 3.0, points), points)
     turned = points[..., [1, 0, 2]]
     assert (aligned(turned, points) - points).abs().mean() > 0.1
-
-
-def test_seen_once_keeps_views_with_their_person(pool):
-    once = seen_once(pool)
-    assert once.images.shape[:2] == (18, 1)
-    for subject in range(6):
-        for view in range(3):
-            row = 3 * subject + view
-            assert torch.equal(once.shape[row], pool.shape[subject])
-            assert torch.equal(once.camera[row, 0], pool.camera[subject, view])
 
 
 def test_batches_are_passes_over_the_pool():

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mfnet.geometry import euler_to_matrix
-from mfnet.render import View, orthographic_view, uv_layout
+from mfnet.render import ProjectedMesh, orthographic_view, uv_layout
 
 
 class Head(NamedTuple):
@@ -23,7 +23,7 @@ class Head(NamedTuple):
         rotation = euler_to_matrix(angles, torch.full_like(angles, 0.1), torch.full_like(angles, -0.05))
         return self.vertices @ rotation.mT
 
-    def view(self, *yaws: float, enlarged: float = 1.0) -> View:
+    def view(self, *yaws: float, enlarged: float = 1.0) -> ProjectedMesh:
         camera = torch.tensor([[7.5 * enlarged, 0.004, -0.006]]).expand(len(yaws), 3)
         return orthographic_view(self.turned(*yaws), self.faces, camera)
 

@@ -28,28 +28,48 @@ def sample(sampler):
 def decoded(flame, sample):
     """Vertices and landmarks [N * V, ., 3] of a sample's true parameters."""
     views = sample.yaw.shape[1]
-    shape, expression, jaw = (x.repeat_interleave(views, 0) for x in (sample.shape, sample.expression, sample.jaw_pose))
-    return flame(shape, expression, sample.global_pose.flatten(0, 1), jaw_pose=jaw)
+    person = sample.person.map(lambda code: code.repeat_interleave(views, 0))
+    pose = sample.views.global_pose.flatten(0, 1)
+    return flame(person.shape, person.expression, pose, jaw_pose=person.jaw_pose)
 
 
 def test_shapes_types_and_ranges(flame, sample):
     assert sample.images.shape == (6, 3, 3, SIZE, SIZE) and sample.images.dtype == torch.uint8
     assert sample.landmarks.shape == (6, 3, 68, 2) and sample.visible.shape == (6, 3, 68)
-    assert sample.shape.shape == (6, flame.n_shape) and sample.expression.shape == (6, flame.n_expression)
-    assert sample.light.shape == (6, 3, 9, 3) and sample.camera.shape == (6, 3, 3)
+    person, views = sample.person, sample.views
+    assert person.shape.shape == (6, flame.n_shape) and person.expression.shape == (6, flame.n_expression)
+    assert views.light.shape == (6, 3, 9, 3) and views.camera.shape == (6, 3, 3) and views.albedo.shape == (6, 3, 0)
+    assert torch.equal(views.inverse_distance, torch.zeros(6, 3))  # of the camera that was fitted, not of the lens
     assert sample.images.float().std() > 20
 
 
 def test_equal_seeds_give_equal_batches(sampler, sample):
     again = sampler.sample(np.random.default_rng(1), 6, 3)
-    assert all(torch.equal(a, b) for a, b in zip(sample, again, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(sample.tensors(), again.tensors(), strict=True))
     assert not torch.equal(sampler.sample(np.random.default_rng(2), 6, 3).images, sample.images)
+
+
+def test_single_views_stay_with_their_person(sample):
+    single = sample.as_single_views()
+    assert single.images.shape[:2] == (18, 1) and single.views.albedo.shape == (18, 1, 0)
+    for subject in range(6):
+        for view in range(3):
+            row = 3 * subject + view
+            assert torch.equal(single.person.shape[row], sample.person.shape[subject])
+            assert torch.equal(single.views.camera[row, 0], sample.views.camera[subject, view])
+            assert torch.equal(single.landmarks[row, 0], sample.landmarks[subject, view])
+
+
+def test_first_views_leave_the_person(sample):
+    two = sample.first_views(2)
+    assert torch.equal(two.images, sample.images[:, :2]) and torch.equal(two.yaw, sample.yaw[:, :2])
+    assert torch.equal(two.views.light, sample.views.light[:, :2]) and two.person is sample.person
 
 
 def test_slots_are_frontal_left_right(sample):
     frontal, left, right = sample.yaw.unbind(1)
     assert (frontal.abs() < 10).all() and (left < -10).all() and (right > 10).all()
-    true_yaw = torch.rad2deg(yaw(axis_angle_to_matrix(sample.global_pose)))
+    true_yaw = torch.rad2deg(yaw(axis_angle_to_matrix(sample.views.global_pose)))
     assert torch.allclose(true_yaw, sample.yaw, atol=0.1)
 
 
@@ -62,7 +82,7 @@ def test_the_right_view_shows_the_right_cheek(sample):
 def test_orthographic_truth_reprojects_exactly(flame, textures):
     options = having(EMBEDDED.sampler, orthographic_share=1.0, degrade=False)
     sample = Sampler(flame, textures, CROP, options).sample(np.random.default_rng(3), 3, 3)
-    points = project_orthographic(decoded(flame, sample).landmarks, sample.camera.flatten(0, 1))
+    points = project_orthographic(decoded(flame, sample).landmarks, sample.views.camera.flatten(0, 1))
     assert torch.allclose(points[..., :2], sample.landmarks.flatten(0, 1), atol=1e-4)
 
 

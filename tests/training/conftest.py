@@ -44,7 +44,7 @@ def params() -> Params:
 
 def write_shard(sample: Sample, first: int, path: Path) -> None:
     """A shard of the sample's triplets, numbered from `first`."""
-    count = len(sample.shape)
+    count = len(sample.images)
     table = {"triplet": range(first, first + count), "subject": [f"{first + i:03d}" for i in range(count)]}
     for view, slot in enumerate(SLOTS):
         images = sample.images[:, view].permute(0, 2, 3, 1).numpy()[..., ::-1]

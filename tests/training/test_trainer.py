@@ -7,13 +7,12 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from mfnet.losses.supervised import FaceLosses, seen_once
+from mfnet.losses.supervised import FaceLosses
 from mfnet.losses.total import PAPER_TERMS
-from mfnet.model.mfnet import Prediction
-from mfnet.model.projection import ViewParameters
+from mfnet.model.parameters import Person, Prediction, View
 from mfnet.training.distributed import Process
 from mfnet.training.schedule import learning_rate
-from mfnet.training.supervision import PER_VIEW, Supervision
+from mfnet.training.supervision import Supervision
 from mfnet.training.trainer import NumericalError, Trainer, views_of
 from mfnet.training.validation import landmark_pixels
 from tests.losses.scenes import rendered_scene
@@ -37,7 +36,7 @@ class Line(torch.nn.Module):
         scale = images.mean((2, 3, 4)) * self.weight[0] + self.weight[1]
         camera = scale[..., None] * torch.tensor([1.0, 0.0, 0.0])
         person, view, light = 0 * camera[:, 0], 0 * camera, 0 * camera[:, :, None].expand(-1, -1, 9, -1)
-        return Prediction(person, person, person, view, camera, view, light)
+        return Prediction(Person(person, person, person), View(view, camera, torch.zeros_like(scale), view, light))
 
 
 class Scale:
@@ -45,8 +44,8 @@ class Scale:
 
     params = PARAMS.model_copy(update=dict.fromkeys(PAPER_TERMS, 0.0) | {"landmarks": 3.0})
 
-    def __call__(self, parameters, batch, position, model=None):
-        return {"landmarks": parameters.camera[..., 0].square().mean()}
+    def __call__(self, prediction, batch, position, model=None):
+        return {"landmarks": prediction.views.camera[..., 0].square().mean()}
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +67,7 @@ def test_steps_are_those_of_adamw_with_clipping_a_schedule_and_an_average(settin
     for position in range(STEPS):
         row = trainer.step(scene_batch, tmp_path / "bad.pt")
         optimiser.param_groups[0]["lr"] = learning_rate(position, STEPS, 0.1, 2, "cosine")
-        loss = 3 * plain(scene_batch.pixels()).camera[..., 0].square().mean()
+        loss = 3 * plain(scene_batch.pixels()).views.camera[..., 0].square().mean()
         optimiser.zero_grad()
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_([plain.weight], 0.5)
@@ -93,13 +92,13 @@ def test_supervised_renders_come_after_the_triplets_and_join_the_sum_once(settin
             return SimpleNamespace(images=torch.full((2, 3, 3, 128, 128), 255, dtype=torch.uint8))
 
         def loss(self, prediction, sample):
-            shown.append(prediction.camera[..., 0].flatten())
+            shown.append(prediction.views.camera[..., 0].flatten())
             return shown[-1].mean()
 
     class Kept(Scale):
-        def __call__(self, parameters, batch, position, model=None):
-            shown.append(parameters.camera[..., 0])
-            return super().__call__(parameters, batch, position)
+        def __call__(self, prediction, batch, position, model=None):
+            shown.append(prediction.views.camera[..., 0])
+            return super().__call__(prediction, batch, position)
 
     row = Trainer(Line(views), Kept(), settings, STEPS, ALONE, White()).step(scene_batch, tmp_path / "bad.pt")
     white, photographs = shown
@@ -114,9 +113,8 @@ def test_a_single_view_network_sees_each_photograph_of_each_person_in_turn():
     assert alone.shape == (12, 1, 3, 2, 2) and torch.equal(alone[:, 0, 0, 0, 0], torch.arange(12.0))
     assert torch.equal(views_of(images, 2), images[:, :2]) and torch.equal(views_of(images, 3), images)
     person, view = torch.arange(12.0)[:, None], torch.arange(12.0).view(12, 1, 1)
-    answer = Prediction(person, person, person, view, view, view, view[..., None])
-    parameters = ViewParameters.of(answer, 4)
-    for value in parameters.tensors():
+    prediction = Prediction(Person(person, person, person), View(view, view, view[..., 0], view, view[..., None]))
+    for value in prediction.per_view(4).tensors():
         assert torch.equal(value.flatten(), torch.arange(12.0)) and value.shape[:2] == (4, 3)
 
 
@@ -161,15 +159,15 @@ def test_supervision_is_the_face_loss_in_ndc_of_the_views_that_are_shown(flame, 
     this = copy.copy(supervised)
     this.views = views
     truth = this.draw(0, 0, torch.device("cpu"))
-    assert len(truth.shape) == 2  # half of all triplets are renders
-    torch.testing.assert_close(tuple(truth), tuple(this.draw(0, 0, torch.device("cpu"))))
-    seen = seen_once(truth) if views == 1 else truth._replace(**{n: getattr(truth, n)[:, :views] for n in PER_VIEW})
+    assert len(truth.images) == 2  # half of all triplets are renders
+    torch.testing.assert_close(truth.tensors(), this.draw(0, 0, torch.device("cpu")).tensors())
+    seen = truth.as_single_views() if views == 1 else truth.first_views(views)
     noise = torch.Generator().manual_seed(0)
-    person, view = ("shape", "expression", "jaw_pose"), ("global_pose", "camera", "light")
-    moved = {n: getattr(seen, n) + 0.1 * torch.randn(getattr(seen, n).shape, generator=noise) for n in (*person, *view)}
-    answer = Prediction(**moved, albedo=torch.zeros(1))
-    expected = FaceLosses(flame, EMBEDDED.supervised).of_model(answer, seen) * 2 / 128
-    torch.testing.assert_close(this.loss(answer, truth), expected)
+    moved = Prediction(seen.person, seen.views).map(
+        lambda value: value + 0.1 * torch.randn(value.shape, generator=noise)
+    )
+    expected = FaceLosses(flame, EMBEDDED.supervised).of_model(moved, seen) * 2 / 128
+    torch.testing.assert_close(this.loss(moved, truth), expected)
 
 
 def test_landmark_pixels_are_euclidean_over_what_is_seen(scene_batch):
