@@ -32,7 +32,7 @@ from mfnet.pretraining.pools import HELD_OUT, sample_pool
 from mfnet.profiles import load_profile
 from mfnet.synthetic.sampler import CropFormat, Sample, Sampler
 from mfnet.synthetic.subjects import texture_pool
-from mfnet.training.loop import Inputs, train
+from mfnet.training.loop import TrainingFiles, train
 
 SKINS = 40
 
@@ -84,7 +84,7 @@ def run(params: Params, flame: Flame, start: Path, shards: list[Path], held_out:
     flow = folder / "flow.safetensors"
     write_tensors({"no_weights": torch.zeros(0)}, flow, {"kind": "flow", "estimator": "dis"})
     before = errors(load_pretrained(start, flame).model(params.model, flame), flame, held_out)
-    metrics = train(params, flame, Inputs(shards[:1], shards[1:], start, flow), folder, folder / "checkpoints")
+    metrics = train(params, flame, TrainingFiles(shards[:1], shards[1:], start, flow), folder, folder / "checkpoints")
     after = errors(load_mfnet(folder / "model.safetensors", flame), flame, held_out)
     difference = after - before
     return {

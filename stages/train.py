@@ -27,12 +27,12 @@ def run(params: Params, args: Namespace, record: Run) -> None:
     from mfnet.export.sheets import first_of_each_subject, person_sheet
     from mfnet.flame import load_project_head
     from mfnet.model.mfnet import load_mfnet
-    from mfnet.training.loop import Inputs, train
+    from mfnet.training.loop import TrainingFiles, train
 
     out = Path("data/train" if args.variant is None else f"data/ablation/{args.variant}-{args.seed}")
     flame = load_project_head("data/head", params.flame)
     shards, pretrained = Path("data/triplets"), Path("data/pretrained")
-    inputs = Inputs(
+    inputs = TrainingFiles(
         sorted(shards.glob("train-*.parquet")),
         sorted(shards.glob("val-*.parquet")),
         pretrained / "encoder.safetensors",

@@ -28,12 +28,11 @@ def render_head(
     yaw: float = 0.0,
     texture: Tensor | None = None,
     colours: Tensor | None = None,
-    background: float = 1.0,
 ) -> np.ndarray:
     """A head [V, 3] (metres, head space) turned by `yaw` degrees, filling the picture: [size, size, 3] uint8.
 
     Grey and shaded by a lamp beside the camera; with texture [3, T, T] in 0..1, that instead, unshaded; with colours
-    [V, 3] in 0..1, those, shaded.
+    [V, 3] in 0..1, those, shaded. The background is white.
     """
     angle = torch.tensor(float(yaw)).deg2rad()
     turned = vertices.float() @ euler_to_matrix(angle, angle * 0, angle * 0).T
@@ -42,7 +41,7 @@ def render_head(
     camera = torch.cat([scale[None], -(low + high)[:2] / 2])
     clip = clip_from_orthographic(turned[None], camera[None])
     colour, cover = _draw(turned, clip, flame, (size, size), texture, colours)
-    return _to_uint8(colour + background * (1 - cover))
+    return _to_uint8(colour + (1 - cover))
 
 
 def overlay_head(

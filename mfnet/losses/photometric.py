@@ -42,7 +42,7 @@ class Photometric:
         mesh = orthographic_view(vertices, self.flame.faces, heads.cameras.flatten(0, 1), heads.divisor.flatten(0, 1))
         normals = vertex_normals(vertices, self.flame.faces)
         light = views.light.flatten(0, 1)
-        render, raster = render_shaded(albedo, normals, light, mesh, self.layout, *photos.shape[-2:])
+        render, raster = render_shaded(albedo, normals, light, mesh, self.layout, photos.shape[-2:])
         mask = region_of(raster, self.skin).to(render.dtype)
         return photometric_loss(photos.flatten(0, 1), render, mask)
 

@@ -38,14 +38,14 @@ def render_textured(
 
 
 def render_shaded(
-    albedo: Tensor, normals: Tensor, light: Tensor, view: ProjectedMesh, layout: UVLayout, height: int, width: int
+    albedo: Tensor, normals: Tensor, light: Tensor, view: ProjectedMesh, layout: UVLayout, size: tuple[int, int]
 ) -> tuple[Tensor, Raster]:
     """Eq. 2 and 4: albedo texture [B or 1, 3, T, T] under light [B, 9, 3] -> image [B, 3, height, width] and the
-    raster.
+    raster; size: (height, width).
 
     normals [B, V, 3]: unit normals of the vertices, in the light's axes. Differentiable to all.
     """
-    drawn, raster = render_textured(albedo, view, layout, height, width)
+    drawn, raster = render_textured(albedo, view, layout, *size)
     across = torch.nn.functional.normalize(interpolate(normals, raster, layout.faces), dim=-1)
     return shade(drawn, across, light), raster
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from mfnet.benchmark.names import BY_NAME, unposed
 from mfnet.params import Params
-from mfnet.report.page import Section
+from mfnet.report.page import PageSection
 from mfnet.report.plots import plot_ablation, plot_benchmark, plot_errors, plot_history
 from mfnet.scoring.published import published_means
 from mfnet.scoring.statistics import compare_methods
@@ -24,9 +24,9 @@ COLUMNS = (
 )
 
 
-def benchmark_section(rows: pd.DataFrame, scores: pd.DataFrame, protocol: str) -> Section:
+def benchmark_section(rows: pd.DataFrame, scores: pd.DataFrame, protocol: str) -> PageSection:
     """The table of one protocol, its chart and the paired comparisons against mfnet_3 or mfnet_1."""
-    section = Section(f"FaceScape {protocol}")
+    section = PageSection(f"FaceScape {protocol}")
     section.note(f"{PROTOCOLS[protocol]} {COLUMNS}")
     own = rows[rows.protocol == protocol]
     best = own.groupby("bin").CD.transform("min") == own.CD
@@ -51,14 +51,14 @@ def benchmark_section(rows: pd.DataFrame, scores: pd.DataFrame, protocol: str) -
     return section
 
 
-def pictures_section(params: Params, folder: Path) -> Section:
+def pictures_section(params: Params, folder: Path) -> PageSection:
     """Held-out subjects: photographs, overlays, clay and textured heads from new views."""
     from mfnet.datasets.triplets import TripletShards
     from mfnet.export.sheets import encode_png, first_of_each_subject, person_sheet
     from mfnet.flame import load_project_head
     from mfnet.model.mfnet import load_mfnet
 
-    section = Section("Pictures")
+    section = PageSection("Pictures")
     section.note(
         "Subjects of the validation split, never trained on. Above: the three crops with their detected landmarks, "
         "then the predicted head over each. Below: the head from three views that no photograph shows, as clay, then "
@@ -74,9 +74,9 @@ def pictures_section(params: Params, folder: Path) -> Section:
     return section
 
 
-def error_section(path: Path, protocol: str) -> Section:
+def error_section(path: Path, protocol: str) -> PageSection:
     """Where the errors lie: the front of the face in colour for a few items and all methods."""
-    section = Section(f"Error maps, {protocol}")
+    section = PageSection(f"Error maps, {protocol}")
     section.note("Distance to the ground truth seen from the front after the official alignment, 0-5 mm.")
     with np.load(path) as arrays:
         images = {name.split("/", 1)[1]: arrays[name] for name in arrays.files if name.startswith("image/")}
@@ -88,9 +88,9 @@ def error_section(path: Path, protocol: str) -> Section:
     return section
 
 
-def ablation_section(runs: pd.DataFrame, differences: pd.DataFrame | None) -> Section:
+def ablation_section(runs: pd.DataFrame, differences: pd.DataFrame | None) -> PageSection:
     """One row per variant and seed: what training ended with, and CD in wild; then each variant against full."""
-    section = Section("Ablation")
+    section = PageSection("Ablation")
     section.note(
         "Table 3 of the paper: the same training with one term removed. The paper gives one run of each; a difference "
         "smaller than the spread between seeds says nothing. `diverged` runs are flagged, never dropped."
@@ -110,9 +110,9 @@ def ablation_section(runs: pd.DataFrame, differences: pd.DataFrame | None) -> Se
     return section
 
 
-def published_section() -> Section:
+def published_section() -> PageSection:
     """The fourteen published methods on the real benchmark: another data set, so another table."""
-    section = Section("Published baselines")
+    section = PageSection("Published baselines")
     section.note(
         "Results that the benchmark's authors published for 14 methods on the real FaceScape benchmark (means over "
         "items; NaN items left out, their share is in `done`). Marked `published`: they are not comparable with the "
@@ -123,9 +123,9 @@ def published_section() -> Section:
     return section
 
 
-def training_section(folder: Path) -> Section:
+def training_section(folder: Path) -> PageSection:
     """Loss curves and the last figures of the main run."""
-    section = Section("Training")
+    section = PageSection("Training")
     history = pd.read_parquet(folder / "train" / "history.parquet")
     section.picture(plot_history(history), "history", "terms of eq. 11 over the training steps")
     metrics = json.loads((folder / "train" / "metrics.json").read_text())
@@ -135,9 +135,9 @@ def training_section(folder: Path) -> Section:
     return section
 
 
-def weights_section(folder: Path) -> Section:
+def weights_section(folder: Path) -> PageSection:
     """Held-out figures of the three pre-trained networks."""
-    section = Section("Start weights")
+    section = PageSection("Start weights")
     section.note("Measured by the weights stages on held-out synthetic renders, at this run.")
     rows = [
         {"network": path.stem, "figure": name, "value": value}
@@ -148,9 +148,9 @@ def weights_section(folder: Path) -> Section:
     return section
 
 
-def data_section(folder: Path) -> Section:
+def data_section(folder: Path) -> PageSection:
     """What went in, what was turned away and why."""
-    section = Section("Data")
+    section = PageSection("Data")
     multipie = folder / "multipie"
     plan = pd.read_parquet(multipie / "plan.parquet")
     counts = {

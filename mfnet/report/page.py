@@ -10,7 +10,7 @@ TEMPLATE = Path(__file__).with_name("template.html")
 
 
 @dataclass
-class Section:
+class PageSection:
     """One titled part of the page; blocks stand in the order they were added."""
 
     title: str
@@ -53,7 +53,7 @@ class Section:
         )
 
 
-def write_page(sections: list[Section], title: str, subtitle: str, folder: Path) -> None:
+def write_page(sections: list[PageSection], title: str, subtitle: str, folder: Path) -> None:
     """Write report.html (self-contained), report.md, pictures/*.png and tables/*.csv into `folder`."""
     import jinja2
 
@@ -79,7 +79,7 @@ def _cell(value, form: str) -> str:
     return f"{value:{form}}" if isinstance(value, float) else str(value)
 
 
-def _markdown(sections: list[Section], title: str, subtitle: str) -> str:
+def _markdown(sections: list[PageSection], title: str, subtitle: str) -> str:
     lines = [f"# {title}", "", subtitle, ""]
     for section in sections:
         lines += [f"## {section.title}", ""]

@@ -42,7 +42,7 @@ OnEpoch = Callable[[int, dict[str, float]], None]
 
 
 @dataclass(frozen=True)
-class Inputs:
+class TrainingFiles:
     """The files a run reads: triplet shards of both splits, the start of the encoder, the flow network's weights."""
 
     shards: Sequence[Path]
@@ -58,7 +58,7 @@ class Inputs:
 def train(
     params: Params,
     flame,
-    inputs: Inputs,
+    inputs: TrainingFiles,
     out: Path,
     checkpoints: Path = Path(".mfnet/checkpoints"),
     on_epoch: OnEpoch | None = None,
@@ -112,7 +112,7 @@ class Record:
     validations: list[dict[str, float]]
 
 
-def _trainer(params: Params, flame, inputs: Inputs, process: Process) -> Trainer:
+def _trainer(params: Params, flame, inputs: TrainingFiles, process: Process) -> Trainer:
     shards = TripletShards(sorted(inputs.shards))
     size = params.train.batch_size
     per_epoch = len(shards) // (size * process.world)
@@ -129,7 +129,7 @@ def _trainer(params: Params, flame, inputs: Inputs, process: Process) -> Trainer
     return Trainer(model, objective, params.train, per_epoch * params.train.epochs, process, supervision)
 
 
-def _estimate(params: LossParams, inputs: Inputs, shards: TripletShards, process: Process) -> Estimate:
+def _estimate(params: LossParams, inputs: TrainingFiles, shards: TripletShards, process: Process) -> Estimate:
     """F of eq. 6 on this process's device, refused if it sees flow between equal images."""
     estimator = load_flow(params.flow_estimator, inputs.flow)
     if isinstance(estimator, torch.nn.Module):
@@ -150,7 +150,9 @@ def _resume(trainer: Trainer, saved: Checkpoints) -> Record:
     return Record(state["history"], state["validations"])
 
 
-def _epochs(trainer: Trainer, inputs: Inputs, record: Record, saved: Checkpoints, on_epoch: OnEpoch | None) -> None:
+def _epochs(
+    trainer: Trainer, inputs: TrainingFiles, record: Record, saved: Checkpoints, on_epoch: OnEpoch | None
+) -> None:
     """Train from the trainer's position to the end of the run, or until it diverges."""
     process, params = trainer.process, trainer.params
     triplets, validation = TripletShards(sorted(inputs.shards)), TripletShards(sorted(inputs.validation))

@@ -40,7 +40,7 @@ def test_codes_of_a_render_are_recovered(flame, scene):
     view = orthographic_view(vertices, flame.faces, heads.cameras.flatten(0, 1), heads.divisor.flatten(0, 1))
     normals = vertex_normals(vertices, flame.faces)
     light = truth.views.light.flatten(0, 1)
-    photos, raster = render_shaded(space(codes.flatten(0, 1)), normals, light, view, term.layout, 64, 64)
+    photos, raster = render_shaded(space(codes.flatten(0, 1)), normals, light, view, term.layout, (64, 64))
     photos = photos.unflatten(0, (4, 3))
     assert term(heads, truth.views, photos) < 1e-6
     skin = region_of(raster, comparable_faces(flame.faces, flame.masks)).view(4, 3, 1, 64, 64)

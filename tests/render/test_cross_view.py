@@ -109,11 +109,11 @@ def test_shaded_render_under_uniform_light_is_the_albedo(head):
     light = torch.zeros(1, 9, 3)
     light[:, 0] = 1 / C4
     normals = vertex_normals(head.turned(15.0), head.faces)
-    shaded, raster = render_shaded(albedo, normals, light, view, layout, 64, 64)
+    shaded, raster = render_shaded(albedo, normals, light, view, layout, (64, 64))
     plain, _ = render_textured(albedo, view, layout, 64, 64)
     torch.testing.assert_close(shaded, plain)
     light[:, 3] = 0.5  # a lamp beside the camera
-    lit, _ = render_shaded(albedo, normals, light, view, layout, 64, 64)
+    lit, _ = render_shaded(albedo, normals, light, view, layout, (64, 64))
     brighter = (lit > shaded).all(1) | (raster.face_id == 0)
     assert brighter.float().mean() > 0.99
 

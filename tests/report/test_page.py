@@ -2,11 +2,11 @@
 
 import pandas as pd
 
-from mfnet.report.page import Section, write_page
+from mfnet.report.page import PageSection, write_page
 
 
 def test_floats_are_written_as_their_column_says_and_kept_in_the_file_beside(tmp_path):
-    section = Section("Figures of a run")
+    section = PageSection("Figures of a run")
     table = pd.DataFrame(
         {"name": ["a|b", "<c>"], "loss": [0.00661234, 4.0], "CD": [2.0123, float("nan")], "seed": [6, 7]}
     )

@@ -15,7 +15,7 @@ from mfnet.params import Params
 from mfnet.profiles import load_profile
 from mfnet.synthetic.sampler import CropFormat, Sample, Sampler
 from mfnet.synthetic.subjects import texture_pool
-from mfnet.training.loop import Inputs
+from mfnet.training.loop import TrainingFiles
 from tests.losses.scenes import procedural_flame
 from tests.settings import CROP_SCALE, EMBEDDED
 
@@ -70,7 +70,7 @@ def data(flame, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def inputs(data) -> Inputs:
+def inputs(data) -> TrainingFiles:
     names = ("train-00000.parquet", "val-00000.parquet", "encoder.safetensors", "flow.safetensors")
     train, val, encoder, flow = (data / name for name in names)
-    return Inputs([train], [val], encoder, flow)
+    return TrainingFiles([train], [val], encoder, flow)

@@ -23,7 +23,7 @@ from mfnet.profiles import load_profile
 from mfnet.synthetic.atlas import head_atlas
 from mfnet.synthetic.capture.multipie import CapturePlan, write_subject
 from mfnet.synthetic.capture.rig import OPENCV
-from mfnet.training.loop import Inputs, train
+from mfnet.training.loop import TrainingFiles, train
 from tests.model.test_deca import PlainDeca
 from tests.training.conftest import ROOT, changed
 
@@ -99,7 +99,9 @@ def test_three_steps_of_the_papers_settings(paper, flame, archive, licensed, tmp
     shards.mkdir()
     write_shards(plan, landmarks, CropSpec(str(archive), paper.triplets, paper.plan.seed), shards)
     split = {name: sorted(shards.glob(f"{name}-*.parquet")) for name in ("train", "val")}
-    inputs = Inputs(split["train"], split["val"], licensed / "encoder.safetensors", licensed / "flow.safetensors")
+    inputs = TrainingFiles(
+        split["train"], split["val"], licensed / "encoder.safetensors", licensed / "flow.safetensors"
+    )
     metrics = train(paper, flame, inputs, tmp_path / "out", tmp_path / "kept")
     history = pd.read_parquet(tmp_path / "out" / "history.parquet")
     assert len(history) == metrics["steps"] == 3
