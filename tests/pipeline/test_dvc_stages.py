@@ -48,7 +48,7 @@ def test_bad_input_is_told_from_a_defect(workspace):
 
 
 def test_stages_refuse_bad_input_in_the_words_that_are_looked_for():
-    def refuse(params, args):
+    def refuse(params, args, record):
         raise InputError("source.multipie: no such folder")
 
     with pytest.raises(SystemExit) as caught:
