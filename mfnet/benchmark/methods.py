@@ -30,6 +30,7 @@ from mfnet.fitting.batch import Refiner
 from mfnet.fitting.pose import fit_poses
 from mfnet.flame import Flame
 from mfnet.geometry import FaceCrop, project_orthographic, reference_depth
+from mfnet.io.images import to_float
 from mfnet.model.mfnet import Prediction, join
 from mfnet.scoring.loaders import Prediction as Placed
 from mfnet.scoring.loaders import from_crop, from_lens, pixels_per_ndc
@@ -250,7 +251,7 @@ def _images(names: Sequence[Sequence[str]], views: dict[str, FaceCrop], network:
     """Crops [B, V, 3, S, S] in 0..1 on the network's device."""
     crops = np.stack([np.stack([views[name].image for name in row]) for row in names])
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
-    return torch.from_numpy(crops).to(device).movedim(-1, 2).float() / 255
+    return to_float(torch.from_numpy(crops).to(device).movedim(-1, 2))
 
 
 # ---------------------------------------------------------------------------------------------- heads before cameras

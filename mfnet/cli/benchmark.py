@@ -158,13 +158,12 @@ def _add_aflw(subparsers) -> None:
 
 
 def _aflw(args) -> None:
-    from PIL import Image
-
     from mfnet.benchmark.aflw import nme_by_yaw, picture_grid, score_images
     from mfnet.datasets.aflw2000 import image_files
     from mfnet.errors import InputError
     from mfnet.flame import load_project_head
-    from mfnet.io.files import atomic_path, write_table
+    from mfnet.io.files import write_table
+    from mfnet.io.images import write_png
     from mfnet.model.mfnet import load_mfnet
     from mfnet.params import load_params
 
@@ -179,8 +178,7 @@ def _aflw(args) -> None:
     table, results = score_images(files, model, flame, size, scale, args.pictures if args.grid else 0)
     write_table(table, args.out)
     if args.grid:
-        with atomic_path(args.grid) as beside:
-            Image.fromarray(picture_grid(results, flame)).save(beside)
+        write_png(picture_grid(results, flame), args.grid)
     rejected = int((table["status"] == "rejected").sum())
     print(nme_by_yaw(table).to_string(index=False, float_format="%.4f"))
     print(f"{len(table)} images, {rejected} rejected (reasons in {args.out})")

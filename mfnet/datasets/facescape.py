@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from mfnet.errors import InputError
 from mfnet.io.files import atomic_path
+from mfnet.io.images import read_photo, write_png
 
 PUPIL_DISTANCE = (64.0 + 61.7) / 2
 """Millimetres between the pupils of every ground truth: the benchmark's mean of men and women."""
@@ -270,11 +270,7 @@ def image_path(data: str | Path, item: Item) -> Path:
 def read_image(data: str | Path, item: Item) -> np.ndarray:
     """The RGB uint8 image [256, 256, 3] of an item. Raises InputError for a missing, broken or wrongly sized one."""
     path = image_path(data, item)
-    try:
-        with Image.open(path) as image:
-            pixels = np.asarray(image.convert("RGB"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error}") from None
+    pixels = read_photo(path)
     if pixels.shape != (IMAGE_SIZE, IMAGE_SIZE, 3):
         raise InputError(f"{path}: {pixels.shape[1]} x {pixels.shape[0]} px, the benchmark's images are 256 x 256")
     return pixels
@@ -371,5 +367,4 @@ def _write_array(path: Path, array: np.ndarray) -> None:
 def _write_image(path: Path, image: np.ndarray) -> None:
     if image.shape != (IMAGE_SIZE, IMAGE_SIZE, 3) or image.dtype != np.uint8:
         raise ValueError(f"{path.name}: image is {image.dtype} {image.shape}, expected uint8 (256, 256, 3)")
-    with atomic_path(path) as beside:
-        Image.fromarray(image).save(beside)
+    write_png(image, path)

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from mfnet.datasets.plan import SLOTS
 from mfnet.errors import InputError
+from mfnet.io.images import to_float
 
 COLUMNS = ["triplet", "subject", *(f"{name}_{slot}" for name in ("image", "landmarks", "yaw") for slot in SLOTS)]
 SHUFFLE_GROUPS = 8
@@ -46,7 +47,7 @@ class TripletBatch:
 
     def pixels(self) -> Tensor:
         """The images as float32 in [0, 1], [B, 3, 3, H, W]."""
-        return self.images.float() / 255
+        return to_float(self.images)
 
 
 class RowGroup(NamedTuple):

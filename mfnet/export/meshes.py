@@ -7,6 +7,7 @@ from PIL import Image
 
 from mfnet.errors import InputError
 from mfnet.io.files import atomic_path
+from mfnet.io.images import write_png
 
 
 def export_head(path: str | Path, vertices, flame, texture: np.ndarray | None = None) -> None:
@@ -42,8 +43,7 @@ def _write_obj(path: Path, vertices: np.ndarray, flame, texture: np.ndarray | No
         lines += [f"f {a} {b} {c}" for a, b, c in faces]
     else:
         image, material = path.with_suffix(".png"), path.with_suffix(".mtl")
-        with atomic_path(image) as beside:
-            Image.fromarray(texture).save(beside)
+        write_png(texture, image)
         with atomic_path(material) as beside:
             beside.write_text(f"newmtl head\nKa 1 1 1\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {image.name}\n")
         lines = [

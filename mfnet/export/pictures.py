@@ -1,16 +1,14 @@
 """Pictures of heads for people: uint8 RGB arrays [H, W, 3]."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from mfnet.geometry import clip_from_orthographic, euler_to_matrix, vertex_normals
-from mfnet.io.files import atomic_path
+from mfnet.io.images import to_float
 from mfnet.render import interpolate, rasterize, sample_texture
 
 CLAY = (0.78, 0.76, 0.74)
@@ -54,7 +52,7 @@ def overlay_head(
     (`mfnet.geometry.clip_from_...`).
     """
     colour, cover = _draw(vertices.float(), clip[None].float(), flame, image.shape[:2], None, colours)
-    photo = torch.tensor(image).float() / 255
+    photo = to_float(torch.tensor(image))
     return _to_uint8(photo * (1 - opacity * cover) + opacity * colour)
 
 
@@ -91,12 +89,6 @@ def grid(rows: Sequence[Sequence[np.ndarray]], gap: int = 4) -> np.ndarray:
     return sheet
 
 
-def write_picture(image: np.ndarray, path: str | Path) -> None:
-    """Write an image [H, W, 3] uint8 as PNG."""
-    with atomic_path(path) as beside:
-        Image.fromarray(image).save(beside, format="PNG")
-
-
 def _draw(vertices: Tensor, clip: Tensor, flame, shape: tuple[int, int], texture, colours) -> tuple[Tensor, Tensor]:
     """Colour [H, W, 3], premultiplied, and cover [H, W, 1] of one head."""
     height, width = (OVERSAMPLING * side for side in shape)
@@ -115,4 +107,5 @@ def _draw(vertices: Tensor, clip: Tensor, flame, shape: tuple[int, int], texture
 
 
 def _to_uint8(image: Tensor) -> np.ndarray:
+    """Halves to even, unlike `mfnet.io.images.to_uint8`: the report's pictures are made so."""
     return (image.clamp(0, 1) * 255).round().to(torch.uint8).numpy()

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from mfnet.flame import Flame
 from mfnet.io.checkpoints import Checkpoints
+from mfnet.io.images import to_float
 from mfnet.losses.supervised import PERSON, FaceLosses
 from mfnet.model.encoder import FLAT_SIDE, resize
 from mfnet.model.pretrained import PretrainedNetwork
@@ -118,7 +119,7 @@ def fit(
     for step in descent:
         batch = Sample(*(field[order[step]] for field in pool))
         with torch.autocast("cpu", torch.bfloat16, enabled=fast):
-            features = network.encode(batch.images.float() / 255)
+            features = network.encode(to_float(batch.images))
         predictions = network.predict(features.float())  # half a pixel's worth would be lost in half precision
         loss = losses(predictions, batch, dict(recipe.variants))
         if flat:
@@ -150,7 +151,7 @@ def refit(
         sample = sampler.sample(np.random.default_rng((seed, index)), min(CHUNK, recipe.subjects - index * CHUNK), 3)
         images = shrink(sample.images) if network.params.head == "flat" else sample.images
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=fast):
-            chunks.append(sample._replace(images=fresh.encode(images.float() / 255).float()))
+            chunks.append(sample._replace(images=fresh.encode(to_float(images)).float()))
     features = Sample(*(torch.cat(field) for field in zip(*chunks, strict=True)))  # its images are features
     regressors = nn.ModuleList([fresh.view_regressor, fresh.person_regressors])
     descent, losses = TrainingLoop(regressors, recipe, steps, "regressors", kept), FaceLosses(flame)
@@ -174,7 +175,7 @@ def measure_encoder(
     """
     recipe, held_out = EncoderRecipe(skins=HELD_OUT_SKINS, size=size), HELD_OUT + seed
     pool = sample_pool(make_sampler(flame, recipe, held_out), held_out, subjects, "held-out")
-    parts = [network(images.float() / 255) for images in pool.images.split(CHUNK)]
+    parts = [network(to_float(images)) for images in pool.images.split(CHUNK)]
     truth = decode_face(flame, *(getattr(pool, field) for field in PERSON))
 
     def error(name: str, average: bool = False) -> Tensor:

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from mfnet.flame import Flame
 from mfnet.geometry import ndc_to_pixels
+from mfnet.io.images import to_float
 from mfnet.landmarks.network import (
     CELLS,
     CROP_SCALE,
@@ -77,7 +78,7 @@ def pretrain_landmarks(
     kept = recipe_checkpoints(checkpoints, "landmarks", flame, seed, steps, recipe)
     descent, fast = TrainingLoop(network, recipe, steps, "pretrained@landmarks", kept, rng), half_precision()
     for step in descent:
-        crops, places = images[order[step]].float() / 255, points[order[step]]
+        crops, places = to_float(images[order[step]]), points[order[step]]
         if rng.random() < 0.5:
             crops, places = crops.flip(-1), mirrored_points(places)
         negatives = len(crops) // 16
@@ -141,7 +142,7 @@ def measure_landmarks(network: LandmarkNetwork, flame: Flame, seed: int, subject
     options = SamplerOptions(crop_scale=CROP_SCALE, supersample=1)
     textures = texture_pool(flame, recipe.skins, recipe.skin_size, HELD_OUT + seed)
     pool = sample_pool(Sampler(flame, textures, SIDE, options), HELD_OUT + seed, subjects, "held-out")
-    images = pool.images.flatten(0, 1).float() / 255
+    images = to_float(pool.images.flatten(0, 1))
     truth = ndc_to_pixels(pool.landmarks.flatten(0, 1), SIDE, SIDE)
     empty = without_face(np.random.default_rng(HELD_OUT + seed), images)
     detector = LandmarkDetector(network)

@@ -16,6 +16,7 @@ from mfnet.geometry import (
     ndc_to_pixels,
     vertex_normals,
 )
+from mfnet.io.images import to_float, to_uint8
 from mfnet.render import (
     Raster,
     comparable_faces,
@@ -119,7 +120,7 @@ def sample_cross_pairs(sampler: Sampler, rng: np.random.Generator, count: int) -
     estimate, camera = _disturbed(sampler, rng, heads, lens)
     photos, truth, clip = images.unflatten(0, (-1, 2)), heads.out.vertices, lens.clip(heads.out.vertices)
     view_a, view_b = (orthographic_view(estimate[v::2], flame.faces, camera[v::2]) for v in (0, 1))
-    cross = render_cross_view(photos[:, 0].float() / 255, view_a, view_b, flame.faces, size, size)
+    cross = render_cross_view(to_float(photos[:, 0]), view_a, view_b, flame.faces, size, size)
     raster = rasterize(clip[0::2], flame.faces, size, size)
     target, depth, whole = _follow(cross.source, raster, flame.faces, truth[0::2, :, 2], clip[1::2], truth[1::2, :, 2])
     pixels = ndc_to_pixels(target, size, size)
@@ -127,7 +128,7 @@ def sample_cross_pairs(sampler: Sampler, rng: np.random.Generator, count: int) -
     compared = covisible_by_geometry(cross, comparable_faces(flame.faces, flame.masks))
     valid = (compared & whole & (target.abs() < 1).all(-1) & in_front)[:, None]
     flow = (pixels - ndc_to_pixels(pixel_centres(size, size, pixels), size, size)).permute(0, 3, 1, 2)
-    drawn, second = (cross.image * 255 + 0.5).to(torch.uint8), photos[:, 1]
+    drawn, second = to_uint8(cross.image), photos[:, 1]
     first = torch.where(cross.seen[:, None], drawn, second)
     cut = torch.from_numpy(rng.random(count) < 0.25)[:, None, None, None] & ~compared[:, None]
     return FlowPairs(first.masked_fill(cut, 0), second.masked_fill(cut, 0), flow * valid, valid)
@@ -187,4 +188,4 @@ def _render(sampler, rng, clip: Tensor, vertices: Tensor, textures: Tensor, ligh
     shown = interpolate(kept[..., None], drawing.raster, flame.faces).permute(0, 3, 1, 2)
     colour, cover = develop(drawing._replace(albedo=drawing.albedo * (shown > 0.5)), light[:, None], factor)
     images = (colour[:, 0] * exposure(colour[:, 0], cover)).clamp(0, 1)
-    return (degrade(rng, images) * (images > 0) * 255 + 0.5).to(torch.uint8)
+    return to_uint8(degrade(rng, images) * (images > 0))

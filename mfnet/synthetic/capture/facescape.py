@@ -19,6 +19,7 @@ from mfnet.geometry import (
     matrix_to_axis_angle,
     vertex_normals,
 )
+from mfnet.io.images import to_uint8
 from mfnet.synthetic.atlas import HeadAtlas
 from mfnet.synthetic.capture.rig import OPENCV
 from mfnet.synthetic.capture.truth import orthographic_truth, perspective_truth
@@ -148,7 +149,7 @@ def _photograph(flame: Flame, clip, depth, texture, normals, light: Tensor, back
 
 def _uint8(image: Tensor) -> np.ndarray:
     """[1, 3, H, W] in 0..1 -> [H, W, 3] uint8."""
-    return (image[0].permute(1, 2, 0) * 255 + 0.5).clamp(0, 255).to(torch.uint8).numpy()
+    return to_uint8(image[0].permute(1, 2, 0)).numpy()
 
 
 def _row(values) -> Tensor:
