@@ -1,14 +1,12 @@
 """Stage ``capture``: virtual photo sessions in Multi-PIE's and FaceScape's layouts."""
 
-from mfnet.synthetic.capture.archives import HeadFiles, capture
+from mfnet.synthetic.capture.archives import HeadFile, capture
 from stages.common import run_stage, stage_parser
-
-HEAD = ("data/head/head.npz", "data/head/landmarks.npz", "data/head/template.obj")
 
 
 def run(params, args) -> None:
     """Write ``data/raw/multipie``, ``data/raw/facescape`` and ``data/raw/truth.parquet``."""
-    head = HeadFiles(HEAD, params.flame.n_shape, params.flame.n_expression)
+    head = HeadFile("data/head/head.npz", params.flame.n_shape, params.flame.n_expression)
     capture(head, params.capture, params.compute, "data/raw")
 
 

@@ -33,7 +33,7 @@ def render_head(
     Grey and shaded by a lamp beside the camera; with texture [3, T, T] in 0..1, that instead, unshaded; with colours
     [V, 3] in 0..1, those, shaded.
     """
-    angle = torch.tensor(float(yaw)).deg2rad()
+    angle = torch.tensor(float(yaw), device=vertices.device).deg2rad()
     turned = vertices.float() @ euler_to_matrix(angle, angle * 0, angle * 0).T
     low, high = turned.amin(0), turned.amax(0)
     scale = 2 * FILL / (high - low)[:2].max()
@@ -52,7 +52,7 @@ def overlay_head(
     (`mfnet.geometry.clip_from_...`).
     """
     colour, cover = _draw(vertices.float(), clip[None].float(), flame, image.shape[:2], None, colours)
-    photo = to_float(torch.tensor(image))
+    photo = to_float(torch.tensor(image, device=vertices.device))
     return _to_uint8(photo * (1 - opacity * cover) + opacity * colour)
 
 
@@ -98,9 +98,9 @@ def _draw(vertices: Tensor, clip: Tensor, flame, shape: tuple[int, int], texture
         colour = sample_texture(texture[None], interpolate(flame.uv, raster, flame.uv_faces))
     else:
         normals = vertex_normals(vertices[None], flame.faces)[0]
-        lamp = torch.nn.functional.normalize(torch.tensor([0.3, 0.4, 0.85]), dim=0)
+        lamp = torch.nn.functional.normalize(normals.new_tensor([0.3, 0.4, 0.85]), dim=0)
         light = 0.25 + 0.75 * (normals @ lamp).clamp_min(0)[:, None]
-        base = torch.tensor(CLAY).expand(len(normals), 3) if colours is None else colours.float()
+        base = normals.new_tensor(CLAY).expand(len(normals), 3) if colours is None else colours.float()
         colour = interpolate(light * base, raster, flame.faces).permute(0, 3, 1, 2)
     drawn = torch.nn.functional.avg_pool2d(torch.cat([colour * cover, cover], 1), OVERSAMPLING)[0]
     return drawn[:3].permute(1, 2, 0), drawn[3:].permute(1, 2, 0)
@@ -108,4 +108,4 @@ def _draw(vertices: Tensor, clip: Tensor, flame, shape: tuple[int, int], texture
 
 def _to_uint8(image: Tensor) -> np.ndarray:
     """Halves to even, unlike `mfnet.io.images.to_uint8`: the report's pictures are made so."""
-    return (image.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+    return (image.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()

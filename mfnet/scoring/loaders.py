@@ -18,11 +18,10 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from mfnet.datasets.facescape import IMAGE_SIZE
+from mfnet.geometry.conventions import FLIP_YZ, about_x, about_y, about_z
 from mfnet.scoring.meshes import ItemError, Mesh, read_mesh
 
 HALF = IMAGE_SIZE / 2
-FLIP = np.array([1.0, -1.0, -1.0])
-"""Between axes with y up, z towards the camera and OpenCV's."""
 WILD_DEPTH = 2.0
 LAB_HEIGHT = 3.0
 FARTHEST = 100.0
@@ -46,7 +45,7 @@ def to_camera(prediction: Prediction, focal: float | None) -> Mesh:
     if focal is None:
         vertices = vertices - [0.0, 0.0, vertices[:, 2].mean() + WILD_DEPTH]
     else:
-        vertices = vertices * FLIP
+        vertices = vertices * FLIP_YZ
         vertices = _of_lab_height(vertices + np.array([0.0, 0.0, focal / HALF - vertices[:, 2].mean()]))
     return prediction.mesh.moved(vertices)
 
@@ -54,7 +53,7 @@ def to_camera(prediction: Prediction, focal: float | None) -> Mesh:
 def _perspective_to_camera(vertices: np.ndarray, own: float, focal: float | None) -> np.ndarray:
     depth = vertices[:, 2].mean()
     if focal is None:
-        vertices = vertices * (own / HALF / depth) * FLIP
+        vertices = vertices * (own / HALF / depth) * FLIP_YZ
         return vertices - [0.0, 0.0, vertices[:, 2].mean() + WILD_DEPTH]
     middle = np.array([0.0, 0.0, depth])
     return _of_lab_height((vertices - middle) * (own / focal) + middle)
@@ -74,10 +73,10 @@ def from_crop(mesh: Mesh, crop_to_image: np.ndarray, crop_size: int) -> Predicti
     scaled by the length of its first row, as officially.
     """
     scale = crop_size / IMAGE_SIZE
-    pixels = (mesh.vertices[:, :2] * FLIP[:2] + 1) * (crop_size / 2)
+    pixels = (mesh.vertices[:, :2] * FLIP_YZ[:2] + 1) * (crop_size / 2)
     pixels = pixels @ crop_to_image[:2, :2].T + crop_to_image[:2, 2]
     depth = mesh.vertices[:, 2:] * np.linalg.norm(crop_to_image[0, :2]) * scale
-    return Prediction(mesh.moved(np.hstack([(pixels / HALF - 1) * FLIP[:2], depth])), None)
+    return Prediction(mesh.moved(np.hstack([(pixels / HALF - 1) * FLIP_YZ[:2], depth])), None)
 
 
 def pixels_per_ndc(crop_to_image: np.ndarray, crop_size: int) -> float:
@@ -98,7 +97,7 @@ def from_lens(
     distance = 1 / max(inverse_distance, 1 / FARTHEST)
     focal = pixels_per_ndc(crop_to_image, crop_size) * camera[0] * distance
     depth = distance - (mesh.vertices[:, 2:] - centre)
-    seen = np.hstack([(mesh.vertices[:, :2] + camera[1:]) * FLIP[:2], depth])
+    seen = np.hstack([(mesh.vertices[:, :2] + camera[1:]) * FLIP_YZ[:2], depth])
     middle = crop_to_image[:2, :2] @ np.full(2, crop_size / 2) + crop_to_image[:2, 2]  # of the crop, px of the image
     axis = np.append((middle - HALF) / focal, 1.0)
     turn, _ = Rotation.align_vectors(axis[None], [[0.0, 0.0, 1.0]])
@@ -170,11 +169,7 @@ def _mgcnet_camera(path: Path) -> tuple[float, np.ndarray, np.ndarray]:
         raise ItemError("missing_file", f"{path}: no such file") from None
     except (IndexError, ValueError):
         raise ItemError("unreadable", f"{path}: not MGCNet's camera file") from None
-    sin, cos = np.sin([phi, theta, psi]), np.cos([phi, theta, psi])
-    about_x = np.array([[1, 0, 0], [0, cos[0], -sin[0]], [0, sin[0], cos[0]]])
-    about_y = np.array([[cos[1], 0, sin[1]], [0, 1, 0], [-sin[1], 0, cos[1]]])
-    about_z = np.array([[cos[2], -sin[2], 0], [sin[2], cos[2], 0], [0, 0, 1]])
-    return focal, about_x @ about_y @ about_z, translation
+    return focal, about_x(phi) @ about_y(theta) @ about_z(psi), translation
 
 
 def _ringnet(folder: Path, name: str) -> Prediction:

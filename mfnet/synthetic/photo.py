@@ -6,13 +6,11 @@ import torch
 from torch import Tensor
 
 from mfnet.flame import Flame
-from mfnet.geometry import ndc_to_pixels
+from mfnet.geometry import ndc_to_pixels, uv_vertices
 from mfnet.render import Raster, interpolate, rasterize, sample_texture, sh_basis
 
 BEHIND = -1e3
 """Depth (metres towards the camera) of the background."""
-
-
 INSIDE = 0.12
 """Brightness of the inside of the head."""
 
@@ -35,7 +33,8 @@ def draw(
     depth [B, V]: metres towards the camera, larger is nearer; normals [B, V, 3] in the axes of the light to come.
     """
     raster = rasterize(clip, flame.faces, height, width)
-    per_vertex = torch.cat([normals, depth[..., None]], -1)[:, uv_vertices(flame)]
+    owners = uv_vertices(flame.faces, flame.uv_faces, len(flame.uv))
+    per_vertex = torch.cat([normals, depth[..., None]], -1)[:, owners]
     uv = flame.uv.expand(len(clip), -1, -1)
     pixels = interpolate(torch.cat([uv, per_vertex], -1), raster, flame.uv_faces)  # [B, H, W, 2 + 3 + 1]
     head = raster.face_id > 0
@@ -66,13 +65,6 @@ def _outside(clip: Tensor, raster: Raster, faces: Tensor) -> Tensor:
     brightness = torch.where(away, INSIDE, 1.0)
     face = (raster.face_id - 1).clamp_min(0).long().flatten(1)
     return brightness.gather(1, face).view(len(clip), 1, *raster.face_id.shape[1:])
-
-
-def uv_vertices(flame: Flame) -> Tensor:
-    """The vertex [T] that each vertex of the UV layout belongs to."""
-    owner = torch.zeros(len(flame.uv), dtype=torch.int64)
-    owner[flame.uv_faces.flatten()] = flame.faces.flatten()
-    return owner
 
 
 def shade_normals(normals: Tensor, light: Tensor) -> Tensor:

@@ -98,6 +98,54 @@ def test_equal_heads_give_equal_bytes(flame, tmp_path):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
+class Elsewhere(torch.Tensor):
+    """Stands in for a tensor on a GPU where there is none: NumPy cannot look into it before `cpu` brought it over."""
+
+    def numpy(self):
+        raise TypeError("can't convert a device tensor to numpy")
+
+    def __array__(self, *_):
+        raise TypeError("can't convert a device tensor to numpy")
+
+    def cpu(self):
+        return self.as_subclass(torch.Tensor)
+
+
+def moved(flame, move) -> SimpleNamespace:
+    return SimpleNamespace(**{name: move(value) for name, value in vars(flame).items()})
+
+
+def assert_exported_alike(flame, other, tmp_path):
+    for name, head in (("here", flame), ("there", other)):
+        for suffix in ("obj", "glb"):
+            export_head(tmp_path / name / f"head.{suffix}", head.template, head, chart())
+    for file in ("head.obj", "head.glb"):
+        assert (tmp_path / "here" / file).read_bytes() == (tmp_path / "there" / file).read_bytes()
+
+
+def test_a_head_on_another_device_is_exported(flame, tmp_path):
+    assert_exported_alike(flame, moved(flame, lambda tensor: tensor.as_subclass(Elsewhere)), tmp_path)
+
+
+@pytest.mark.gpu
+def test_a_head_on_a_gpu_is_exported_and_drawn(flame, tmp_path):
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    pytest.importorskip("nvdiffrast.torch", reason="nvdiffrast is not installed (extra gpu)")
+    other = moved(flame, lambda tensor: tensor.cuda())
+    assert_exported_alike(flame, other, tmp_path)
+    here, there = (render_head(head.template, head, 64).astype(int) for head in (flame, other))
+    assert np.abs(here - there).mean() < 2
+
+
+def test_vertices_of_other_types_are_exported(flame, tmp_path):
+    """Double precision, a gradient that is asked for, a plain array: what optimisation leaves behind."""
+    export_head(tmp_path / "a.obj", flame.template, flame)
+    for other in (flame.template.double(), flame.template.clone().requires_grad_(), flame.template.numpy()):
+        export_head(tmp_path / "b.obj", other, flame)
+        assert (tmp_path / "a.obj").read_bytes() == (tmp_path / "b.obj").read_bytes()
+
+
 def test_refusals_name_the_file_and_the_field(flame, tmp_path):
     with pytest.raises(InputError, match=r"head\.ply.*format"):
         export_head(tmp_path / "head.ply", flame.template, flame)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mfnet.render import sh_basis
-from mfnet.synthetic.photo import BEHIND, INSIDE, develop, draw, shade_normals, uv_vertices, visible_points
+from mfnet.synthetic.photo import BEHIND, INSIDE, develop, draw, shade_normals, visible_points
 
 NEAR, FAR_AWAY = 0.1, -0.1
 LIGHT = torch.zeros(1, 1, 9, 3)
@@ -35,10 +35,6 @@ def drawing(head, faces=None, size=16):
     texture = torch.full((1, 3, 4, 4), 0.5)
     normals = torch.tensor([0.0, 0, 1]).expand(1, 8, 3)
     return draw(head, clip, head.vertices[None, :, 2], texture, normals, size, size)
-
-
-def test_uv_vertices_finds_the_owner(squares):
-    assert uv_vertices(squares).tolist() == [7, 6, 5, 4, 3, 2, 1, 0]
 
 
 def test_the_nearer_square_hides_the_other(squares):

@@ -19,9 +19,9 @@ from mfnet.geometry import (
     matrix_to_axis_angle,
     vertex_normals,
 )
+from mfnet.geometry.conventions import VIEW_TO_OPENCV
 from mfnet.io.images import to_uint8
 from mfnet.synthetic.atlas import HeadAtlas
-from mfnet.synthetic.capture.rig import OPENCV
 from mfnet.synthetic.capture.truth import orthographic_truth, perspective_truth
 from mfnet.synthetic.degrade import degrade, random_backgrounds
 from mfnet.synthetic.lights import random_light
@@ -132,9 +132,9 @@ def write_lab(flame: Flame, atlas: HeadAtlas, root: Path, subject: int, seed: in
                 view,
                 _uint8(_photograph(flame, clip, depth, scan.texture, scan.normals, light, background)),
             )
-            axes = OPENCV @ rotation
+            axes = VIEW_TO_OPENCV @ rotation
             name = layout.lab_name(layout.lab_index(subject, focal, view))
-            camera = (K, OPENCV @ scan.offset(axes) + translation / scan.scale)
+            camera = (K, VIEW_TO_OPENCV @ scan.offset(axes) + translation / scan.scale)
             path = f"facescape/data/lab_img/{name}.png"
             rows.append(perspective_truth(path, *scan.truth(), scan.head_pose(axes), *camera))
     return rows

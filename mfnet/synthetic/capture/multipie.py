@@ -15,10 +15,11 @@ from mfnet.geometry import (
     project_perspective,
     vertex_normals,
 )
+from mfnet.geometry.conventions import VIEW_TO_OPENCV
 from mfnet.io.files import atomic_path
 from mfnet.io.images import write_png
 from mfnet.synthetic.capture.expressions import expression_coefficients
-from mfnet.synthetic.capture.rig import DISTANCE, OPENCV, RigCamera, rig_cameras
+from mfnet.synthetic.capture.rig import DISTANCE, RigCamera, rig_cameras
 from mfnet.synthetic.capture.truth import perspective_truth
 from mfnet.synthetic.lights import multipie_light
 from mfnet.synthetic.photo import develop, draw, shade_normals
@@ -125,7 +126,7 @@ def plant_faults(root: Path, numbers: list[int], recordings: list[tuple[int, int
 
 
 def _extrinsics(camera: RigCamera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return camera.intrinsics, OPENCV @ camera.view, camera.translation
+    return camera.intrinsics, VIEW_TO_OPENCV @ camera.view, camera.translation
 
 
 def _bounds(pixels: Tensor) -> tuple[int, int, int, int]:
@@ -142,7 +143,7 @@ def _truth(path: str, subject: str, sitting: Recording, camera: RigCamera) -> di
     root_joint = sitting.out.joints[0, 0]
     # FLAME turns about its root joint: view (vertices + seat) = vertices of the turned pose + this.
     offset = view @ (root_joint + sitting.seat) - root_joint
-    translation = OPENCV @ offset.double().numpy() + camera.translation
+    translation = VIEW_TO_OPENCV @ offset.double().numpy() + camera.translation
     pose = matrix_to_axis_angle(view @ sitting.turn[0])
     return perspective_truth(
         path, subject, sitting.shape, sitting.expression, sitting.jaw_pose, pose, camera.intrinsics, translation

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mfnet.datasets.multipie import CEILING, HEIGHT, WIDTH, YAW
+from mfnet.geometry.conventions import about_x, about_y
 
 DISTANCE = 1.2
 """Metres from each camera to the aim."""
@@ -16,13 +17,11 @@ FOCAL = 1430.0
 """Pixels."""
 CEILING_ELEVATION = 30.0
 """Degrees above head height of the two ceiling cameras."""
-OPENCV = np.diag([1.0, -1.0, -1.0])
-"""View axes (x right, y up, z to the camera) to OpenCV's camera axes (x right, y down, z forward), and back."""
 
 
 @dataclass(frozen=True)
 class RigCamera:
-    """A pinhole camera: pixel = K (OPENCV view x + (0, 0, DISTANCE)), x in rig axes, metres."""
+    """A pinhole camera: pixel = K (VIEW_TO_OPENCV view x + (0, 0, DISTANCE)), x in rig axes, metres."""
 
     name: str
     view: np.ndarray
@@ -47,7 +46,4 @@ def rig_cameras() -> list[RigCamera]:
 
 def _view(yaw: float, elevation: float) -> np.ndarray:
     """Rotation from rig to view axes of a camera at `yaw` and `elevation` degrees that looks at the origin."""
-    yaw, elevation = np.radians(yaw), np.radians(elevation)
-    turn = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
-    tilt = np.array([[1, 0, 0], [0, np.cos(elevation), -np.sin(elevation)], [0, np.sin(elevation), np.cos(elevation)]])
-    return tilt @ turn
+    return about_x(np.radians(elevation)) @ about_y(np.radians(yaw))
