@@ -40,7 +40,7 @@ def run(params, args) -> None:
     with tracked(address, "training", name, recorded) as record:
         train(params, flame, inputs, out, on_epoch=lambda step, metrics: record.metrics(metrics, step))
         record.curves(pd.read_parquet(out / "history.parquet"), "step")
-        model = load_mfnet(out / "model.safetensors", flame.cpu())
+        model = load_mfnet(out / "model.safetensors", flame)
         people = first_of_each_subject(TripletShards(inputs.validation), PICTURED)
         for item, subject in enumerate(people.subject.tolist()):
             sheet = person_sheet(model, flame, people, item, params.loss.inverse_distance)

@@ -17,7 +17,7 @@ COMMANDS = (
     "mfnet.cli.audit",
 )
 EXTRAS = {
-    **dict.fromkeys(("dask", "distributed", "dvc", "great_expectations", "jinja2", "mlflow", "skimage"), "pipeline"),
+    **dict.fromkeys(("dask", "distributed", "dvc", "great_expectations", "jinja2", "mlflow"), "pipeline"),
     "face_alignment": "fan",
     "nvdiffrast": "gpu",
 }

@@ -12,7 +12,7 @@ from mfnet.errors import InputError
 from mfnet.geometry import crop_face
 from mfnet.io.images import read_photo, to_float
 from mfnet.model.projection import ViewParameters, decode
-from mfnet.render.texture import fill_holes, fuse_views, inside_outline, unwrap, uv_layout
+from mfnet.render.texture import face_texture, fuse_views, inside_outline, unwrap, uv_layout
 from mfnet.render.view import orthographic_view
 
 OUTLINE_MARGIN = 0.05
@@ -69,7 +69,7 @@ def textured(
     texture, known = fuse_views(textures[None], weights[None])
     shape, expression, jaw = (getattr(parameters, name)[:, 0] for name in ("shape", "expression", "jaw_pose"))
     neutral = flame(shape, expression, torch.zeros_like(jaw), jaw_pose=jaw).vertices[0]
-    return Reconstruction(vertices, cameras, divisor, neutral, fill_holes(texture, known)[0].clamp(0, 1), known[0])
+    return Reconstruction(vertices, cameras, divisor, neutral, face_texture(texture, known)[0].clamp(0, 1), known[0])
 
 
 class Photos(NamedTuple):

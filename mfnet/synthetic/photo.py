@@ -11,6 +11,8 @@ from mfnet.render import Raster, interpolate, rasterize, sample_texture, sh_basi
 
 BEHIND = -1e3
 """Depth (metres towards the camera) of the background."""
+TOLERANCE = 0.004
+"""Metres that a point may lie behind what is drawn around it and still count as seen."""
 INSIDE = 0.12
 """Brightness of the inside of the head."""
 
@@ -75,15 +77,22 @@ def shade_normals(normals: Tensor, light: Tensor) -> Tensor:
 def visible_points(points: Tensor, clip_points: Tensor, depth: Tensor) -> Tensor:
     """Which points [B, N, 3] (metres, z towards the camera) are seen in the depth image [B, H, W] -> bool [B, N].
 
-    clip_points [B, N, 4]: where they fall. Hidden: outside the image, or 4 mm and more behind the farthest surface
-    among the nine pixels around.
+    clip_points [B, N, 4]: where they fall. Hidden: outside the image, or behind the surface there (`not_hidden`).
     """
     height, width = depth.shape[1:]
     ndc = clip_points[..., :2] / clip_points[..., 3:]
-    column, row = ndc_to_pixels(ndc, width, height).long().unbind(-1)
-    surface = torch.full_like(points[..., 2], torch.inf)
-    for down in (-1, 0, 1):
-        for right in (-1, 0, 1):
-            place = (row + down).clamp(0, height - 1) * width + (column + right).clamp(0, width - 1)
-            surface = torch.minimum(surface, depth.flatten(1).gather(1, place))
-    return (ndc.abs() < 1).all(-1) & (points[..., 2] >= surface - 0.004)
+    return (ndc.abs() < 1).all(-1) & not_hidden(depth, ndc_to_pixels(ndc, width, height), points[..., 2])
+
+
+def not_hidden(depth: Tensor, pixels: Tensor, towards: Tensor, tolerance: float = TOLERANCE) -> Tensor:
+    """Which points are drawn, or lie in front of what is: bool [B, ...].
+
+    depth [B, H, W]: metres towards the camera of what is drawn, far below zero on the background; pixels [B, ..., 2]
+    and towards [B, ...]: where the points fall and how far towards the camera they are. Hidden: `tolerance` (metres)
+    and more behind the farthest of the nine pixels around, so that no point on an outline is hidden by its own surface.
+    """
+    height, width = depth.shape[1:]
+    farthest = -torch.nn.functional.max_pool2d(-depth[:, None], 3, 1, 1)
+    column, row = (pixels[..., axis].floor().long().clamp(0, side - 1) for axis, side in ((0, width), (1, height)))
+    surface = farthest.flatten(1).gather(1, (row * width + column).flatten(1)).view_as(towards)
+    return towards >= surface - tolerance

@@ -4,6 +4,7 @@ On a CPU the result is a function of params and input files alone: order, pairs 
 and the step, and an interrupted run resumes to the same bits. Nothing here reads ground truth.
 """
 
+import copy
 import resource
 import sys
 import time
@@ -20,6 +21,7 @@ from tqdm import tqdm
 from mfnet.datasets.plan import SLOTS
 from mfnet.datasets.triplets import TripletShards
 from mfnet.errors import InputError
+from mfnet.flame import Flame
 from mfnet.flow import calibrate, load_flow
 from mfnet.io.checkpoints import Checkpoints, run_key
 from mfnet.io.files import write_json, write_table
@@ -79,9 +81,10 @@ def train(
             "world": [this.world, this.device.type],
         }
         kept = Checkpoints(checkpoints, run_key(settings, inputs.files()))
-        trainer = _trainer(params, flame.to(this.device), inputs, this)
+        shards = TripletShards(sorted(inputs.shards))
+        trainer = _trainer(params, _on(this.device, flame), inputs, shards, this)
         record = _resume(trainer, kept)
-        _epochs(trainer, inputs, record, kept, on_epoch)
+        _epochs(trainer, shards, inputs, record, kept, on_epoch)
         metrics = _metrics(trainer, record) if this.first else {}
         if this.first:
             save_mfnet(trainer.result, out / "model.safetensors")
@@ -90,6 +93,11 @@ def train(
             kept.remove()
         this.wait()
     return metrics
+
+
+def _on(device: torch.device, flame: Flame) -> Flame:
+    """The head on `device`; `to` would move the caller's own."""
+    return flame if device == flame.faces.device else copy.deepcopy(flame).to(device)
 
 
 def set_up(params: TrainParams) -> None:
@@ -108,8 +116,7 @@ class Record:
     validations: list[dict[str, float]]
 
 
-def _trainer(params: Params, flame, inputs: Inputs, this: Process) -> Trainer:
-    shards = TripletShards(sorted(inputs.shards))
+def _trainer(params: Params, flame, inputs: Inputs, shards: TripletShards, this: Process) -> Trainer:
     size, views = params.train.batch_size, params.model.views
     per_epoch = len(shards) // (size * this.world)
     if per_epoch == 0:
@@ -146,10 +153,17 @@ def _resume(trainer: Trainer, kept: Checkpoints) -> Record:
     return Record(state["history"], state["validations"])
 
 
-def _epochs(trainer: Trainer, inputs: Inputs, record: Record, kept: Checkpoints, on_epoch: OnEpoch | None) -> None:
+def _epochs(
+    trainer: Trainer,
+    triplets: TripletShards,
+    inputs: Inputs,
+    record: Record,
+    kept: Checkpoints,
+    on_epoch: OnEpoch | None,
+) -> None:
     """Train from the trainer's position to the end of the run, or until it diverges."""
     this, params = trainer.process, trainer.params
-    triplets, validation = TripletShards(sorted(inputs.shards)), TripletShards(sorted(inputs.validation))
+    validation = TripletShards(sorted(inputs.validation))
     per_epoch = trainer.steps // params.epochs
 
     def keep() -> None:
