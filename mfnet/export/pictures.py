@@ -67,7 +67,10 @@ def overlay_points(image: np.ndarray, points: np.ndarray, colour=(0, 255, 0), ra
 
 
 def heat_colours(values: np.ndarray, limit: float) -> Tensor:
-    """Colours [V, 3] in 0..1 of values [V], 0 to `limit`, on OpenCV's viridis scale; larger ones stay at its end."""
+    """Colours [V, 3] in 0..1 of values [V], 0 to `limit`, on OpenCV's viridis scale; larger ones stay at its end.
+
+    For `render_head`: ``colours=heat_colours(face.vertex_sigma_mm, 3.0)`` shows where a fitted face is uncertain.
+    """
     levels = (np.clip(np.asarray(values) / limit, 0, 1) * 255).astype(np.uint8)
     colours = cv2.applyColorMap(levels[:, None], cv2.COLORMAP_VIRIDIS)[:, 0, ::-1]
     return torch.from_numpy(colours.astype(np.float32) / 255)
