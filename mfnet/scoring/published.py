@@ -92,8 +92,3 @@ def _with_bins(samples: pd.DataFrame) -> pd.DataFrame:
     views = index % len(LAB_VIEWS)
     focal = index % LAB_VIEWS_PER_SUBJECT // len(LAB_VIEWS)
     return samples.assign(bin=[lab_bin(view) for view in views], focal=focal, name=[lab_name(i) for i in index])
-
-
-def write_published(samples: str | Path, out: str | Path) -> None:
-    """Rebuild ``published_means.csv`` from the per-sample Parquet file."""
-    means_of_samples(pd.read_parquet(samples)).to_csv(out, index=False, float_format="%.9g", lineterminator="\n")
