@@ -46,10 +46,10 @@ def read_pickle(data: bytes, path: str | Path, allowed: dict = ALLOWED) -> objec
 
 
 def parse_npy(data: bytes, path: str | Path, allowed: dict = ALLOWED) -> object:
-    """The content of an .npy file's bytes: an array of plain numbers, or the one item of a pickled object array.
+    """The content of an .npy file's bytes: an array, or of a pickled object array with one item that item.
 
-    allowed: as `read_pickle` takes it. Raises InputError naming `path`: for what that refuses, for an object array of
-    several items, and for data that is not as long as the header says.
+    allowed: as `read_pickle` takes it. Raises InputError naming `path` for what that refuses, and for data that is not
+    as long as the header says.
     """
     stream, where = io.BytesIO(data), f"{path}: the array"
     shape, fortran, dtype = read_npy_header(stream, where, kinds="fiubUO")
@@ -59,9 +59,15 @@ def parse_npy(data: bytes, path: str | Path, allowed: dict = ALLOWED) -> object:
             raise InputError(f"{where} does not hold the data that it declares; copy the file again")
         return np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
     value = read_pickle(content, path, allowed)
-    if isinstance(value, PickledArray) and value.items is not None and len(value.items) == 1:
-        return resolve(value.items[0])
-    raise InputError(f"{where} holds several objects; one was expected")
+    items = value.items if isinstance(value, PickledArray) else None
+    if items is None or len(items) != math.prod(shape):
+        raise InputError(f"{where} does not hold the objects that it declares; copy the file again")
+    if len(items) == 1:
+        return resolve(items[0])
+    objects = np.empty(len(items), object)
+    for place, item in enumerate(items):
+        objects[place] = resolve(item)
+    return objects.reshape(shape)
 
 
 class Budget:
