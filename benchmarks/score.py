@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from mfnet.datasets import facescape
+from mfnet.io.obj import ObjMesh, write_obj
 from mfnet.scoring import metrics
 from mfnet.scoring.closest import surface_distances
 from mfnet.scoring.meshes import Mesh
@@ -51,7 +52,7 @@ def write_set(root: Path, triangles: int, items: int) -> None:
         for folder, mesh, scale in (("data/wild_gt_mesh", ellipsoid(9000), 1.0), ("pred", ellipsoid(triangles), 1.02)):
             wave = 1 + 0.02 * (scale - 1) * 50 * np.sin(mesh.vertices[:, :1] / 9)
             cube = (mesh.vertices * scale * wave) @ item.rotation.T / item.pupil_scale + item.head_centre_cube
-            facescape.write_obj(root / folder / f"{item.name}.obj", cube, mesh.faces)
+            write_obj(root / folder / f"{item.name}.obj", ObjMesh(cube, mesh.faces), facescape.DECIMALS)
     facescape.write_wild_predef(root, wild)
 
 

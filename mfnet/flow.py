@@ -13,7 +13,7 @@ from torch.nn import functional
 from torchvision.models.optical_flow import Raft_Large_Weights, Raft_Small_Weights, raft_large, raft_small
 
 from mfnet.errors import InputError
-from mfnet.io.tensors import fill, read_tensors
+from mfnet.io.tensors import fill, load_torch, read_tensors
 
 RAFT = {"raft_large": (raft_large, Raft_Large_Weights), "raft_small": (raft_small, Raft_Small_Weights)}
 RAFT_SIDE = 128
@@ -195,12 +195,7 @@ def torchvision_state(name: str) -> dict[str, torch.Tensor]:
 
 def raft_state(name: str, path: str | Path) -> dict[str, torch.Tensor]:
     """A torchvision RAFT state dict from a .pth file, checked tensor by tensor against the network of that name."""
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise InputError(f"pretrained.flow.path: {path}: no such file") from None
-    except Exception as error:  # torch.load's errors have no common class
-        raise InputError(f"{path}: not a torch file of plain tensors: {str(error).splitlines()[0]}") from None
+    state = load_torch(path, f"pretrained.flow.path: name the file of torchvision's {name}")
     if not isinstance(state, dict):
         raise InputError(f"{path}: holds {type(state).__name__}, expected the state dict of torchvision's {name}")
     fill(RaftFlow(name).network, state, path)

@@ -4,16 +4,14 @@ from argparse import Namespace
 
 from mfnet.compute.executor import Compute
 from mfnet.params import Params
-from mfnet.synthetic.capture.archives import HeadFiles, capture
+from mfnet.synthetic.capture.archives import HeadFile, capture
 from mfnet.tracking import Run
 from stages.common import run_stage, stage_parser
-
-HEAD = ("data/head/head.npz", "data/head/landmarks.npz", "data/head/template.obj")
 
 
 def run(params: Params, args: Namespace, record: Run) -> None:
     """Write ``data/raw/multipie``, ``data/raw/facescape`` and ``data/raw/truth.parquet``."""
-    head = HeadFiles(HEAD, params.flame.n_shape, params.flame.n_expression)
+    head = HeadFile("data/head/head.npz", params.flame.n_shape, params.flame.n_expression)
     capture(head, params.capture, Compute.of(params.compute), "data/raw")
 
 

@@ -1,4 +1,4 @@
-"""Stage `head`: the head model that everything stands on, procedural or official, as three files without pickles."""
+"""Stage ``head``: the head model that everything stands on, procedural or official, as three files without pickles."""
 
 from argparse import Namespace
 from pathlib import Path

@@ -42,7 +42,7 @@ def run(params: Params, args: Namespace, record: Run) -> None:
     if not record.active:
         return
     record.curves(pd.read_parquet(out / "history.parquet"), "step")
-    model = load_mfnet(out / "model.safetensors", flame.cpu())
+    model = load_mfnet(out / "model.safetensors", flame)
     people = first_of_each_subject(TripletShards(inputs.validation), PICTURED)
     for item, subject in enumerate(people.subject.tolist()):
         sheet = person_sheet(model, flame, people, item, params.loss.inverse_distance)

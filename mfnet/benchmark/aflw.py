@@ -20,6 +20,7 @@ from mfnet.geometry import (
     project_orthographic,
     transform_points,
 )
+from mfnet.io.images import to_float
 
 BATCH = 16
 
@@ -53,7 +54,7 @@ def reconstruct_items(items: Sequence[AflwItem], model, flame, size: int, crop_s
     """
     crops = [crop_face(item.image, item.landmarks, crop_scale, size) for item in items]
     device = next(model.parameters()).device
-    images = torch.from_numpy(np.stack([crop.image for crop in crops])).to(device).movedim(-1, 1).float() / 255
+    images = to_float(torch.from_numpy(np.stack([crop.image for crop in crops])).to(device).movedim(-1, 1))
     prediction = model(images[:, None].expand(-1, model.params.views, -1, -1, -1))
     person, pose, camera = prediction.person, prediction.views.global_pose[:, 0], prediction.views.camera[:, 0]
     output = flame(person.shape, person.expression, pose, jaw_pose=person.jaw_pose)

@@ -19,6 +19,7 @@ from mfnet.fitting.batch import Refiner
 from mfnet.fitting.pose import fit_poses
 from mfnet.flame import Flame
 from mfnet.geometry import FaceCrop, project_orthographic, reference_depth
+from mfnet.io.images import to_float
 from mfnet.model.parameters import Person, Prediction, View
 from mfnet.scoring.loaders import PlacedMesh, from_crop, from_lens, pixels_per_ndc
 from mfnet.scoring.meshes import ItemError, Mesh
@@ -215,7 +216,7 @@ def _images(names: Sequence[Sequence[str]], crops: dict[str, FaceCrop], network:
     """Crops [B, V, 3, S, S] in 0..1 on the network's device."""
     pixels = np.stack([np.stack([crops[name].image for name in row]) for row in names])
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
-    return torch.from_numpy(pixels).to(device).movedim(-1, 2).float() / 255
+    return to_float(torch.from_numpy(pixels).to(device).movedim(-1, 2))
 
 
 # ------------------------------------------------------------------------------- place in the evaluator's camera

@@ -168,13 +168,12 @@ def aflw(
     limit: Annotated[int | None, typer.Option(help="Score only the first images, in name order.")] = None,
 ) -> None:
     """Landmark error on AFLW2000-3D: NME over 68 landmarks by yaw, and pictures as the paper's Fig. 5."""
-    from PIL import Image
-
     from mfnet.benchmark.aflw import nme_by_yaw, picture_grid, score_images
     from mfnet.datasets.aflw2000 import image_files
     from mfnet.errors import InputError
     from mfnet.flame import load_project_head
-    from mfnet.io.files import atomic_path, write_table
+    from mfnet.io.files import write_table
+    from mfnet.io.images import write_png
     from mfnet.model.mfnet import load_mfnet
     from mfnet.params import load_params
 
@@ -189,8 +188,7 @@ def aflw(
     table, results = score_images(files, network, flame, size, scale, pictures if grid else 0)
     write_table(table, out)
     if grid:
-        with atomic_path(grid) as beside:
-            Image.fromarray(picture_grid(results, flame)).save(beside)
+        write_png(picture_grid(results, flame), grid)
     rejected = int((table["status"] == "rejected").sum())
     print(nme_by_yaw(table).to_string(index=False, float_format="%.4f"))
     print(f"{len(table)} images, {rejected} rejected (reasons in {out})")

@@ -12,7 +12,7 @@ from mfnet.cli import archive, audit, benchmark, head, profile, reconstruct
 from mfnet.errors import InputError
 
 EXTRAS = {
-    **dict.fromkeys(("dask", "distributed", "dvc", "great_expectations", "jinja2", "mlflow", "skimage"), "pipeline"),
+    **dict.fromkeys(("dask", "distributed", "dvc", "great_expectations", "jinja2", "mlflow"), "pipeline"),
     "face_alignment": "fan",
     "nvdiffrast": "gpu",
 }

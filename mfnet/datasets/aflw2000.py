@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from mfnet.errors import InputError
+from mfnet.io.images import read_photo
 
 YAW_BINS = ("0-30", "30-60", "60-90")
 """Ranges of |yaw| in degrees, as customary on this set; the last one takes what lies beyond 90 too."""
@@ -56,10 +56,9 @@ def read_item(path: str | Path) -> AflwItem:
     """Read an image and its .mat file. Raises Rejected with the reason where either cannot be used."""
     path = Path(path)
     try:
-        with Image.open(path) as image:
-            pixels = np.asarray(image.convert("RGB"))
-    except OSError as error:
-        raise Rejected(f"image cannot be read: {error}") from None
+        pixels = read_photo(path)
+    except InputError as error:
+        raise Rejected(str(error)) from None
     fields = _read_mat(path.with_suffix(".mat"))
     landmarks, pose = fields["pt3d_68"], fields["Pose_Para"].ravel()
     if landmarks.shape != (3, 68) or not np.isfinite(landmarks).all():

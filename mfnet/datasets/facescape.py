@@ -18,10 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from mfnet.errors import InputError
+from mfnet.geometry.conventions import VIEW_TO_OPENCV, about_x, about_y
 from mfnet.io.files import atomic_path
+from mfnet.io.images import read_photo, write_png
+from mfnet.io.obj import ObjMesh, write_obj
 
 PUPIL_DISTANCE = (64.0 + 61.7) / 2
 """Millimetres between the pupils of every ground truth: the benchmark's mean of men and women."""
@@ -52,6 +54,8 @@ LAB_VIEWS = (
 """(yaw, pitch) in degrees of the lab views. Yaw > 0: nose to the image's right; pitch > 0: nose down."""
 LAB_VIEWS_PER_SUBJECT = len(LAB_FOCALS) * len(LAB_VIEWS)
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+DECIMALS = 6
+"""Of the vertices of a written ground truth."""
 SCAN_AZIMUTH, SCAN_BOTTOM = 100.0, -95.0
 """How far a written ground truth reaches: degrees from the front around the vertical axis, and canonical y in mm."""
 
@@ -160,10 +164,7 @@ def lab_bin(view: int) -> str:
 
 def view_rotation(yaw: float, pitch: float) -> np.ndarray:
     """Canonical-to-camera rotation [3, 3] of a lab view; degrees, signs as LAB_VIEWS; (0, 0) is diag(1, -1, -1)."""
-    yaw, pitch = np.radians(yaw), np.radians(pitch)
-    about_y = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
-    about_x = np.array([[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]])
-    return np.diag([1.0, -1.0, -1.0]) @ about_x @ about_y
+    return VIEW_TO_OPENCV @ about_x(np.radians(pitch)) @ about_y(np.radians(yaw))
 
 
 def lab_camera(focal: int, view: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -270,11 +271,7 @@ def image_path(data: str | Path, item: Item) -> Path:
 def read_image(data: str | Path, item: Item) -> np.ndarray:
     """The RGB uint8 image [256, 256, 3] of an item. Raises InputError for a missing, broken or wrongly sized one."""
     path = image_path(data, item)
-    try:
-        with Image.open(path) as image:
-            pixels = np.asarray(image.convert("RGB"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error}") from None
+    pixels = read_photo(path)
     if pixels.shape != (IMAGE_SIZE, IMAGE_SIZE, 3):
         raise InputError(f"{path}: {pixels.shape[1]} x {pixels.shape[0]} px, the benchmark's images are 256 x 256")
     return pixels
@@ -313,7 +310,7 @@ def write_wild_item(root: str | Path, item: WildItem, vertices: np.ndarray, face
     """
     vertices, faces = front_of_head(vertices, faces)
     cube = vertices @ item.rotation.T / item.pupil_scale + item.head_centre_cube
-    write_obj(Path(root) / "data/wild_gt_mesh" / f"{item.name}.obj", cube, faces)
+    write_obj(Path(root) / "data/wild_gt_mesh" / f"{item.name}.obj", ObjMesh(cube, faces), DECIMALS)
     _write_image(Path(root) / "data/wild_img" / f"{item.name}.png", image)
 
 
@@ -335,7 +332,8 @@ def write_lab_subject(root: str | Path, subject: int, vertices: np.ndarray, face
     The ground truth is `front_of_head`, in pupil distances.
     """
     vertices, faces = front_of_head(vertices, faces)
-    write_obj(Path(root) / "data/lab_gt_mesh" / f"{subject:02d}.obj", vertices / PUPIL_DISTANCE, faces)
+    path = Path(root) / "data/lab_gt_mesh" / f"{subject:02d}.obj"
+    write_obj(path, ObjMesh(vertices / PUPIL_DISTANCE, faces), DECIMALS)
 
 
 def write_lab_view(root: str | Path, subject: int, focal: int, view: int, image: np.ndarray) -> None:
@@ -356,13 +354,6 @@ def write_lab_predef(root: str | Path) -> None:
     _write_array(Path(root) / "predef/lab_head_centers.npy", centres)
 
 
-def write_obj(path: str | Path, vertices: np.ndarray, faces: np.ndarray) -> None:
-    """Write a plain OBJ: vertices [V, 3] with six decimals, triangles [F, 3] (0-based in, 1-based in the file)."""
-    with atomic_path(path) as beside, open(beside, "w", encoding="ascii", newline="\n") as stream:
-        np.savetxt(stream, vertices, fmt="v %.6f %.6f %.6f")
-        np.savetxt(stream, np.asarray(faces) + 1, fmt="f %d %d %d")
-
-
 def _write_array(path: Path, array: np.ndarray) -> None:
     with atomic_path(path) as beside:
         np.save(beside, array)
@@ -371,5 +362,4 @@ def _write_array(path: Path, array: np.ndarray) -> None:
 def _write_image(path: Path, image: np.ndarray) -> None:
     if image.shape != (IMAGE_SIZE, IMAGE_SIZE, 3) or image.dtype != np.uint8:
         raise ValueError(f"{path.name}: image is {image.dtype} {image.shape}, expected uint8 (256, 256, 3)")
-    with atomic_path(path) as beside:
-        Image.fromarray(image).save(beside)
+    write_png(image, path)

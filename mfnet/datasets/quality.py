@@ -19,8 +19,6 @@ from mfnet.errors import InputError
 from mfnet.io.files import write_json
 from mfnet.params import LandmarkParams, TripletParams
 
-os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
-
 ACCEPTED = "accepted"
 LEAST_FACE = 16
 """Larger side of a face's landmarks, pixels, below which it is no photograph to learn from."""
@@ -29,7 +27,7 @@ SHOWN = 3  # offending rows named in a message
 
 def check_manifest(manifest: pd.DataFrame, rejected: pd.DataFrame, max_rejected: float, verdict: str | Path) -> None:
     """The manifest's suite. Stray files that are no images (not .png) do not count towards `max_rejected`."""
-    import great_expectations.expectations as gxe
+    gxe = _expectations()
 
     cameras = [*multipie.YAW, *multipie.CEILING]
     suite = [
@@ -57,7 +55,7 @@ def check_landmarks(
     landmarks: pd.DataFrame, rejected: pd.DataFrame, params: LandmarkParams, verdict: str | Path
 ) -> None:
     """The suite of the landmark table, on what follows from its points: size, place and uprightness of the face."""
-    import great_expectations.expectations as gxe
+    gxe = _expectations()
 
     table = _face_measures(landmarks)
     suite = [
@@ -79,7 +77,7 @@ def check_landmarks(
 
 def check_triplets(folder: str | Path, rejected: pd.DataFrame, params: TripletParams, verdict: str | Path) -> None:
     """The suite of the triplet shards in `folder`; images are looked at by size only."""
-    import great_expectations.expectations as gxe
+    gxe = _expectations()
 
     table = _triplet_measures(Path(folder))
     suite = [
@@ -137,8 +135,16 @@ def _triplet_measures(folder: Path) -> pd.DataFrame:
 
 
 # --------------------------------------------------------------------------------------------------- Great Expectations
+def _expectations():
+    """The module of expectations. Great Expectations looks at the variable when it is imported: nothing is sent."""
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    import great_expectations.expectations
+
+    return great_expectations.expectations
+
+
 def _not_null(table: pd.DataFrame) -> list:
-    import great_expectations.expectations as gxe
+    gxe = _expectations()
 
     return [gxe.ExpectColumnValuesToNotBeNull(column=column) for column in table.columns]
 
@@ -147,7 +153,7 @@ def _check_rejects(
     file: str, accepted: pd.Series, rejected: pd.DataFrame, key: str, max_rejected: float, section: str
 ) -> None:
     """At most `max_rejected` of all rows may be rejected."""
-    import great_expectations.expectations as gxe
+    gxe = _expectations()
 
     good = pd.DataFrame({key: accepted, "reason": ACCEPTED})
     table = pd.concat([good, rejected[[key, "reason"]]], ignore_index=True)
@@ -186,7 +192,8 @@ def _broken(file: str, table: pd.DataFrame, key: str | list[str], verdict) -> st
     if index:
         rows = table.iloc[index[:SHOWN]][key]
         named = rows.astype(str).agg(": ".join, axis=1) if isinstance(key, list) else rows
-        text += f" by {len(index)} of {len(table)} rows: {', '.join(map(str, named))}{', ...' * (len(index) > SHOWN)}"
+        more = ", ..." if len(index) > SHOWN else ""
+        text += f" by {len(index)} of {len(table)} rows: {', '.join(map(str, named))}{more}"
     hint = (config.meta or {}).get("hint")
     return f"{text} ({hint})" if hint else text
 

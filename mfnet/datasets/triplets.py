@@ -10,6 +10,7 @@ from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ from torch import Tensor
 
 from mfnet.datasets.plan import SLOTS
 from mfnet.errors import InputError
+from mfnet.io.images import to_float
 
 COLUMNS = ["triplet", "subject", *(f"{name}_{slot}" for name in ("image", "landmarks", "yaw") for slot in SLOTS)]
 SHUFFLE_GROUPS = 8
@@ -46,7 +48,7 @@ class TripletBatch:
 
     def pixels(self) -> Tensor:
         """The images as float32 in [0, 1], [B, 3, 3, H, W]."""
-        return self.images.float() / 255
+        return to_float(self.images)
 
 
 class RowGroup(NamedTuple):
@@ -99,21 +101,18 @@ class TripletShards:
         rows: one array [B, 2] per batch, as cut from `order`; threads: images decoded at once.
         """
         with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(threads) as decoders:
-            pending = deque(reader.submit(self._read, batch, decoders) for batch in rows[:AHEAD])
-            for following in [*rows[AHEAD:], *[None] * min(AHEAD, len(rows))]:
+            waiting = iter(rows)
+            pending = deque(reader.submit(self._read, batch, decoders) for batch in islice(waiting, AHEAD))
+            while pending:
                 batch = pending.popleft().result()
-                if following is not None:
-                    pending.append(reader.submit(self._read, following, decoders))
+                pending.extend(reader.submit(self._read, following, decoders) for following in islice(waiting, 1))
                 yield batch
 
     def _read(self, rows: np.ndarray, decoders: ThreadPoolExecutor) -> TripletBatch:
-        columns: dict[str, list] = {name: [] for name in COLUMNS}
-        for group, row in rows.tolist():
-            table = self._group(group)
-            for name in COLUMNS:
-                columns[name].append(table[name][row])
+        table = pa.concat_tables([self._group(group).slice(row, 1) for group, row in rows.tolist()]).combine_chunks()
+        triplets = table["triplet"].to_numpy()
         blobs = [
-            (columns[f"image_{slot}"][item], self._named(rows[item, 0], columns["triplet"][item], slot))
+            (table[f"image_{slot}"][item], self._named(rows[item, 0], triplets[item], slot))
             for item in range(len(rows))
             for slot in SLOTS
         ]
@@ -121,13 +120,13 @@ class TripletShards:
         odd = next((i for i, image in enumerate(images) if image.shape != images[0].shape), None)
         if odd is not None:
             raise InputError(f"{blobs[odd][1]}: size differs from the others; run the stage `triplets` again")
-        landmarks = np.array([[columns[f"landmarks_{slot}"][i].as_py() for slot in SLOTS] for i in range(len(rows))])
+        landmarks = [_numbers(table, f"landmarks_{slot}").reshape(len(rows), 68, 2) for slot in SLOTS]
         return TripletBatch(
-            torch.tensor([value.as_py() for value in columns["triplet"]]),
-            torch.tensor([int(value.as_py()) for value in columns["subject"]]),
+            torch.tensor(triplets),
+            torch.tensor([int(subject) for subject in table["subject"].to_pylist()]),
             torch.from_numpy(np.stack(images)).unflatten(0, (len(rows), len(SLOTS))).permute(0, 1, 4, 2, 3),
-            torch.from_numpy(landmarks).float().unflatten(-1, (68, 2)),
-            torch.tensor([[columns[f"yaw_{slot}"][i].as_py() for slot in SLOTS] for i in range(len(rows))]).float(),
+            torch.from_numpy(np.stack(landmarks, 1)),
+            torch.from_numpy(np.stack([_numbers(table, f"yaw_{slot}") for slot in SLOTS], 1)),
         )
 
     def _group(self, number: int) -> pa.Table:
@@ -140,8 +139,15 @@ class TripletShards:
                 self._held.popitem(last=False)
         return self._held[number]
 
-    def _named(self, group: int, triplet, slot: str) -> str:
-        return f"{self.paths[self._groups[group].shard]}: triplet {triplet.as_py()}, image_{slot}"
+    def _named(self, group: int, triplet: int, slot: str) -> str:
+        return f"{self.paths[self._groups[group].shard]}: triplet {triplet}, image_{slot}"
+
+
+def _numbers(table: pa.Table, name: str) -> np.ndarray:
+    """All numbers of a column (of numbers, or of lists of them) in a row, float32."""
+    column = table[name].combine_chunks()
+    values = column if pa.types.is_primitive(column.type) else column.flatten()
+    return values.to_numpy(zero_copy_only=False).astype(np.float32)
 
 
 def _open(path: Path) -> pq.ParquetFile:

@@ -4,25 +4,29 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from mfnet.errors import InputError
+from mfnet.geometry import uv_vertices
 from mfnet.io.files import atomic_path
+from mfnet.io.images import write_png
+from mfnet.io.obj import ObjMesh, write_obj
 
 
 def export_head(path: str | Path, vertices, flame, texture: np.ndarray | None = None) -> None:
     """Write one head to `path`, whose suffix chooses the format: ``.obj`` or ``.glb``.
 
-    vertices: [V, 3] metres (array or tensor), in head space: y up, z out of the face, as glTF's axes. flame: the head
-    model, for faces and UV. texture: [T, T, 3] uint8, row 0 at v = 1 (see `mfnet.render.texture`), or None for geometry
-    alone. An OBJ keeps the model's own vertices and faces in their order; glTF has one UV a vertex, so vertices on UV
-    seams are doubled there.
+    vertices: [V, 3] metres (array, or tensor on any device), in head space: y up, z out of the face, as glTF's axes.
+    flame: the head model, for faces and UV. texture: [T, T, 3] uint8, row 0 at v = 1 (see `mfnet.render.texture`), or
+    None for geometry alone. An OBJ keeps the model's own vertices and faces in their order; glTF has one UV a vertex,
+    so vertices on UV seams are doubled there.
 
     Raises InputError for another suffix, for shapes that do not fit, and for a texture on a head model without UV.
     """
-    path, vertices = Path(path), np.asarray(vertices, np.float64)
-    faces = flame.faces.numpy()
-    if vertices.ndim != 2 or vertices.shape[1] != 3 or len(vertices) <= faces.max():
-        raise InputError(f"{path}: vertices are {list(vertices.shape)}, the head model needs [{faces.max() + 1}, 3]")
+    path, vertices = Path(path), _array(vertices).astype(np.float64)
+    needed = int(flame.faces.max()) + 1
+    if vertices.ndim != 2 or vertices.shape[1] != 3 or len(vertices) < needed:
+        raise InputError(f"{path}: vertices are {list(vertices.shape)}, the head model needs [{needed}, 3]")
     if texture is not None and flame.uv is None:
         raise InputError(f"{path}: texture: the head model has no UV; load it with its template OBJ")
     require_format(path)
@@ -36,41 +40,34 @@ def require_format(path: Path) -> None:
 
 
 def _write_obj(path: Path, vertices: np.ndarray, flame, texture: np.ndarray | None) -> None:
-    faces = flame.faces.numpy() + 1
-    lines = [f"v {x:.7f} {y:.7f} {z:.7f}" for x, y, z in vertices]
+    faces = _array(flame.faces)
     if texture is None:
-        lines += [f"f {a} {b} {c}" for a, b, c in faces]
-    else:
-        image, material = path.with_suffix(".png"), path.with_suffix(".mtl")
-        with atomic_path(image) as beside:
-            Image.fromarray(texture).save(beside)
-        with atomic_path(material) as beside:
-            beside.write_text(f"newmtl head\nKa 1 1 1\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {image.name}\n")
-        lines = [
-            f"mtllib {material.name}",
-            *lines,
-            *(f"vt {u:.6f} {v:.6f}" for u, v in flame.uv.numpy()),
-            "usemtl head",
-        ]
-        corners = np.stack([faces, flame.uv_faces.numpy() + 1], -1).reshape(-1, 6)
-        lines += ["f {}/{} {}/{} {}/{}".format(*row) for row in corners]
-    with atomic_path(path) as beside:
-        beside.write_text("\n".join(lines) + "\n")
+        write_obj(path, ObjMesh(vertices, faces))
+        return
+    image, material = path.with_suffix(".png"), path.with_suffix(".mtl")
+    write_png(texture, image)
+    with atomic_path(material) as beside:
+        beside.write_text(f"newmtl head\nKa 1 1 1\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {image.name}\n")
+    mesh = ObjMesh(vertices, faces, _array(flame.uv), _array(flame.uv_faces))
+    write_obj(path, mesh, material=(material.name, "head"))
 
 
 def _write_glb(path: Path, vertices: np.ndarray, flame, texture: np.ndarray | None) -> None:
     import trimesh  # late: slow to import
 
     if texture is None:
-        mesh = trimesh.Trimesh(vertices, flame.faces.numpy(), process=False)
+        mesh = trimesh.Trimesh(vertices, _array(flame.faces), process=False)
     else:
-        uv, uv_faces = flame.uv.numpy(), flame.uv_faces.numpy()
-        owner = np.zeros(len(uv), np.int64)
-        owner[uv_faces] = flame.faces.numpy()
+        owner = _array(uv_vertices(flame.faces, flame.uv_faces, len(flame.uv)))
         material = trimesh.visual.material.PBRMaterial(
             baseColorTexture=Image.fromarray(texture), metallicFactor=0.0, roughnessFactor=1.0
         )
-        visual = trimesh.visual.TextureVisuals(uv=uv, material=material)
-        mesh = trimesh.Trimesh(vertices[owner], uv_faces, visual=visual, process=False)
+        visual = trimesh.visual.TextureVisuals(uv=_array(flame.uv), material=material)
+        mesh = trimesh.Trimesh(vertices[owner], _array(flame.uv_faces), visual=visual, process=False)
     with atomic_path(path) as beside:
         beside.write_bytes(mesh.export(file_type="glb", include_normals=True))
+
+
+def _array(values: Tensor | np.ndarray) -> np.ndarray:
+    """An array, from a tensor on any device."""
+    return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)

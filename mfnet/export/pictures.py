@@ -1,16 +1,14 @@
 """Pictures of heads for people: uint8 RGB arrays [H, W, 3]."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from mfnet.geometry import clip_from_orthographic, euler_to_matrix, vertex_normals
-from mfnet.io.files import atomic_path
+from mfnet.io.images import to_float
 from mfnet.render import interpolate, rasterize, sample_texture
 
 CLAY = (0.78, 0.76, 0.74)
@@ -34,7 +32,7 @@ def render_head(
     Grey and shaded by a lamp beside the camera; with texture [3, T, T] in 0..1, that instead, unshaded; with colours
     [V, 3] in 0..1, those, shaded. The background is white.
     """
-    angle = torch.tensor(float(yaw)).deg2rad()
+    angle = torch.tensor(float(yaw), device=vertices.device).deg2rad()
     turned = vertices.float() @ euler_to_matrix(angle, angle * 0, angle * 0).T
     low, high = turned.amin(0), turned.amax(0)
     scale = 2 * FILL / (high - low)[:2].max()
@@ -53,7 +51,7 @@ def overlay_head(
     (`mfnet.geometry.clip_from_...`).
     """
     colour, cover = _draw(vertices.float(), clip[None].float(), flame, image.shape[:2], None, colours)
-    photo = torch.tensor(image).float() / 255
+    photo = to_float(torch.tensor(image, device=vertices.device))
     return _to_uint8(photo * (1 - opacity * cover) + opacity * colour)
 
 
@@ -68,7 +66,10 @@ def overlay_points(image: np.ndarray, points: np.ndarray, colour=(0, 255, 0), ra
 
 
 def heat_colours(values: np.ndarray, limit: float) -> Tensor:
-    """Colours [V, 3] in 0..1 of values [V], 0 to `limit`, on OpenCV's viridis scale; larger ones stay at its end."""
+    """Colours [V, 3] in 0..1 of values [V], 0 to `limit`, on OpenCV's viridis scale; larger ones stay at its end.
+
+    For `render_head`: ``colours=heat_colours(face.vertex_sigma_mm, 3.0)`` shows where a fitted face is uncertain.
+    """
     levels = (np.clip(np.asarray(values) / limit, 0, 1) * 255).astype(np.uint8)
     colours = cv2.applyColorMap(levels[:, None], cv2.COLORMAP_VIRIDIS)[:, 0, ::-1]
     return torch.from_numpy(colours.astype(np.float32) / 255)
@@ -90,12 +91,6 @@ def grid(rows: Sequence[Sequence[np.ndarray]], gap: int = 4) -> np.ndarray:
     return sheet
 
 
-def write_picture(image: np.ndarray, path: str | Path) -> None:
-    """Write an image [H, W, 3] uint8 as PNG."""
-    with atomic_path(path) as beside:
-        Image.fromarray(image).save(beside, format="PNG")
-
-
 def _draw(vertices: Tensor, clip: Tensor, flame, shape: tuple[int, int], texture, colours) -> tuple[Tensor, Tensor]:
     """Colour [H, W, 3], premultiplied, and cover [H, W, 1] of one head."""
     height, width = (OVERSAMPLING * side for side in shape)
@@ -105,13 +100,14 @@ def _draw(vertices: Tensor, clip: Tensor, flame, shape: tuple[int, int], texture
         colour = sample_texture(texture[None], interpolate(flame.uv, raster, flame.uv_faces))
     else:
         normals = vertex_normals(vertices[None], flame.faces)[0]
-        lamp = torch.nn.functional.normalize(torch.tensor([0.3, 0.4, 0.85]), dim=0)
+        lamp = torch.nn.functional.normalize(normals.new_tensor([0.3, 0.4, 0.85]), dim=0)
         light = 0.25 + 0.75 * (normals @ lamp).clamp_min(0)[:, None]
-        base = torch.tensor(CLAY).expand(len(normals), 3) if colours is None else colours.float()
+        base = normals.new_tensor(CLAY).expand(len(normals), 3) if colours is None else colours.float()
         colour = interpolate(light * base, raster, flame.faces).permute(0, 3, 1, 2)
     drawn = torch.nn.functional.avg_pool2d(torch.cat([colour * cover, cover], 1), OVERSAMPLING)[0]
     return drawn[:3].permute(1, 2, 0), drawn[3:].permute(1, 2, 0)
 
 
 def _to_uint8(image: Tensor) -> np.ndarray:
-    return (image.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+    """Halves to even, unlike `mfnet.io.images.to_uint8`: the report's pictures are made so."""
+    return (image.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()

@@ -1,7 +1,5 @@
 """Pictures of the report: photographs, overlays, and the head from new views."""
 
-import io
-
 import numpy as np
 import torch
 from PIL import Image
@@ -42,13 +40,6 @@ def person_sheet(model, flame, batch: TripletBatch, item: int, inverse_distance:
     clay = [render_head(person.canonical, flame, TILE, yaw) for yaw in NEW_VIEWS]
     skin = [render_head(person.canonical, flame, TILE, yaw, texture=person.texture) for yaw in NEW_VIEWS]
     return grid([[*marked, *overlays], [*clay, *skin]])
-
-
-def encode_png(image: np.ndarray) -> bytes:
-    """uint8 RGB [H, W, 3] as PNG."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="PNG")
-    return buffer.getvalue()
 
 
 def _enlarged(image: np.ndarray) -> np.ndarray:

@@ -53,7 +53,7 @@ def derive_masks(head: HeadArrays) -> dict[str, np.ndarray]:
     rise = _FOREHEAD * (brows[:, 1].mean() - points[_NOSE_TIP, 1])
     forehead = brows + np.array([0, rise, 0])
     outline = np.concatenate([points[_JAW], forehead[::-1]])
-    face = _inside(head.v_template, outline) & front & ~eyeballs & (z > points[_JAW, 2].min())
+    face = inside_polygon(head.v_template[:, :2], outline[:, :2]) & front & ~eyeballs & (z > points[_JAW, 2].min())
     eyes = eyeballs.copy()
     for eye in (_LEFT_EYE, _RIGHT_EYE):
         eyes |= _region(head.v_template, points[eye], _EYE_MARGIN) & front
@@ -78,14 +78,15 @@ def _mask(value, name: str, count: int, path) -> np.ndarray:
 def _region(vertices: np.ndarray, outline: np.ndarray, margin: float) -> np.ndarray:
     """Vertices inside `outline` [N, 3] grown by `margin`, seen from the front, and not deep behind it."""
     centre = outline.mean(0)
-    return _inside(vertices, centre + margin * (outline - centre)) & (vertices[:, 2] > outline[:, 2].min() - _DEPTH)
+    grown = (centre + margin * (outline - centre))[:, :2]
+    return inside_polygon(vertices[:, :2], grown) & (vertices[:, 2] > outline[:, 2].min() - _DEPTH)
 
 
-def _inside(vertices: np.ndarray, outline: np.ndarray) -> np.ndarray:
-    """Which vertices [V, 3] lie inside the polygon [N, 3], both projected along z: bool [V]."""
+def inside_polygon(points: np.ndarray, outline: np.ndarray) -> np.ndarray:
+    """Which points [N, 2] lie inside the closed polygon [M, 2]: bool [N]."""
     from matplotlib.path import Path as Polygon
 
-    return Polygon(outline[:, :2]).contains_points(vertices[:, :2])
+    return Polygon(outline).contains_points(points)
 
 
 def _normals(head: HeadArrays) -> np.ndarray:

@@ -1,7 +1,6 @@
 """Reading a head from the files it comes in, and writing the project's own: one pickle-free npz."""
 
 import dataclasses
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,9 +12,9 @@ from mfnet.flame.head import HeadArrays, LandmarkEmbedding, head_from_fields
 from mfnet.flame.masks import derive_masks, masks_from_fields
 from mfnet.flame.template import check_uv, read_template
 from mfnet.io.files import atomic_path
-from mfnet.io.npz import read_npy_header, read_npz
-from mfnet.io.pickle_names import ALLOWED, PickledArray, resolve
-from mfnet.io.pickles import read_pickle
+from mfnet.io.npz import read_npz
+from mfnet.io.pickle_names import ALLOWED, resolve
+from mfnet.io.pickles import parse_npy, read_pickle
 from mfnet.io.torch_storage import WITH_TENSORS
 
 MAX_BYTES = 256 << 20
@@ -117,13 +116,7 @@ def read_fields(path: str | Path, allowed: dict = ALLOWED) -> dict:
 def _pickled_fields(path: Path, npy: bool, allowed: dict) -> dict:
     """Fields of a pickled dict, bare or as the one item of an object array in an npy."""
     data = path.read_bytes()
-    if npy:
-        stream = io.BytesIO(data)
-        shape, _, _ = read_npy_header(stream, f"{path}: the array", kinds="O")
-        value = read_pickle(data[stream.tell() :], path, allowed)
-        value = value.items[0] if shape == () and isinstance(value, PickledArray) and value.items else value
-    else:
-        value = read_pickle(data, path, allowed)
+    value = parse_npy(data, path, allowed) if npy else read_pickle(data, path, allowed)
     if not isinstance(value, dict):
         raise InputError(f"{path}: does not hold a dict of named arrays; is this a FLAME file?")
     return {name: resolve(field) for name, field in value.items() if isinstance(name, str)}

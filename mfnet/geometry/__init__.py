@@ -21,13 +21,12 @@ from mfnet.geometry.crops import (
     cut_face,
     transform_points,
 )
-from mfnet.geometry.mesh import face_normals, triangle_map, vertex_normals
+from mfnet.geometry.mesh import triangle_map, uv_vertices, vertex_normals
 from mfnet.geometry.rotations import (
     axis_angle_to_matrix,
     euler_to_matrix,
     matrix_to_axis_angle,
     matrix_to_euler,
-    rotation_6d_to_matrix,
     yaw,
 )
 
@@ -44,7 +43,6 @@ __all__ = [
     "crop_matrix",
     "cut_face",
     "euler_to_matrix",
-    "face_normals",
     "matrix_to_axis_angle",
     "matrix_to_euler",
     "ndc_to_pixels",
@@ -53,9 +51,9 @@ __all__ = [
     "project_orthographic",
     "project_perspective",
     "reference_depth",
-    "rotation_6d_to_matrix",
     "transform_points",
     "triangle_map",
+    "uv_vertices",
     "vertex_normals",
     "yaw",
 ]

@@ -7,11 +7,6 @@ from torch.autograd.function import once_differentiable
 from mfnet.compute.compiled import kernel, over_batch
 
 
-def face_normals(vertices: Tensor, faces: Tensor) -> Tensor:
-    """Unit outward normals [B, F, 3] of faces [F, 3] over vertices [B, V, 3]; zero for a face without area."""
-    return torch.nn.functional.normalize(_face_crosses(vertices, faces), dim=-1, eps=1e-20)
-
-
 def vertex_normals(vertices: Tensor, faces: Tensor) -> Tensor:
     """Unit normals [B, V, 3]: the mean of the faces around each vertex, weighted by area; zero where there are none.
 
@@ -117,3 +112,13 @@ def triangle_map(before: Tensor, after: Tensor) -> Tensor:
     area = (u[..., 0] * v[..., 1] - u[..., 1] * v[..., 0])[..., None]
     first, second = (p * v[..., 1:] - q * u[..., 1:]) / area, (q * u[..., :1] - p * v[..., :1]) / area
     return torch.stack([first, second], -1)
+
+
+def uv_vertices(faces: Tensor, uv_faces: Tensor, count: int) -> Tensor:
+    """The vertex [count] that each of `count` texture coordinates belongs to, of faces and their uv_faces [F, 3].
+
+    0 for a texture coordinate in no face.
+    """
+    owner = torch.zeros(count, dtype=torch.int64, device=faces.device)
+    owner[uv_faces.flatten()] = faces.flatten()
+    return owner

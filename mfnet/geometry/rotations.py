@@ -53,14 +53,6 @@ def matrix_to_axis_angle(matrix: Tensor) -> Tensor:
     return factor * vector
 
 
-def rotation_6d_to_matrix(columns: Tensor) -> Tensor:
-    """Two 3-vectors [..., 6] -> rotation matrix [..., 3, 3] whose first two columns they span (Zhou et al. 2019)."""
-    a, b = columns[..., :3], columns[..., 3:]
-    first = torch.nn.functional.normalize(a, dim=-1)
-    second = torch.nn.functional.normalize(b - (first * b).sum(-1, keepdim=True) * first, dim=-1)
-    return torch.stack([first, second, torch.linalg.cross(first, second)], -1)
-
-
 def euler_to_matrix(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
     """Yaw, pitch, roll [...] in radians -> R_y(yaw) R_x(pitch) R_z(roll) [..., 3, 3]."""
     yaw, pitch, roll = torch.broadcast_tensors(yaw, pitch, roll)

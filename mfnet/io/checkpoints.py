@@ -15,7 +15,8 @@ import torch
 
 from mfnet.errors import InputError
 from mfnet.io.code import code_hash
-from mfnet.io.files import atomic_path
+from mfnet.io.files import atomic_path, file_hash
+from mfnet.io.tensors import load_torch
 
 FORMAT = 1
 """Raised when the content of a checkpoint changes its meaning."""
@@ -31,15 +32,6 @@ def run_key(settings: dict, inputs: Iterable[str | Path]) -> str:
         "torch": torch.__version__,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
-
-
-def file_hash(path: str | Path) -> str:
-    """SHA-256 of a file. Raises InputError where it cannot be read."""
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); run the stage that writes it") from None
 
 
 class Checkpoints:
@@ -61,13 +53,10 @@ class Checkpoints:
         """The checkpoint, or None where there is none. Raises InputError for a damaged file."""
         if not self.path.exists():
             return None
-        try:
-            return torch.load(self.path, map_location=device, weights_only=True)
-        except Exception as error:  # torch raises many kinds for a damaged file
-            reason = " ".join(str(error).split())[:200]
-            raise InputError(
-                f"{self.path}: damaged checkpoint ({reason}); remove {self.folder} to start over"
-            ) from None
+        state = load_torch(self.path, f"remove {self.folder} to start over", device)
+        if not isinstance(state, dict):
+            raise InputError(f"{self.path}: no checkpoint; remove {self.folder} to start over")
+        return state
 
     def remove(self) -> None:
         """Remove this run's folder."""

@@ -1,5 +1,6 @@
 """Writing artifacts: beside first, then renamed: a killed process never leaves a half file that passes for whole."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -60,3 +61,12 @@ def read_table(path: str | Path, columns: list[str] | None = None) -> pd.DataFra
         raise InputError(f"{path}: no such file; run the stage that writes it") from None
     except (OSError, ValueError) as error:  # pyarrow's errors are of these kinds
         raise InputError(f"{path}: not a readable Parquet table: {' '.join(str(error).split())[:200]}") from None
+
+
+def file_hash(path: str | Path) -> str:
+    """SHA-256 (hex) of a file. Raises InputError where it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); run the stage that writes it") from None

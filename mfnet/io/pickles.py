@@ -6,13 +6,17 @@ number of operations and the bytes that they produce are bounded by the file's s
 """
 
 import io
+import math
 import pickletools
 import struct
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from mfnet.errors import InputError
-from mfnet.io.pickle_names import ALLOWED, Refused
+from mfnet.io.npz import read_npy_header
+from mfnet.io.pickle_names import ALLOWED, PickledArray, Refused, resolve
 
 _MAX_OPERATIONS = 50_000  # FLAME's own files have some hundreds
 _MAX_KEY = 256
@@ -39,6 +43,31 @@ def read_pickle(data: bytes, path: str | Path, allowed: dict = ALLOWED) -> objec
         raise InputError(
             f"{path}: not a whole, valid pickle (at byte {stream.tell()}: {reason}); copy it again"
         ) from None
+
+
+def parse_npy(data: bytes, path: str | Path, allowed: dict = ALLOWED) -> object:
+    """The content of an .npy file's bytes: an array, or of a pickled object array with one item that item.
+
+    allowed: as `read_pickle` takes it. Raises InputError naming `path` for what that refuses, and for data that is not
+    as long as the header says.
+    """
+    stream, where = io.BytesIO(data), f"{path}: the array"
+    shape, fortran, dtype = read_npy_header(stream, where, kinds="fiubUO")
+    content = data[stream.tell() :]
+    if not dtype.hasobject:
+        if math.prod(shape) * dtype.itemsize != len(content):
+            raise InputError(f"{where} does not hold the data that it declares; copy the file again")
+        return np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
+    value = read_pickle(content, path, allowed)
+    items = value.items if isinstance(value, PickledArray) else None
+    if items is None or len(items) != math.prod(shape):
+        raise InputError(f"{where} does not hold the objects that it declares; copy the file again")
+    if len(items) == 1:
+        return resolve(items[0])
+    objects = np.empty(len(items), object)
+    for place, item in enumerate(items):
+        objects[place] = resolve(item)
+    return objects.reshape(shape)
 
 
 class Budget:

@@ -1,4 +1,6 @@
-"""Our tensor files: safetensors whose one metadata entry says what they hold and which head model they belong to."""
+"""Tensor files: ours, safetensors whose one metadata entry says what they hold and which head model they belong to, and
+those of others in torch's own format.
+"""
 
 import json
 from pathlib import Path
@@ -40,6 +42,20 @@ def read_tensors(path: str | Path, kind: str) -> tuple[dict[str, torch.Tensor], 
         raise InputError(f"{path}: holds {metadata.get('kind', 'something not ours')}, expected {kind}")
     widened = {name: tensor.float() if tensor.dtype == torch.float16 else tensor for name, tensor in state.items()}
     return widened, metadata
+
+
+def load_torch(path: str | Path, remedy: str, device: torch.device | str = "cpu") -> object:
+    """What `torch.save` wrote, tensors and plain Python values only: nothing in the file is run.
+
+    Raises InputError, ending in `remedy`, if the file is missing, damaged, or holds anything else.
+    """
+    try:
+        return torch.load(path, map_location=device, weights_only=True)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; {remedy}") from None
+    except Exception as error:  # torch raises many kinds for a damaged file
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{path}: not a torch file of plain tensors ({reason}); {remedy}") from None
 
 
 def halved(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

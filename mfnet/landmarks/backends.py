@@ -4,7 +4,6 @@ A backend is a small picklable record; what it needs (a network) is loaded once 
 """
 
 import functools
-import hashlib
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 
 from mfnet.datasets.multipie import ANNOTATIONS
 from mfnet.errors import InputError
+from mfnet.io.files import file_hash
 from mfnet.landmarks.ibug import N_LANDMARKS
 from mfnet.params import LandmarkParams
 
@@ -57,7 +57,7 @@ class NetworkBackend:
 
     def fingerprint(self) -> str:
         _embedded_detector(self.weights)
-        return _digest(self.weights)
+        return file_hash(self.weights)
 
     def detect(self, paths: list[str], images: list[np.ndarray]) -> list[Detection]:
         landmarks, scores = _embedded_detector(self.weights).detect(images)
@@ -85,7 +85,7 @@ class FaceAlignmentBackend:
     def fingerprint(self) -> str:
         import face_alignment
 
-        return "-".join([face_alignment.__version__, *(_digest(path) for path in fan_files(self.folder))])
+        return "-".join([face_alignment.__version__, *(file_hash(path) for path in fan_files(self.folder))])
 
     def detect(self, paths: list[str], images: list[np.ndarray]) -> list[Detection]:
         network = _fan(self.folder)
@@ -201,8 +201,3 @@ def _read_pts(file: Path) -> np.ndarray:
 
 
 _READERS = (functools.partial(np.load, allow_pickle=False), _read_npz, _read_pts, _read_txt)
-
-
-def _digest(file: str | Path) -> str:
-    with open(file, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from mfnet.geometry.crops import CropBox, crop_box, crop_image, crop_matrix, transform_points
+from mfnet.io.images import to_float
 from mfnet.io.tensors import fill, read_tensors
 from mfnet.landmarks.ibug import MIRRORED, N_LANDMARKS
 from mfnet.landmarks.soft_argmax import soft_argmax
@@ -130,7 +131,7 @@ class LandmarkDetector:
         Each is the mean over the crop and its mirror image, whose errors are partly others.
         """
         device = next(self.network.parameters()).device
-        batch = torch.from_numpy(crops).to(device).movedim(-1, 1).float() / 255
+        batch = to_float(torch.from_numpy(crops).to(device).movedim(-1, 1))
         seen, mirrored = self.network(batch), self.network(batch.flip(-1))
         points = (expected_points(seen[0]) + mirrored_points(expected_points(mirrored[0]))) / 2
         scores = (point_scores(*seen) + point_scores(*mirrored)[:, MIRRORED]) / 2

@@ -5,12 +5,12 @@ average pooling, linear 2048-1024, ReLU, linear 1024-236. MFNet at ``views: 1`` 
 views the first fused layer is DECA's divided by their number, so that equal images give DECA's own answer.
 """
 
-import pickle
 from pathlib import Path
 
 import torch
 
 from mfnet.errors import InputError
+from mfnet.io.tensors import load_torch
 from mfnet.model.parameters import Prediction
 from mfnet.model.pretrained import PretrainedNetwork
 from mfnet.params import ModelParams
@@ -31,12 +31,7 @@ def read_deca(path: str | Path) -> dict[str, torch.Tensor]:
 
     Raises InputError if the file is missing, is no torch file of plain tensors, or is not DECA's.
     """
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; download deca_model.tar from DECA's project page") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise InputError(f"{path}: not a torch file of plain tensors: {str(error).splitlines()[0]}") from None
+    checkpoint = load_torch(path, "download deca_model.tar from DECA's project page")
     state = checkpoint.get("E_flame") if isinstance(checkpoint, dict) else None
     if not isinstance(state, dict):
         raise InputError(f"{path}: E_flame is missing; this is not deca_model.tar")

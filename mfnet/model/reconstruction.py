@@ -10,9 +10,10 @@ from torch import Tensor
 
 from mfnet.errors import InputError
 from mfnet.geometry import crop_face
+from mfnet.io.images import read_photo, to_float
 from mfnet.model.parameters import Prediction
 from mfnet.model.projection import decode
-from mfnet.render.texture import fill_holes, fuse_views, inside_outline, unwrap, uv_layout
+from mfnet.render.texture import face_texture, fuse_views, inside_outline, unwrap, uv_layout
 from mfnet.render.view import orthographic_view
 
 OUTLINE_MARGIN = 0.05
@@ -76,7 +77,7 @@ def textured(
         cameras=cameras,
         divisor=divisor,
         canonical=canonical,
-        texture=fill_holes(texture, confidence)[0].clamp(0, 1),
+        texture=face_texture(texture, confidence)[0].clamp(0, 1),
         confidence=confidence[0],
     )
 
@@ -94,21 +95,12 @@ def crop_photos(paths: list[Path], backend, size: int, crop_scale: float) -> Pho
     backend: a landmark backend (`mfnet.landmarks.backends`). Raises InputError for a file that is no image or
     shows no face.
     """
-    from PIL import Image, UnidentifiedImageError
-
-    images = []
-    for path in paths:
-        try:
-            images.append(np.asarray(Image.open(path).convert("RGB")))
-        except FileNotFoundError:
-            raise InputError(f"{path}: no such file") from None
-        except (OSError, UnidentifiedImageError) as error:
-            raise InputError(f"{path}: not a readable image: {error}") from None
+    images = [read_photo(path) for path in paths]
     crops = []
     detections = backend.detect([path.name for path in paths], images)
     for path, image, detection in zip(paths, images, detections, strict=True):
         if detection.landmarks is None:
             raise InputError(f"{path}: {detection.reason or 'no face found'}; use a photograph with one clear face")
         crops.append(crop_face(image, detection.landmarks, crop_scale, size))
-    pixels = torch.from_numpy(np.stack([crop.image for crop in crops])).permute(0, 3, 1, 2).float() / 255
+    pixels = to_float(torch.from_numpy(np.stack([crop.image for crop in crops])).permute(0, 3, 1, 2))
     return Photos(pixels, torch.from_numpy(np.stack([crop.landmarks for crop in crops])).float())

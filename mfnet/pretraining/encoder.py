@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from mfnet.flame import Flame
 from mfnet.io.checkpoints import Checkpoints
+from mfnet.io.images import to_float
 from mfnet.losses.supervised import FaceLosses
 from mfnet.model.encoder import FLAT_SIDE, resize
 from mfnet.model.parameters import Person
@@ -90,7 +91,7 @@ def fit(
     for step in descent:
         batch = pool[order[step]]
         with torch.autocast("cpu", torch.bfloat16, enabled=fast):
-            features = network.encode(batch.images.float() / 255)
+            features = network.encode(to_float(batch.images))
         predictions = network.predict(features.float())  # half a pixel's worth would be lost in half precision
         loss = losses(predictions, batch, weights)
         if spatial:
@@ -117,7 +118,7 @@ def refit(
         sample = sampler.sample(np.random.default_rng((seed, index)), min(CHUNK, config.subjects - index * CHUNK), 3)
         images = shrink(sample.images) if network.params.pooling == "spatial" else sample.images
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=fast):
-            chunks.append(replace(sample, images=fresh.encode(images.float() / 255).float()))
+            chunks.append(replace(sample, images=fresh.encode(to_float(images)).float()))
     features = Sample.cat(chunks)  # its images are features
     regressors = nn.ModuleList([fresh.view_regressor, fresh.person_regressors])
     descent = TrainingLoop(regressors, config, steps, "regressors", kept)
@@ -144,7 +145,7 @@ def measure_encoder(network: PretrainedNetwork, flame: Flame, params: Params) ->
     skins = texture_pool(flame, people.skins, people.skin_size, held_out)
     sampler = make_sampler(flame, params, skins, wanted.supersample, params.triplets.image_size)
     pool = sample_pool(sampler, held_out, subjects, "held-out")
-    parts = [network(images.float() / 255) for images in pool.images.split(CHUNK)]
+    parts = [network(to_float(images)) for images in pool.images.split(CHUNK)]
     truth = decode_face(flame, pool.person)
 
     def error(name: str, average: bool = False) -> Tensor:

@@ -22,6 +22,7 @@ from tqdm import tqdm
 from mfnet.flame import Flame
 from mfnet.flow import DisFlow, RaftFlow, calibrate, end_point_error
 from mfnet.io.checkpoints import Checkpoints
+from mfnet.io.images import to_float
 from mfnet.params import FlowTraining, Params
 from mfnet.pretraining.loop import CHECKPOINTS, TrainingLoop, half_precision, pretraining_checkpoints
 from mfnet.pretraining.pools import CHUNK, HELD_OUT, PHASE, batches
@@ -81,7 +82,7 @@ def fit(
         pairs = FlowPairs(*(field[order[step]].to(device) for field in pool))
         pairs = mirrored(pairs) if mirror[step] else pairs
         with features_of(network) as features, torch.autocast(device.type, torch.bfloat16, enabled=fast):
-            flows = estimator.iterations(pairs.first.float() / 255, pairs.second.float() / 255)
+            flows = estimator.iterations(to_float(pairs.first), to_float(pairs.second))
         loss = sequence_loss(flows, pairs, config.decay) + config.matching * matching_loss(features[0].float(), pairs)
         descent.step(loss)
     return descent.history
@@ -188,7 +189,7 @@ def measure_flow(estimator: RaftFlow | DisFlow, flame: Flame, params: Params) ->
     sampler = make_sampler(flame, params, skins, wanted.supersample)
     kinds = {"": sample_flow_pairs, "_cross": sample_cross_pairs}
     drawn = {label: sample(sampler, np.random.default_rng(held_out), pairs) for label, sample in kinds.items()}
-    figures = calibrate(estimator, drawn[""].second[:BATCH].float() / 255)
+    figures = calibrate(estimator, to_float(drawn[""].second[:BATCH]))
     for label, every in drawn.items():
         small = every._replace(valid=every.valid & (every.flow.norm(dim=1, keepdim=True) < 2))
         figures |= errors(estimator, every, label) | errors(estimator, small, f"{label}_small")
@@ -197,7 +198,7 @@ def measure_flow(estimator: RaftFlow | DisFlow, flame: Flame, params: Params) ->
 
 def errors(estimator: RaftFlow | DisFlow, pairs: FlowPairs, label: str = "") -> dict[str, float]:
     """Figures of zero flow, DIS and the estimator on pairs; see `measure_flow`."""
-    first, second, valid = pairs.first.float() / 255, pairs.second.float() / 255, pairs.valid[:, 0]
+    first, second, valid = to_float(pairs.first), to_float(pairs.second), pairs.valid[:, 0]
     flows = {"zero": torch.zeros_like(pairs.flow), "dis": DisFlow().flow(first, second)}
     if estimator.name != "dis":
         parts = zip(first.split(BATCH), second.split(BATCH), strict=True)

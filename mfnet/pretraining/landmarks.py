@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from mfnet.flame import Flame
 from mfnet.geometry import ndc_to_pixels
+from mfnet.io.images import to_float
 from mfnet.landmarks.network import (
     CELLS,
     CROP_SCALE,
@@ -47,7 +48,7 @@ def pretrain_landmarks(
     kept = pretraining_checkpoints(checkpoints, "landmarks", flame, (config, params.sampler))
     descent, fast = TrainingLoop(network, config, steps, "pretrained@landmarks", kept, rng), half_precision()
     for step in descent:
-        crops, places = images[order[step]].float() / 255, points[order[step]]
+        crops, places = to_float(images[order[step]]), points[order[step]]
         if rng.random() < 0.5:
             crops, places = crops.flip(-1), mirrored_points(places)
         negatives = len(crops) // 16
@@ -116,7 +117,7 @@ def measure_landmarks(network: LandmarkNetwork, flame: Flame, params: Params) ->
     textures = texture_pool(flame, people.skins, people.skin_size, held_out)
     sampler = Sampler(flame, textures, CropFormat(SIDE, CROP_SCALE, wanted.supersample), params.sampler)
     pool = sample_pool(sampler, held_out, people.landmark_subjects, "held-out")
-    images = pool.images.flatten(0, 1).float() / 255
+    images = to_float(pool.images.flatten(0, 1))
     truth = ndc_to_pixels(pool.landmarks.flatten(0, 1), SIDE, SIDE)
     empty = without_face(np.random.default_rng(held_out), images)
     detector = LandmarkDetector(network)

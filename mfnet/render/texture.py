@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mfnet.render.rasterizer import Raster, interpolate, rasterize
-from mfnet.render.view import LEAST_FACING, ProjectedMesh, ndc, sample_image, seen_at, surface_map
+from mfnet.render.view import LEAST_FACING, ProjectedMesh, ndc, sample_image, seen_at, surface_of
 
 
 class UVLayout(NamedTuple):
@@ -69,7 +69,8 @@ def unwrap(photo: Tensor, view: ProjectedMesh, layout: UVLayout, corrections: in
     """
     faces, batch = layout.faces, len(photo)
     height, width = photo.shape[-2:]
-    surface = surface_map(view.clip, view.distance, faces, (height, width), layout.uv, layout.uv_faces)
+    drawn = rasterize(view.clip, faces, height, width)
+    surface = surface_of(drawn, view.distance, faces, layout.uv, layout.uv_faces)
     raster = Raster(*(field.expand(batch, *field.shape[1:]) for field in layout.raster))
     per_vertex = torch.cat([view.clip, view.distance[..., None], view.facing[..., None]], -1)
     texels = interpolate(per_vertex, raster, faces)  # [B, T, T, 6]
@@ -80,7 +81,6 @@ def unwrap(photo: Tensor, view: ProjectedMesh, layout: UVLayout, corrections: in
     weight = torch.where(seen, facing, torch.zeros_like(facing))
     seen = seen[:, None].to(photo.dtype)
     texture = sample_image(photo, xy) * seen
-    drawn = rasterize(view.clip, faces, height, width)
     drawn_uv = interpolate(layout.uv.to(view.clip.dtype), drawn, layout.uv_faces)
     complete = (sample_texture(seen, drawn_uv) > 0.999) & (drawn.face_id > 0)[:, None]  # show seen texels only
     for _ in range(corrections):
@@ -142,6 +142,9 @@ def _pull_push(values: Tensor, weight: Tensor) -> Tensor:
     return values * weight + fine * (1 - weight)
 
 
-def face_texture(texture: Tensor, known: Tensor, face: Tensor) -> Tensor:
-    """I_uv of eq. 3: holes of I'_uv [B, C, T, T] filled inside M_face [T, T] bool, nothing outside of it."""
-    return fill_holes(texture, known * face) * face
+def face_texture(texture: Tensor, known: Tensor, face: Tensor | None = None) -> Tensor:
+    """I_uv of eq. 3: the holes of I'_uv [B, C, T, T] filled (`fill_holes`) inside M_face, and nothing outside of it.
+
+    face: M_face [T, T] bool (`facial_mask`); None: the whole head, as a reconstruction shows it.
+    """
+    return fill_holes(texture, known) if face is None else fill_holes(texture, known * face) * face

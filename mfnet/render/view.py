@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mfnet.geometry import PinholeCamera, clip_from_orthographic, clip_from_perspective, vertex_normals
-from mfnet.render.rasterizer import interpolate, rasterize
+from mfnet.render.rasterizer import Raster, interpolate, rasterize
 
 FOOTPRINT_RANGE = (0.015, 0.05, 0.05)
 """Neighbouring pixels further apart than this lie across an outline: along the view (metres), in u, in v."""
@@ -109,7 +109,12 @@ def surface_map(
     Channels: distance (metres) and, with uv [T, 2] and its table uv_faces [F, 3], u and v. clip [B, V, 4] and
     distance [B, V] as in `ProjectedMesh`.
     """
-    raster = rasterize(clip, faces, *size)
+    return surface_of(rasterize(clip, faces, *size), distance, faces, uv, uv_faces)
+
+
+@torch.no_grad()
+def surface_of(raster: Raster, distance: Tensor, faces: Tensor, uv: Tensor | None = None, uv_faces=None) -> Tensor:
+    """`surface_map` of heads that are drawn already."""
     surface = interpolate(distance[..., None].contiguous(), raster, faces)
     if uv is not None:
         surface = torch.cat([surface, interpolate(uv.to(surface.dtype), raster, uv_faces)], -1)

@@ -54,8 +54,9 @@ def benchmark_section(rows: pd.DataFrame, scores: pd.DataFrame, protocol: str) -
 def pictures_section(params: Params, folder: Path) -> PageSection:
     """Held-out subjects: photographs, overlays, clay and textured heads from new views."""
     from mfnet.datasets.triplets import TripletShards
-    from mfnet.export.sheets import encode_png, first_of_each_subject, person_sheet
+    from mfnet.export.sheets import first_of_each_subject, person_sheet
     from mfnet.flame import load_project_head
+    from mfnet.io.images import encode_png
     from mfnet.model.mfnet import load_mfnet
 
     section = PageSection("Pictures")

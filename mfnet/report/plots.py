@@ -8,6 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mfnet.benchmark.names import unposed
+from mfnet.report.ablation import FULL
 
 COLOURS = ("#8c8c8c", "#4878a8", "#6cb0d6", "#d1603d", "#e0a458", "#5b8e5a")
 TERMS = ("flow", "landmarks", "eye", "lip", "regularisation")
@@ -100,7 +101,7 @@ def plot_ablation(table: pd.DataFrame) -> bytes:
     variants = list(dict.fromkeys(table.variant))
     figure, axes = new_figure(figsize=(6, 0.5 + 0.36 * len(variants)))
     means = table.groupby("variant").CD.mean().reindex(variants)
-    axes.barh(variants, means, color=["#2f5d8a" if name == "full" else "#a9bdd1" for name in variants], height=0.66)
+    axes.barh(variants, means, color=["#2f5d8a" if name == FULL else "#a9bdd1" for name in variants], height=0.66)
     axes.scatter(table.CD, table.variant, color="#d1603d", s=14, zorder=3)
     axes.invert_yaxis()
     axes.set_xlabel("CD in wild (mm), a dot per seed")

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from mfnet.io.files import atomic_path
+from mfnet.io.images import to_uint8
 from mfnet.scoring.cylinder import SIZE
 from mfnet.scoring.metrics import Errors
 
@@ -41,7 +42,7 @@ def colours(distances: np.ndarray) -> np.ndarray:
     from matplotlib import colormaps
 
     share = np.clip((distances - RANGE[0]) / (RANGE[1] - RANGE[0]), 0, 1)
-    return (colormaps[COLOURS](share) * 255 + 0.5).astype(np.uint8)
+    return to_uint8(colormaps[COLOURS](share))
 
 
 def error_picture(distances: np.ndarray) -> np.ndarray:

@@ -8,21 +8,21 @@ the camera) or a face in front of an OpenCV camera with its own focal length. `t
   item's focal length f; a perspective one is scaled around its own mean depth by the ratio of the focal lengths.
 """
 
-import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from mfnet.datasets.facescape import IMAGE_SIZE
+from mfnet.errors import InputError
+from mfnet.geometry.conventions import FLIP_YZ, about_x, about_y, about_z
+from mfnet.io.pickle_names import ALLOWED, resolve
+from mfnet.io.pickles import parse_npy
 from mfnet.scoring.meshes import ItemError, Mesh, read_mesh
 
 HALF = IMAGE_SIZE / 2
-FLIP = np.array([1.0, -1.0, -1.0])
-"""Between axes with y up, z towards the camera and OpenCV's."""
 WILD_DEPTH = 2.0
 LAB_HEIGHT = 3.0
 FARTHEST = 100.0
@@ -46,7 +46,7 @@ def to_camera(prediction: PlacedMesh, focal: float | None) -> Mesh:
     if focal is None:
         vertices = vertices - [0.0, 0.0, vertices[:, 2].mean() + WILD_DEPTH]
     else:
-        vertices = vertices * FLIP
+        vertices = vertices * FLIP_YZ
         vertices = _of_lab_height(vertices + np.array([0.0, 0.0, focal / HALF - vertices[:, 2].mean()]))
     return prediction.mesh.moved(vertices)
 
@@ -54,7 +54,7 @@ def to_camera(prediction: PlacedMesh, focal: float | None) -> Mesh:
 def _perspective_to_camera(vertices: np.ndarray, own: float, focal: float | None) -> np.ndarray:
     depth = vertices[:, 2].mean()
     if focal is None:
-        vertices = vertices * (own / HALF / depth) * FLIP
+        vertices = vertices * (own / HALF / depth) * FLIP_YZ
         return vertices - [0.0, 0.0, vertices[:, 2].mean() + WILD_DEPTH]
     middle = np.array([0.0, 0.0, depth])
     return _of_lab_height((vertices - middle) * (own / focal) + middle)
@@ -74,10 +74,10 @@ def from_crop(mesh: Mesh, crop_to_image: np.ndarray, crop_size: int) -> PlacedMe
     scaled by the length of its first row, as officially.
     """
     scale = crop_size / IMAGE_SIZE
-    pixels = (mesh.vertices[:, :2] * FLIP[:2] + 1) * (crop_size / 2)
+    pixels = (mesh.vertices[:, :2] * FLIP_YZ[:2] + 1) * (crop_size / 2)
     pixels = pixels @ crop_to_image[:2, :2].T + crop_to_image[:2, 2]
     depth = mesh.vertices[:, 2:] * np.linalg.norm(crop_to_image[0, :2]) * scale
-    return PlacedMesh(mesh.moved(np.hstack([(pixels / HALF - 1) * FLIP[:2], depth])), None)
+    return PlacedMesh(mesh.moved(np.hstack([(pixels / HALF - 1) * FLIP_YZ[:2], depth])), None)
 
 
 def pixels_per_ndc(crop_to_image: np.ndarray, crop_size: int) -> float:
@@ -98,7 +98,7 @@ def from_lens(
     distance = 1 / max(inverse_distance, 1 / FARTHEST)
     focal = pixels_per_ndc(crop_to_image, crop_size) * camera[0] * distance
     depth = distance - (mesh.vertices[:, 2:] - centre)
-    seen = np.hstack([(mesh.vertices[:, :2] + camera[1:]) * FLIP[:2], depth])
+    seen = np.hstack([(mesh.vertices[:, :2] + camera[1:]) * FLIP_YZ[:2], depth])
     middle = crop_to_image[:2, :2] @ np.full(2, crop_size / 2) + crop_to_image[:2, 2]  # of the crop, px of the image
     axis = np.append((middle - HALF) / focal, 1.0)
     turn, _ = Rotation.align_vectors(axis[None], [[0.0, 0.0, 1.0]])
@@ -170,11 +170,7 @@ def _mgcnet_camera(path: Path) -> tuple[float, np.ndarray, np.ndarray]:
         raise ItemError("missing_file", f"{path}: no such file") from None
     except (IndexError, ValueError):
         raise ItemError("unreadable", f"{path}: not MGCNet's camera file") from None
-    sin, cos = np.sin([phi, theta, psi]), np.cos([phi, theta, psi])
-    about_x = np.array([[1, 0, 0], [0, cos[0], -sin[0]], [0, sin[0], cos[0]]])
-    about_y = np.array([[cos[1], 0, sin[1]], [0, 1, 0], [-sin[1], 0, cos[1]]])
-    about_z = np.array([[cos[2], -sin[2], 0], [sin[2], cos[2], 0], [0, 0, 1]])
-    return focal, about_x @ about_y @ about_z, translation
+    return focal, about_x(phi) @ about_y(theta) @ about_z(psi), translation
 
 
 def _ringnet(folder: Path, name: str) -> PlacedMesh:
@@ -182,7 +178,7 @@ def _ringnet(folder: Path, name: str) -> PlacedMesh:
     mesh = read_mesh(folder / f"{name}.obj")
     path = folder / f"{name}.npy"
     content = read_npy(path)
-    camera = np.ravel(_numbers(content.get("cam") if isinstance(content, dict) else None, path))
+    camera = np.ravel(_numbers(resolve(content.get("cam")) if isinstance(content, dict) else None, path))
     if camera.size != 3:
         raise ItemError("unreadable", f"{path}: no 'cam' of three numbers")
     centre = np.array([camera[1], camera[2], IMAGE_SIZE / 224])
@@ -218,60 +214,57 @@ def load_prediction(loader: str, folder: Path, name: str, focal: float | None) -
 
 
 # ----------------------------------------------------------------------------------------------------- side files
-class _Transform:
-    """Stands in for an skimage transform while one is unpickled: only its state is kept."""
-
-    def __setstate__(self, state):
-        self.state = state
+_MAX_BYTES = 64 << 20
+"""Largest side file that is read: a camera, a transform, a dictionary around one head's parameters."""
 
 
-class _Unpickler(pickle.Unpickler):
-    """Reads numpy arrays, plain containers and skimage's transforms; refuses every other name, so nothing can run."""
+class Transform:
+    """Stands in for an skimage transform: only its state is kept."""
 
-    ALLOWED: ClassVar = {
-        ("numpy", "ndarray"): np.ndarray,
-        ("numpy", "dtype"): np.dtype,
-        ("_codecs", "encode"): lambda text, encoding: text.encode("latin-1"),
-    }
+    def __init__(self) -> None:
+        self.state: dict = {}
 
-    def find_class(self, module, name):
-        if module.startswith("skimage.transform") and name.endswith("Transform"):
-            return _Transform
-        if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name in ("_reconstruct", "scalar"):
-            return getattr(np._core.multiarray, name)
-        if (module, name) in self.ALLOWED:
-            return self.ALLOWED[module, name]
-        raise pickle.UnpicklingError(f"it names {module}.{name}, which such a file has no need of")
+    def build(self, state, budget) -> None:
+        """Take the pickled attributes (called by `mfnet.io.pickles`)."""
+        if isinstance(state, dict):
+            self.state = state
+
+
+def _transform(budget, *_) -> Transform:
+    return Transform()
+
+
+SIDE_FILE_NAMES = ALLOWED | {
+    (module, name): _transform
+    for module in ("skimage.transform._geometric", "skimage.transform")
+    for name in ("AffineTransform", "EuclideanTransform", "ProjectiveTransform", "SimilarityTransform")
+}
+"""What the pickle in a side file may name, for `mfnet.io.pickles.read_pickle`: NumPy's arrays and skimage's crops."""
 
 
 def read_npy(path: Path):
-    """The content of an .npy file: an array, or for an object array of no dimension the object in it.
+    """The content of an .npy file: an array, or for an object array of one item the object in it.
 
-    Pickled content is read by an unpickler that can build arrays, containers and skimage transforms and nothing else.
+    Nothing in the file is run: pickled content is read by `mfnet.io.pickles`. Raises ItemError.
     """
     try:
-        with open(path, "rb") as stream:
-            version = np.lib.format.read_magic(stream)
-            read_header = (
-                np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            )
-            if not read_header(stream)[2].hasobject:
-                stream.seek(0)
-                return np.load(stream, allow_pickle=False)
-            content = _Unpickler(stream, encoding="latin1").load()
-    except FileNotFoundError:
-        raise ItemError("missing_file", f"{path}: no such file") from None
-    except Exception as error:  # a broken pickle can raise anything
-        raise ItemError("unreadable", f"{path}: {error}") from None
-    return content.item() if isinstance(content, np.ndarray) and content.size == 1 else content
+        if path.stat().st_size > _MAX_BYTES:
+            raise ItemError("too_large", f"{path}: larger than {_MAX_BYTES >> 20} MiB, which no side file is")
+        data = path.read_bytes()
+    except OSError as error:
+        status = "missing_file" if isinstance(error, FileNotFoundError) else "unreadable"
+        raise ItemError(status, f"{path}: {error.strerror}") from None
+    try:
+        return parse_npy(data, path, SIDE_FILE_NAMES)
+    except InputError as error:
+        raise ItemError("unreadable", str(error)) from None
 
 
 def _matrix(path: Path) -> np.ndarray:
     """The invertible 3 x 3 matrix of an skimage transform, or of a plain array."""
     content = read_npy(path)
-    if isinstance(content, _Transform):
-        state = content.state if isinstance(content.state, dict) else {}
-        content = state.get("params", state.get("_matrix"))
+    if isinstance(content, Transform):
+        content = resolve(content.state.get("params", content.state.get("_matrix")))
     matrix = _numbers(content, path)
     if matrix.shape != (3, 3) or abs(np.linalg.det(matrix)) < 1e-12:
         raise ItemError("unreadable", f"{path}: not an invertible 3 x 3 transform")

@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from scipy import ndimage, spatial
 from scipy.interpolate import splev, splprep
-from skimage.measure import points_in_poly
 
 from mfnet.flame import Flame
+from mfnet.flame.masks import inside_polygon
 from mfnet.geometry import clip_from_orthographic, ndc_to_pixels, vertex_normals
-from mfnet.render import interpolate, rasterize
+from mfnet.render import interpolate, rasterize, uv_layout
+from mfnet.synthetic.photo import BEHIND, not_hidden
 
 EYE_CORNERS_MM = 90.0
 FAR = -1e3
@@ -105,9 +106,7 @@ def _vertex_attributes(flame: Flame, vertices: torch.Tensor) -> torch.Tensor:
 
 def _unwrap_attributes(flame: Flame, size: int, attributes: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Vertex attributes [V, C] -> texels [H, W, C] and which of them lie on a face; the others copy the nearest."""
-    uv = flame.uv.float()
-    clip = torch.cat([uv * 2 - 1, torch.zeros_like(uv[:, :1]), torch.ones_like(uv[:, :1])], -1)[None]
-    raster = rasterize(clip.contiguous(), flame.uv_faces, size, size)
+    raster = uv_layout(flame.faces, flame.uv, flame.uv_faces, size).raster
     texels = interpolate(attributes, raster, flame.faces)[0].numpy()
     covered = raster.face_id[0].numpy() > 0
     nearest = ndimage.distance_transform_edt(~covered, return_distances=False, return_indices=True)
@@ -126,11 +125,8 @@ def _visible_from(vertices: torch.Tensor, faces: torch.Tensor, directions: torch
     clip = clip_from_orthographic(turned, camera)
     raster = rasterize(clip, faces, size, size)
     depth = interpolate(turned[..., 2:], raster, faces)[..., 0]
-    depth = torch.where(raster.face_id > 0, depth, torch.full_like(depth, -1e3))
-    lenient = -torch.nn.functional.max_pool2d(-depth[:, None], 3, 1, 1)[:, 0]  # farthest of the neighbours
-    pixels = ndc_to_pixels(clip[..., :2], size, size).long().clamp(0, size - 1)
-    seen = lenient.flatten(1).gather(1, pixels[..., 1] * size + pixels[..., 0])
-    return turned[..., 2] >= seen - 0.002
+    depth = torch.where(raster.face_id > 0, depth, torch.full_like(depth, BEHIND))
+    return not_hidden(depth, ndc_to_pixels(clip[..., :2], size, size), turned[..., 2], tolerance=0.002)
 
 
 def _ambient_occlusion(vertices: torch.Tensor, faces: torch.Tensor, count: int = 64) -> torch.Tensor:
@@ -164,7 +160,7 @@ def _signed_distance(position: np.ndarray, outline: np.ndarray, reachable: np.nd
     xy = position[reachable][:, :2]
     distance = spatial.cKDTree(curve).query(xy)[0]
     result = np.full(position.shape[:2], FAR, np.float32)
-    result[reachable] = np.where(points_in_poly(xy, curve), distance, -distance)
+    result[reachable] = np.where(inside_polygon(xy, curve), distance, -distance)
     return result
 
 

@@ -5,6 +5,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mfnet.io.images import to_uint8
+
 
 def random_backgrounds(rng: np.random.Generator, count: int, size: int) -> Tensor:
     """Backgrounds [count, 3, size, size]: flat, a gradient, or coloured blobs, with grain."""
@@ -41,7 +43,5 @@ def _optics(image: np.ndarray, blur: float, quality: float) -> np.ndarray:
         image = cv2.GaussianBlur(image, (0, 0), 0.2 + 2.5 * blur)
     if quality >= 0.5:
         return image
-    encoded = cv2.imencode(
-        ".jpg", (image * 255 + 0.5).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, int(40 + 110 * quality)]
-    )
+    encoded = cv2.imencode(".jpg", to_uint8(image), [cv2.IMWRITE_JPEG_QUALITY, int(40 + 110 * quality)])
     return cv2.imdecode(encoded[1], cv2.IMREAD_COLOR).astype(np.float32) / 255

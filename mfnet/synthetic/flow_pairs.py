@@ -16,6 +16,7 @@ from mfnet.geometry import (
     ndc_to_pixels,
     vertex_normals,
 )
+from mfnet.io.images import to_float, to_uint8
 from mfnet.render import (
     Raster,
     comparable_faces,
@@ -27,11 +28,8 @@ from mfnet.render import (
 )
 from mfnet.render.view import pixel_centres, sample_image, seen_at, surface_map
 from mfnet.synthetic.degrade import degrade
-from mfnet.synthetic.photo import develop, draw
+from mfnet.synthetic.photo import develop, draw, not_hidden
 from mfnet.synthetic.sampler import Lens, PosedHeads, Sampler, exposure, flashes_in_views, random_photo_light, tensor
-
-VISIBLE = 0.004
-"""A point is hidden when it lies this far (metres) behind the nearest surface."""
 
 
 class FlowPairs(NamedTuple):
@@ -84,20 +82,18 @@ def exact_flow(faces: Tensor, clip_from: Tensor, clip_to: Tensor, depth_to: Tens
     ndc, origin = carried[..., :2] / carried[..., 3:4], carried[..., 4:6] / carried[..., 7:8]
     target = ndc_to_pixels(ndc, size, size)
     flow = target - ndc_to_pixels(origin, size, size)  # from where the point lies: its pixel's centre, but for slivers
-    in_front = _not_hidden(target, carried[..., 8], faces, clip_to, depth_to, size)
+    in_front = _in_front(target, carried[..., 8], faces, clip_to, depth_to, size)
     valid = (head & (ndc.abs() < 1).all(-1) & in_front)[:, None]
     return flow.permute(0, 3, 1, 2) * valid, valid
 
 
-def _not_hidden(target: Tensor, depth: Tensor, faces: Tensor, clip: Tensor, depths: Tensor, size: int) -> Tensor:
-    """Whether points at target [B, H, W, 2] (pixels) and depth [B, H, W] lie on what a drawing shows or before it.
+def _in_front(target: Tensor, towards: Tensor, faces: Tensor, clip: Tensor, depths: Tensor, size: int) -> Tensor:
+    """Whether points at target [B, H, W, 2] (pixels), towards [B, H, W] (metres), are not hidden by drawn heads.
 
-    clip [B, V, 4], depths [B, V]: the vertices in the drawing, size x size pixels; metres towards the camera.
+    clip [B, V, 4], depths [B, V]: the heads' vertices in the drawing, size x size pixels; metres towards the camera.
     """
     surface = surface_map(clip, -depths, faces, (size, size))[..., 0]
-    farthest = torch.nn.functional.max_pool2d(surface[:, None], 3, 1, 1)[:, 0]
-    column, row = target.floor().long().clamp(0, size - 1).unbind(-1)
-    return -depth <= farthest.flatten(1).gather(1, (row * size + column).flatten(1)).view_as(row) + VISIBLE
+    return not_hidden(-surface, target, towards)
 
 
 @torch.no_grad()
@@ -117,20 +113,32 @@ def sample_cross_pairs(sampler: Sampler, rng: np.random.Generator, count: int) -
     textures = sampler.random_textures(rng, count).repeat_interleave(2, 0)
     images, _ = sampler.photograph(rng, heads.out, lens, textures, light)
     estimate, camera = _disturbed(sampler, rng, heads, lens)
-    photos, truth, clip = images.unflatten(0, (-1, 2)), heads.out.vertices, lens.clip(heads.out.vertices)
+    photos = images.unflatten(0, (-1, 2))
     view_a, view_b = (orthographic_view(estimate[v::2], flame.faces, camera[v::2]) for v in (0, 1))
-    cross = render_cross_view(photos[:, 0].float() / 255, view_a, view_b, flame.faces, size, size)
-    raster = rasterize(clip[0::2], flame.faces, size, size)
-    target, depth, whole = _follow(cross.source, raster, flame.faces, truth[0::2, :, 2], clip[1::2], truth[1::2, :, 2])
-    pixels = ndc_to_pixels(target, size, size)
-    in_front = _not_hidden(pixels, depth, flame.faces, clip[1::2], truth[1::2, :, 2], size)
+    cross = render_cross_view(to_float(photos[:, 0]), view_a, view_b, flame.faces, size, size)
     compared = covisible_by_geometry(cross, comparable_faces(flame.faces, flame.masks))
-    valid = (compared & whole & (target.abs() < 1).all(-1) & in_front)[:, None]
-    flow = (pixels - ndc_to_pixels(pixel_centres(size, size, pixels), size, size)).permute(0, 3, 1, 2)
-    drawn, second = (cross.image * 255 + 0.5).to(torch.uint8), photos[:, 1]
-    first = torch.where(cross.seen[:, None], drawn, second)
+    flow, shown = _true_flow(flame.faces, cross.source, heads.out.vertices, lens.clip(heads.out.vertices), size)
+    valid = (compared & shown)[:, None]
+    second = photos[:, 1]
+    first = torch.where(cross.seen[:, None], to_uint8(cross.image), second)
     cut = torch.from_numpy(rng.random(count) < 0.25)[:, None, None, None] & ~compared[:, None]
     return FlowPairs(first.masked_fill(cut, 0), second.masked_fill(cut, 0), flow * valid, valid)
+
+
+def _true_flow(faces: Tensor, source: Tensor, vertices: Tensor, clip: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Flow [B, 2, H, W] (pixels) from each pixel of view b to where the skin shown there truly lies in view b.
+
+    source [B, H, W, 2]: ndc in view a of what the pixel shows; vertices [2 B, V, 3] and clip [2 B, V, 4]: the true
+    heads, a and b in turn. Also whether that place is known, inside the image and not hidden: bool [B, H, W].
+    """
+    depth_a, depth_b = vertices[0::2, :, 2], vertices[1::2, :, 2]
+    clip_a, clip_b = clip[0::2], clip[1::2]
+    raster = rasterize(clip_a, faces, size, size)
+    target, depth, whole = _follow(source, raster, faces, depth_a, clip_b, depth_b)
+    pixels = ndc_to_pixels(target, size, size)
+    in_front = _in_front(pixels, depth, faces, clip_b, depth_b, size)
+    flow = pixels - ndc_to_pixels(pixel_centres(size, size, pixels), size, size)
+    return flow.permute(0, 3, 1, 2), whole & (target.abs() < 1).all(-1) & in_front
 
 
 def _follow(source: Tensor, raster: Raster, faces: Tensor, depth_a: Tensor, clip_b: Tensor, depth_b: Tensor):
@@ -188,4 +196,4 @@ def _render(sampler, rng, clip: Tensor, vertices: Tensor, textures: Tensor, ligh
     shown = interpolate(kept[..., None], drawing.raster, flame.faces).permute(0, 3, 1, 2)
     colour, cover = develop(drawing._replace(albedo=drawing.albedo * (shown > 0.5)), light[:, None], factor)
     images = (colour[:, 0] * exposure(colour[:, 0], cover)).clamp(0, 1)
-    return (degrade(rng, images) * (images > 0) * 255 + 0.5).to(torch.uint8)
+    return to_uint8(degrade(rng, images) * (images > 0))

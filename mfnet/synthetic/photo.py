@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from mfnet.flame import Flame
-from mfnet.geometry import ndc_to_pixels
+from mfnet.geometry import ndc_to_pixels, uv_vertices
 from mfnet.render import Raster, interpolate, rasterize, sample_texture, sh_basis
 
 BEHIND = -1e3
 """Depth (metres towards the camera) of the background."""
-
-
+TOLERANCE = 0.004
+"""Metres that a point may lie behind what is drawn around it and still count as seen."""
 INSIDE = 0.12
 """Brightness of the inside of the head."""
 
@@ -35,7 +35,8 @@ def draw(
     depth [B, V]: metres towards the camera, larger is nearer; normals [B, V, 3] in the axes of the light to come.
     """
     raster = rasterize(clip, flame.faces, *size)
-    per_vertex = torch.cat([normals, depth[..., None]], -1)[:, uv_vertices(flame)]
+    owners = uv_vertices(flame.faces, flame.uv_faces, len(flame.uv))
+    per_vertex = torch.cat([normals, depth[..., None]], -1)[:, owners]
     uv = flame.uv.expand(len(clip), -1, -1)
     pixels = interpolate(torch.cat([uv, per_vertex], -1), raster, flame.uv_faces)  # [B, H, W, 2 + 3 + 1]
     head = raster.face_id > 0
@@ -68,13 +69,6 @@ def _outside(clip: Tensor, raster: Raster, faces: Tensor) -> Tensor:
     return brightness.gather(1, face).view(len(clip), 1, *raster.face_id.shape[1:])
 
 
-def uv_vertices(flame: Flame) -> Tensor:
-    """The vertex [T] that each vertex of the UV layout belongs to."""
-    owner = torch.zeros(len(flame.uv), dtype=torch.int64)
-    owner[flame.uv_faces.flatten()] = flame.faces.flatten()
-    return owner
-
-
 def shade_normals(normals: Tensor, light: Tensor) -> Tensor:
     """Shading [..., N, 3] of unit normals [..., N, 3] under light [..., 9, 3] in the same axes: eq. 2, positive."""
     return (sh_basis(normals) @ light).clamp_min(0.02)
@@ -83,15 +77,22 @@ def shade_normals(normals: Tensor, light: Tensor) -> Tensor:
 def visible_points(points: Tensor, clip_points: Tensor, depth: Tensor) -> Tensor:
     """Which points [B, N, 3] (metres, z towards the camera) are seen in the depth image [B, H, W] -> bool [B, N].
 
-    clip_points [B, N, 4]: where they fall. Hidden: outside the image, or 4 mm and more behind the farthest surface
-    among the nine pixels around.
+    clip_points [B, N, 4]: where they fall. Hidden: outside the image, or behind the surface there (`not_hidden`).
     """
     height, width = depth.shape[1:]
     ndc = clip_points[..., :2] / clip_points[..., 3:]
-    column, row = ndc_to_pixels(ndc, width, height).long().unbind(-1)
-    surface = torch.full_like(points[..., 2], torch.inf)
-    for down in (-1, 0, 1):
-        for right in (-1, 0, 1):
-            place = (row + down).clamp(0, height - 1) * width + (column + right).clamp(0, width - 1)
-            surface = torch.minimum(surface, depth.flatten(1).gather(1, place))
-    return (ndc.abs() < 1).all(-1) & (points[..., 2] >= surface - 0.004)
+    return (ndc.abs() < 1).all(-1) & not_hidden(depth, ndc_to_pixels(ndc, width, height), points[..., 2])
+
+
+def not_hidden(depth: Tensor, pixels: Tensor, towards: Tensor, tolerance: float = TOLERANCE) -> Tensor:
+    """Which points are drawn, or lie in front of what is: bool [B, ...].
+
+    depth [B, H, W]: metres towards the camera of what is drawn, far below zero on the background; pixels [B, ..., 2]
+    and towards [B, ...]: where the points fall and how far towards the camera they are. Hidden: `tolerance` (metres)
+    and more behind the farthest of the nine pixels around, so that no point on an outline is hidden by its own surface.
+    """
+    height, width = depth.shape[1:]
+    farthest = -torch.nn.functional.max_pool2d(-depth[:, None], 3, 1, 1)
+    column, row = (pixels[..., axis].floor().long().clamp(0, side - 1) for axis, side in ((0, width), (1, height)))
+    surface = farthest.flatten(1).gather(1, (row * width + column).flatten(1)).view_as(towards)
+    return towards >= surface - tolerance

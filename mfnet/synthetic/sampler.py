@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mfnet.flame import Flame, FlameOutput
 from mfnet.geometry import axis_angle_to_matrix, euler_to_matrix, matrix_to_axis_angle, vertex_normals
+from mfnet.io.images import to_float, to_uint8
 from mfnet.model.parameters import Person, TensorRecord, View
 from mfnet.params import SamplerParams
 from mfnet.synthetic import lights
@@ -194,7 +195,7 @@ class Sampler:
 
     def random_textures(self, rng: np.random.Generator, count: int) -> Tensor:
         """Skins [count, 3, Ht, Wt] float from the pool, each a little brighter or darker and of its own tint."""
-        chosen = self.textures[torch.from_numpy(rng.integers(len(self.textures), size=count))].float() / 255
+        chosen = to_float(self.textures[torch.from_numpy(rng.integers(len(self.textures), size=count))])
         gain = rng.uniform(0.8, 1.2, (count, 1)) * (1 + 0.05 * rng.standard_normal((count, 3)))
         return (chosen * tensor(gain)[:, :, None, None]).clamp(0, 1)
 
@@ -207,7 +208,7 @@ class Sampler:
         colour = colour[:, 0] * exposure(colour[:, 0], cover)
         images = colour + (1 - cover) * random_backgrounds(rng, len(colour), self.size)
         images = degrade(rng, images) if self.options.degrade else images
-        return (images.clamp(0, 1) * 255 + 0.5).to(torch.uint8), drawing
+        return to_uint8(images), drawing
 
     def fit_camera(self, out: FlameOutput, lens: Lens) -> Tensor:
         """Scaled orthography [B, 3] closest to the lens over the face's vertices."""

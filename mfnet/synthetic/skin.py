@@ -111,7 +111,8 @@ class SolidNoise:
 
 def _random_rotation(rng: np.random.Generator) -> np.ndarray:
     """A random rotation [3, 3] from a random unit quaternion."""
-    w, x, y, z = (q := rng.standard_normal(4)) / np.linalg.norm(q)
+    quaternion = rng.standard_normal(4)
+    w, x, y, z = quaternion / np.linalg.norm(quaternion)
     return np.array(
         [
             [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],

@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from mfnet.errors import InputError
 from mfnet.flame import Flame
+from mfnet.io.images import to_uint8
 from mfnet.synthetic.atlas import HeadAtlas, head_atlas
 from mfnet.synthetic.skin import SkinTraits, paint_skin, random_traits
 
@@ -70,7 +71,7 @@ def texture_pool(flame: Flame, count: int, size: int, seed: int) -> Tensor:
     for index in tqdm(range(count), desc="skins", disable=None):
         rng = np.random.default_rng((seed, index))
         texture = paint_skin(atlas, random_traits(rng), rng)
-        pool[index] = torch.from_numpy((texture * 255 + 0.5).astype(np.uint8)).permute(2, 0, 1)
+        pool[index] = torch.from_numpy(to_uint8(texture)).permute(2, 0, 1)
     return pool
 
 

@@ -4,6 +4,7 @@ On a CPU the result is a function of params and input files alone: order, pairs 
 and the step, and an interrupted run resumes to the same bits. Nothing here reads ground truth.
 """
 
+import copy
 import resource
 import sys
 import time
@@ -20,6 +21,7 @@ from tqdm import tqdm
 from mfnet.datasets.plan import SLOTS
 from mfnet.datasets.triplets import TripletShards
 from mfnet.errors import InputError
+from mfnet.flame import Flame
 from mfnet.flow import calibrate, load_flow
 from mfnet.io.checkpoints import Checkpoints, run_key
 from mfnet.io.files import write_json, write_table
@@ -83,9 +85,10 @@ def train(
             "world": [process.world, process.device.type],
         }
         saved = Checkpoints(checkpoints, run_key(settings, inputs.files()))
-        trainer = _trainer(params, flame.to(process.device), inputs, process)
+        shards = TripletShards(sorted(inputs.shards))
+        trainer = _trainer(params, _on(process.device, flame), inputs, shards, process)
         record = _resume(trainer, saved)
-        _epochs(trainer, inputs, record, saved, on_epoch)
+        _epochs(trainer, shards, inputs, record, saved, on_epoch)
         metrics = _metrics(trainer, record) if process.first else {}
         if process.first:
             save_mfnet(trainer.result, out / "model.safetensors")
@@ -94,6 +97,11 @@ def train(
             saved.remove()
         process.wait()
     return metrics
+
+
+def _on(device: torch.device, flame: Flame) -> Flame:
+    """The head on `device`; `to` would move the caller's own."""
+    return flame if device == flame.faces.device else copy.deepcopy(flame).to(device)
 
 
 def set_up(params: TrainParams) -> None:
@@ -112,8 +120,7 @@ class Record:
     validations: list[dict[str, float]]
 
 
-def _trainer(params: Params, flame, inputs: TrainingFiles, process: Process) -> Trainer:
-    shards = TripletShards(sorted(inputs.shards))
+def _trainer(params: Params, flame, inputs: TrainingFiles, shards: TripletShards, process: Process) -> Trainer:
     size = params.train.batch_size
     per_epoch = len(shards) // (size * process.world)
     if per_epoch == 0:
@@ -151,11 +158,16 @@ def _resume(trainer: Trainer, saved: Checkpoints) -> Record:
 
 
 def _epochs(
-    trainer: Trainer, inputs: TrainingFiles, record: Record, saved: Checkpoints, on_epoch: OnEpoch | None
+    trainer: Trainer,
+    triplets: TripletShards,
+    inputs: TrainingFiles,
+    record: Record,
+    saved: Checkpoints,
+    on_epoch: OnEpoch | None,
 ) -> None:
     """Train from the trainer's position to the end of the run, or until it diverges."""
     process, params = trainer.process, trainer.params
-    triplets, validation = TripletShards(sorted(inputs.shards)), TripletShards(sorted(inputs.validation))
+    validation = TripletShards(sorted(inputs.validation))
     per_epoch = trainer.steps // params.epochs
 
     def save() -> None:

@@ -12,6 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from mfnet.datasets.triplets import TripletBatch
 from mfnet.errors import InputError
 from mfnet.io.files import atomic_path
+from mfnet.io.images import to_float
 from mfnet.losses.total import Objective, gradient_shares, total_loss
 from mfnet.model.parameters import Prediction
 from mfnet.params import TrainParams
@@ -115,7 +116,7 @@ class Trainer:
         images, sample = batch.pixels(), None
         if self.supervision is not None:
             sample = self.supervision.draw(self.position, self.process.rank, images.device)
-            images = torch.cat([images, sample.images.float() / 255])
+            images = torch.cat([images, to_float(sample.images)])
         inputs = views_of(images, self.views)
         with self.autocast():
             prediction = self.wrapped(inputs)

@@ -51,7 +51,7 @@ def test_missing_and_broken_files_are_rejected(tmp_path):
     with pytest.raises(Rejected, match=r"no \.mat"):
         read_item(path)
     path.write_bytes(b"")
-    with pytest.raises(Rejected, match="image cannot be read"):
+    with pytest.raises(Rejected, match="not a readable image"):
         read_item(path)
 
 

@@ -38,9 +38,11 @@ def test_uv_in_the_models_face_order(tmp_path):
         ("f 1/1 3/3 4/4\n", "", "not the model's 2 faces"),
         ("f 1/1 3/3 4/4", "f 1 3 4", "line 14"),
         ("f 1/1 3/3 4/4", "f 1/1 3/3 4/9", "uv_faces"),
-        ("f 1/1 3/3 4/4", "f 1/1 3/3 4/-1", "line 14"),
-        ("f 1/1 3/3 4/4", "f 1/1 3/3", "triangle"),
-        ("f 1/1 3/3 4/4", "f 1/1 2/2 3/3 4/4", "triangle"),
+        ("f 1/1 3/3 4/4", "f 1/1 3/3 4/0", "line 14: vertex 0"),
+        ("f 1/1 3/3 4/4", "f 1/1 3/3 4/-9", "uv_faces"),
+        ("f 1/1 3/3 4/4", f"f 1/1 3/3 {1 << 70}/4", "line 14"),
+        ("f 1/1 3/3 4/4", "f 1/1 3/3", "line 14: 2 fields"),
+        ("f 1/1 3/3 4/4", "f 1/1 2/2 3/3 4/4", "its 3 triangles"),
         ("vt 1 1", "vt 1 one", "line 9"),
         ("vt 1 1", "vt 1 nan", "'uv'"),
         ("vt 1 1", "vt 1 7", "tiled"),
@@ -55,6 +57,11 @@ def test_bad_templates(tmp_path, old, new, message):
     with pytest.raises(InputError, match=message) as caught:
         read_template(tmp_path / "t.obj", FACES)
     assert str(tmp_path / "t.obj") in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_indices_counted_back_from_the_last_are_legal(tmp_path):
+    (tmp_path / "t.obj").write_text(GOOD.replace("f 1/1 3/3 4/4", "f -4/-4 -2/-2 -1/-1"))
+    np.testing.assert_array_equal(read_template(tmp_path / "t.obj", FACES)[1], FACES)
 
 
 def test_absent_and_large_files(tmp_path):

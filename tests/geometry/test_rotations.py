@@ -9,7 +9,6 @@ from mfnet.geometry import (
     euler_to_matrix,
     matrix_to_axis_angle,
     matrix_to_euler,
-    rotation_6d_to_matrix,
     yaw,
 )
 
@@ -68,11 +67,3 @@ def test_positive_yaw_turns_the_nose_to_the_images_right():
 def test_yaw_ignores_roll_and_pitch():
     angles = torch.tensor([0.7, -0.4, 0.9])
     torch.testing.assert_close(yaw(euler_to_matrix(*angles)), angles[0])
-
-
-def test_six_numbers_give_a_rotation():
-    columns = torch.randn(32, 6, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    matrix = rotation_6d_to_matrix(columns)
-    torch.testing.assert_close(matrix.mT @ matrix, torch.eye(3, dtype=torch.float64).expand(32, 3, 3))
-    torch.testing.assert_close(torch.linalg.det(matrix), torch.ones(32, dtype=torch.float64))
-    torch.testing.assert_close(rotation_6d_to_matrix(matrix[..., :2].mT.flatten(-2)), matrix)

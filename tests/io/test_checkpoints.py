@@ -37,7 +37,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path):
     kept = Checkpoints(tmp_path, "key")
     kept.save({"step": 1})
     kept.path.write_bytes(kept.path.read_bytes()[:40])
-    with pytest.raises(InputError, match=r"last\.pt: damaged checkpoint .* remove"):
+    with pytest.raises(InputError, match=r"last\.pt: not a torch file .* remove .*key to start over"):
         kept.load()
 
 

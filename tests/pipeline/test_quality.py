@@ -1,6 +1,9 @@
 """The Great Expectations suites: good tables pass, each kind of fault is named with its expectation and rows."""
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -197,3 +200,13 @@ def test_too_many_lost_triplets(tmp_path):
     quality.check_triplets(tmp_path / "shards", lost_triplets(1), TRIPLETS, tmp_path / "verdict.json")
     with pytest.raises(InputError, match=r"2 of 11 rows: 100: left view.*triplets\.max_rejected"):
         quality.check_triplets(tmp_path / "shards", lost_triplets(2), TRIPLETS, tmp_path / "verdict.json")
+
+
+def test_importing_the_suites_leaves_the_environment_alone():
+    code = "import os; before = dict(os.environ); import mfnet.datasets.quality; assert dict(os.environ) == before"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_great_expectations_sends_nothing_home(monkeypatch):
+    monkeypatch.delenv("GX_ANALYTICS_ENABLED", raising=False)
+    assert quality._expectations().ExpectColumnValuesToBeUnique and os.environ["GX_ANALYTICS_ENABLED"] == "false"

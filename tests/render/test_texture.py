@@ -167,6 +167,7 @@ def test_three_views_together_know_more_and_agree(head):
     assert ((fused - truth).abs().amax(1)[0][known] * 255).quantile(0.99) < 2
     masked = face_texture(fused, best, face)[0]
     assert not masked[:, ~face].any() and torch.equal(masked[:, known], fused[0][:, known])
+    assert torch.equal(face_texture(fused, best), fill_holes(fused, best))  # without a mask: the whole head
 
 
 def test_gradient_reaches_photograph_and_pose(head):

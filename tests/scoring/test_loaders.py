@@ -1,11 +1,22 @@
 """Every loader must bring the same face, written the way its method writes it, to the same camera space."""
 
+import io
 import pickle
 
 import numpy as np
 import pytest
 
-from mfnet.scoring.loaders import LOADERS, PlacedMesh, from_crop, from_lens, load_prediction, read_npy, to_camera
+from mfnet.io.pickle_names import resolve
+from mfnet.scoring.loaders import (
+    LOADERS,
+    PlacedMesh,
+    _matrix,
+    from_crop,
+    from_lens,
+    load_prediction,
+    read_npy,
+    to_camera,
+)
 from mfnet.scoring.meshes import ItemError, Mesh
 
 FACES = np.array([[0, 1, 2], [0, 2, 3], [0, 3, 1], [1, 3, 2]])
@@ -207,14 +218,83 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path, capsys, content):
     assert "this ran" not in capsys.readouterr().out
 
 
-def test_old_pickles_of_dictionaries_are_read(tmp_path):
-    header = np.lib.format.header_data_from_array_1_0(np.empty((), object))
-    with open(tmp_path / "x.npy", "wb") as stream:
-        np.lib.format.write_array_header_1_0(stream, header)
+class Numbers:
+    """A pickle of a name that NumPy's own loader would resolve, from a module that is there."""
+
+    def __reduce__(self):
+        return np.arange, (5,)
+
+
+@pytest.mark.parametrize("protocol", range(2, 6))
+@pytest.mark.parametrize("kind", [f"{name}Transform" for name in ("Similarity", "Affine", "Projective", "Euclidean")])
+def test_skimage_transforms_of_every_protocol_are_read(tmp_path, kind, protocol):
+    import skimage.transform
+
+    angle = 0.3
+    matrix = np.array([[np.cos(angle), -np.sin(angle), 3], [np.sin(angle), np.cos(angle), -2], [0, 0, 1.0]])
+    save_pickle(tmp_path / "x.npy", getattr(skimage.transform, kind)(matrix), protocol)
+    np.testing.assert_array_equal(_matrix(tmp_path / "x.npy"), matrix)
+
+
+@pytest.mark.parametrize("array", [np.arange(6.0).reshape(2, 3), np.asfortranarray(np.eye(3)[:2]), np.float32(3), []])
+def test_plain_arrays_are_read_as_numpy_reads_them(tmp_path, array):
+    np.save(tmp_path / "x.npy", array)
+    np.testing.assert_array_equal(read_npy(tmp_path / "x.npy"), np.load(tmp_path / "x.npy"))
+
+
+def hostile_npy() -> dict[str, bytes]:
+    """Side files that ask for what no side file needs; each is refused, in bounded time and memory."""
+    plain, pickled = io.BytesIO(), io.BytesIO()
+    np.lib.format.write_array_header_1_0(plain, {"descr": "<f8", "fortran_order": False, "shape": (1 << 36,)})
+    np.lib.format.write_array_header_1_0(pickled, {"descr": "|O", "fortran_order": False, "shape": ()})
+    start = pickled.getvalue()
+    return {
+        "declares half a terabyte": plain.getvalue() + bytes(8),
+        "ends before its data": plain.getvalue(),
+        "another function of numpy": start + pickle.dumps(Numbers()),
+        "an array made by its own size": start + b"cnumpy\nndarray\n(I1099511627776\ntR.",
+        "bytes by the gigabyte": start + b"\x80\x04\x8e" + (1 << 40).to_bytes(8, "little"),
+        "nested without end": start + b"(" * 60_000 + b".",
+        "doubling what is not there": start + b"]" + b"(2222222222e" * 40 + b".",
+        "a truncated pickle": start + pickle.dumps({"cam": np.ones(3)})[:40],
+        "more objects than declared": start + pickle.dumps(np.array([{}, {}], object)),
+        "a persistent id": start + b"Pdata\n.",
+    }
+
+
+@pytest.mark.parametrize("name", hostile_npy())
+def test_a_hostile_side_file_is_refused(tmp_path, name):
+    (tmp_path / "x.npy").write_bytes(hostile_npy()[name])
+    with pytest.raises(ItemError) as caught:
+        _matrix(tmp_path / "x.npy")
+    assert caught.value.status == "unreadable" and str(tmp_path / "x.npy") in caught.value.reason
+
+
+def test_a_side_file_without_end_is_not_opened(tmp_path):
+    with open(tmp_path / "x.npy", "wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(ItemError) as caught:
+        read_npy(tmp_path / "x.npy")
+    assert caught.value.status == "too_large"
+
+
+def save_pickle(path, content, protocol: int) -> None:
+    with open(path, "wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(np.empty((), object)))
         array = np.empty((), object)
-        array[()] = {"cam": np.array([1.0, 2.0, 3.0])}
-        pickle.dump(array, stream, protocol=2)
-    np.testing.assert_array_equal(read_npy(tmp_path / "x.npy")["cam"], [1, 2, 3])
+        array[()] = content
+        pickle.dump(array, stream, protocol=protocol)
+
+
+def test_a_transform_spread_out_over_an_object_array_is_read(tmp_path):
+    """What ``np.array(transform, dtype=object)`` makes of newer transforms, which NumPy can look into."""
+    np.save(tmp_path / "x.npy", np.asfortranarray(TO_CROP.astype(object)), allow_pickle=True)
+    np.testing.assert_array_equal(_matrix(tmp_path / "x.npy"), TO_CROP)
+
+
+def test_old_pickles_of_dictionaries_are_read(tmp_path):
+    save_pickle(tmp_path / "x.npy", {"cam": np.array([1.0, 2.0, 3.0])}, protocol=2)
+    np.testing.assert_array_equal(resolve(read_npy(tmp_path / "x.npy")["cam"]), [1, 2, 3])
 
 
 @pytest.mark.parametrize(

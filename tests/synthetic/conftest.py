@@ -10,7 +10,7 @@ from mfnet.flame import Flame, write_head
 from mfnet.flame.procedural import head_arrays
 from mfnet.params import CaptureParams
 from mfnet.synthetic.atlas import HeadAtlas, head_atlas
-from mfnet.synthetic.capture.archives import HeadFiles, capture
+from mfnet.synthetic.capture.archives import HeadFile, capture
 from mfnet.synthetic.subjects import texture_pool
 
 SMALL = CaptureParams(
@@ -39,10 +39,10 @@ def textures(flame) -> torch.Tensor:
 
 
 @pytest.fixture(scope="session")
-def head_files(arrays, tmp_path_factory) -> HeadFiles:
+def head_files(arrays, tmp_path_factory) -> HeadFile:
     path = tmp_path_factory.mktemp("head") / "head.npz"
     write_head(arrays, path)
-    return HeadFiles((str(path),), 100, 50)
+    return HeadFile(str(path), 100, 50)
 
 
 @pytest.fixture(scope="session")

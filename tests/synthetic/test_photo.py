@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mfnet.render import sh_basis
-from mfnet.synthetic.photo import BEHIND, INSIDE, develop, draw, shade_normals, uv_vertices, visible_points
+from mfnet.synthetic.photo import BEHIND, INSIDE, develop, draw, not_hidden, shade_normals, visible_points
 
 NEAR, FAR_AWAY = 0.1, -0.1
 LIGHT = torch.zeros(1, 1, 9, 3)
@@ -35,10 +35,6 @@ def drawing(head, faces=None, size=16):
     texture = torch.full((1, 3, 4, 4), 0.5)
     normals = torch.tensor([0.0, 0, 1]).expand(1, 8, 3)
     return draw(head, clip, head.vertices[None, :, 2], texture, normals, (size, size))
-
-
-def test_uv_vertices_finds_the_owner(squares):
-    assert uv_vertices(squares).tolist() == [7, 6, 5, 4, 3, 2, 1, 0]
 
 
 def test_the_nearer_square_hides_the_other(squares):
@@ -80,3 +76,17 @@ def test_visible_points_are_in_front_and_in_the_image(squares):
     )
     clip = torch.cat([points * torch.tensor([1, 1, -1.0]), torch.ones(1, 5, 1)], -1)
     assert visible_points(points, clip, drawing(squares).depth).tolist() == [[True, False, True, False, True]]
+
+
+def test_a_point_counts_as_seen_up_to_the_tolerance_behind_the_farthest_neighbour():
+    depth = torch.full((1, 6, 6), 1.0)
+    depth[0, :, 3:] = 0.5
+    pixels = torch.tensor([[[1.5, 2.5], [2.5, 2.5], [4.5, 2.5], [1.5, 2.5], [-9.0, 99.0]]])
+    towards = torch.tensor([[0.99, 0.99, 0.499, 2.0, 0.9961]])
+    assert not_hidden(depth, pixels, towards).tolist() == [[False, True, True, True, True]]
+    assert not_hidden(depth, pixels, towards, tolerance=0.02).all()
+
+
+def test_nothing_is_hidden_before_the_background():
+    depth = torch.full((1, 4, 4), BEHIND)
+    assert not_hidden(depth, torch.rand(1, 3, 2) * 4, torch.tensor([[-5.0, 0.0, 5.0]])).all()

@@ -169,3 +169,11 @@ def test_a_diverging_run_stops_early_and_says_so(params, flame, inputs, tmp_path
 def test_too_large_a_batch_is_refused(params, flame, inputs, tmp_path):
     with pytest.raises(InputError, match=r"train\.batch_size: 64 triplets .* shards hold 7"):
         train(changed(params, train={"batch_size": 64}), flame, inputs, tmp_path / "out", tmp_path / "kept")
+
+
+def test_the_callers_head_stays_where_it_is(flame):
+    """On the meta device, which every machine has in a GPU's place."""
+    other = loop._on(torch.device("meta"), flame)
+    assert other.faces.is_meta and all(tensor.is_meta for tensor in other.buffers())
+    assert not any(tensor.is_meta for tensor in flame.buffers())
+    assert loop._on(flame.faces.device, flame) is flame

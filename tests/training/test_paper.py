@@ -12,6 +12,7 @@ from mfnet.datasets.plan import plan_triplets
 from mfnet.datasets.shards import CropSpec, write_shards
 from mfnet.flow import RAFT, raft_state
 from mfnet.geometry import PinholeCamera, project_perspective
+from mfnet.geometry.conventions import VIEW_TO_OPENCV
 from mfnet.io.tensors import write_tensors
 from mfnet.landmarks.backends import AnnotationBackend
 from mfnet.landmarks.table import find_landmarks
@@ -22,7 +23,6 @@ from mfnet.params import Params
 from mfnet.profiles import load_profile
 from mfnet.synthetic.atlas import head_atlas
 from mfnet.synthetic.capture.multipie import CapturePlan, write_subject
-from mfnet.synthetic.capture.rig import OPENCV
 from mfnet.training.loop import TrainingFiles, train
 from tests.model.test_deca import PlainDeca
 from tests.training.conftest import ROOT, changed
@@ -59,7 +59,7 @@ def true_landmarks(flame, row: dict) -> np.ndarray:
     codes = (torch.tensor([row[name]], dtype=torch.float32) for name in ("shape", "expression", "global_pose"))
     jaw = torch.tensor([row["jaw_pose"]], dtype=torch.float32)
     points = flame(*codes, jaw_pose=jaw).landmarks.double()
-    K, R = torch.tensor(row["intrinsics"]).double().view(1, 3, 3), torch.from_numpy(OPENCV)[None]
+    K, R = torch.tensor(row["intrinsics"]).double().view(1, 3, 3), torch.from_numpy(VIEW_TO_OPENCV)[None]
     camera = PinholeCamera(K, R, torch.tensor([row["translation"]]).double(), WIDTH, HEIGHT, 0.1, 10.0)
     return project_perspective(points, camera)[0][0].numpy()
 

@@ -7,6 +7,7 @@ import numpy as np
 from mfnet.flame.embedding import embedding_fields
 from mfnet.flame.head import HeadArrays
 from mfnet.io.files import atomic_path
+from mfnet.io.obj import ObjMesh, write_obj
 
 
 def write_landmarks(head: HeadArrays, path: str | Path) -> None:
@@ -17,9 +18,4 @@ def write_landmarks(head: HeadArrays, path: str | Path) -> None:
 
 def write_template(head: HeadArrays, path: str | Path) -> None:
     """Write the average head as an OBJ with UV (metres, v up), faces in the order of the model's."""
-    lines = ["v {:.7f} {:.7f} {:.7f}".format(*vertex) for vertex in head.v_template.tolist()]
-    lines += ["vt {:.9g} {:.9g}".format(*point) for point in head.uv.tolist()]
-    corners = np.stack([head.faces, head.uv_faces], axis=-1).reshape(-1, 6) + 1
-    lines += ["f {}/{} {}/{} {}/{}".format(*face) for face in corners.tolist()]
-    with atomic_path(path) as beside:
-        beside.write_text("\n".join(lines) + "\n", encoding="ascii")
+    write_obj(path, ObjMesh(head.v_template, head.faces, head.uv, head.uv_faces), uv_format="%.9g")

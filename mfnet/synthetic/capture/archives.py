@@ -17,16 +17,16 @@ from mfnet.synthetic.capture.truth import write_truth
 
 
 @dataclass(frozen=True)
-class HeadFiles:
+class HeadFile:
     """Which head model to photograph; small enough to send to every worker."""
 
-    paths: tuple[str, ...]
-    """Model, landmark embedding, template with UV, as `load_flame` takes them."""
+    path: str
+    """The project's npz, which carries landmarks, UV and masks too."""
     n_shape: int
     n_expression: int
 
 
-def capture(head: HeadFiles, params: CaptureParams, compute: Compute, folder: str | Path) -> None:
+def capture(head: HeadFile, params: CaptureParams, compute: Compute, folder: str | Path) -> None:
     """Write ``multipie/``, ``facescape/`` and ``truth.parquet`` into `folder`.
 
     Bytes depend on the head and `params` alone, not on the number of workers. Without `params.enabled` the two folders
@@ -41,7 +41,7 @@ def capture(head: HeadFiles, params: CaptureParams, compute: Compute, folder: st
         write_truth(rows, folder / "truth.parquet")
 
 
-def _multipie(head: HeadFiles, params: CaptureParams, compute: Compute, root: Path) -> list[dict]:
+def _multipie(head: HeadFile, params: CaptureParams, compute: Compute, root: Path) -> list[dict]:
     plan = multipie.CapturePlan(sorted(set(params.recordings)), sorted(set(params.illuminations)), params.seed)
     numbers = list(range(1, params.subjects + 1))
     task = functools.partial(_subject_task, head, str(root), plan)
@@ -50,7 +50,7 @@ def _multipie(head: HeadFiles, params: CaptureParams, compute: Compute, root: Pa
     return [row | {"path": f"multipie/{row['path']}"} for row in rows]
 
 
-def _facescape(head: HeadFiles, params: CaptureParams, compute: Compute, root: Path) -> list[dict]:
+def _facescape(head: HeadFile, params: CaptureParams, compute: Compute, root: Path) -> list[dict]:
     per_bin = layout.WILD_ITEMS // len(layout.WILD_BINS)
     wild = [("wild", start * per_bin + i) for start in range(len(layout.WILD_BINS)) for i in range(params.wild_per_bin)]
     lab = [("lab", subject) for subject in range(params.lab_subjects)]
@@ -64,12 +64,12 @@ def _facescape(head: HeadFiles, params: CaptureParams, compute: Compute, root: P
     return rows
 
 
-def _subject_task(head: HeadFiles, root: str, plan: multipie.CapturePlan, number: int) -> list[dict]:
+def _subject_task(head: HeadFile, root: str, plan: multipie.CapturePlan, number: int) -> list[dict]:
     flame, atlas = _studio(head)
     return multipie.write_subject(flame, atlas, Path(root), number, plan)
 
 
-def _benchmark_task(head: HeadFiles, root: str, seed: int, item: tuple[str, int]):
+def _benchmark_task(head: HeadFile, root: str, seed: int, item: tuple[str, int]):
     """(predefined values of a wild item or None, rows of the truth table)."""
     flame, atlas = _studio(head)
     protocol, index = item
@@ -80,8 +80,8 @@ def _benchmark_task(head: HeadFiles, root: str, seed: int, item: tuple[str, int]
 
 
 @functools.lru_cache(maxsize=1)
-def _studio(head: HeadFiles) -> tuple[Flame, HeadAtlas]:
+def _studio(head: HeadFile) -> tuple[Flame, HeadAtlas]:
     """What every task of one process shares. One thread, so that no sum depends on how many cores a worker has."""
     torch.set_num_threads(1)
-    flame = load_flame(*head.paths, n_shape=head.n_shape, n_expression=head.n_expression)
+    flame = load_flame(head.path, n_shape=head.n_shape, n_expression=head.n_expression)
     return flame, head_atlas(flame, multipie.TEXTURE_SIZE)

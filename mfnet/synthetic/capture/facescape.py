@@ -19,9 +19,10 @@ from mfnet.geometry import (
     matrix_to_axis_angle,
     vertex_normals,
 )
+from mfnet.geometry.conventions import VIEW_TO_OPENCV
+from mfnet.io.images import to_uint8
 from mfnet.render import perspective_view
 from mfnet.synthetic.atlas import HeadAtlas
-from mfnet.synthetic.capture.rig import OPENCV
 from mfnet.synthetic.capture.truth import TruePerson, orthographic_truth, perspective_truth
 from mfnet.synthetic.degrade import degrade, random_backgrounds
 from mfnet.synthetic.lights import random_light
@@ -124,9 +125,9 @@ def write_lab(flame: Flame, atlas: HeadAtlas, root: Path, subject: int, seed: in
             seen = perspective_view(_row(person.vertices), flame.faces, camera)
             image = _photograph(flame, seen.clip, -seen.distance, person.texture, person.normals, light, background)
             layout.write_lab_view(root, subject, focal, view, _uint8(image))
-            axes = OPENCV @ rotation
+            axes = VIEW_TO_OPENCV @ rotation
             name = layout.lab_name(layout.lab_index(subject, focal, view))
-            in_metres = OPENCV @ person.offset(axes) + translation / person.scale
+            in_metres = VIEW_TO_OPENCV @ person.offset(axes) + translation / person.scale
             path = f"facescape/data/lab_img/{name}.png"
             rows.append(perspective_truth(path, person.truth(), person.head_pose(axes), K, in_metres))
     return rows
@@ -149,7 +150,7 @@ def _photograph(
 
 def _uint8(image: Tensor) -> np.ndarray:
     """[1, 3, H, W] in 0..1 -> [H, W, 3] uint8."""
-    return (image[0].permute(1, 2, 0) * 255 + 0.5).clamp(0, 255).to(torch.uint8).numpy()
+    return to_uint8(image[0].permute(1, 2, 0)).numpy()
 
 
 def _row(values) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 
 from mfnet.datasets.multipie import CEILING, HEIGHT, WIDTH, YAW
 from mfnet.geometry import PinholeCamera
+from mfnet.geometry.conventions import VIEW_TO_OPENCV, about_x, about_y
 
 DISTANCE = 1.2
 """Metres from each camera to the aim."""
@@ -18,13 +19,11 @@ FOCAL = 1430.0
 """Pixels."""
 CEILING_ELEVATION = 30.0
 """Degrees above head height of the two ceiling cameras."""
-OPENCV = np.diag([1.0, -1.0, -1.0])
-"""View axes (x right, y up, z to the camera) to OpenCV's camera axes (x right, y down, z forward), and back."""
 
 
 @dataclass(frozen=True)
 class RigCamera:
-    """A pinhole camera: pixel = K (OPENCV view x + (0, 0, DISTANCE)), x in rig axes, metres."""
+    """A pinhole camera: pixel = K (VIEW_TO_OPENCV view x + (0, 0, DISTANCE)), x in rig axes, metres."""
 
     name: str
     view: np.ndarray
@@ -42,7 +41,7 @@ class RigCamera:
 
     def pinhole(self) -> PinholeCamera:
         """The camera as a float32 batch of one that takes the whole image; the world is the rig's axes."""
-        values = (self.intrinsics, OPENCV @ self.view, self.translation)
+        values = (self.intrinsics, VIEW_TO_OPENCV @ self.view, self.translation)
         K, R, t = (torch.from_numpy(value).float()[None] for value in values)
         return PinholeCamera(K, R, t, WIDTH, HEIGHT, 0.5 * DISTANCE, 2 * DISTANCE)
 
@@ -55,7 +54,4 @@ def rig_cameras() -> list[RigCamera]:
 
 def _view(yaw: float, elevation: float) -> np.ndarray:
     """Rotation from rig to view axes of a camera at `yaw` and `elevation` degrees that looks at the origin."""
-    yaw, elevation = np.radians(yaw), np.radians(elevation)
-    turn = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
-    tilt = np.array([[1, 0, 0], [0, np.cos(elevation), -np.sin(elevation)], [0, np.sin(elevation), np.cos(elevation)]])
-    return tilt @ turn
+    return about_x(np.radians(elevation)) @ about_y(np.radians(yaw))

@@ -10,9 +10,9 @@ from mfnet.compute.executor import Compute
 from mfnet.datasets import facescape as layout
 from mfnet.datasets.multipie import CEILING, YAW, image_path, read_image, scan
 from mfnet.geometry import project_orthographic
+from mfnet.geometry.conventions import VIEW_TO_OPENCV
 from mfnet.synthetic.capture.archives import capture
 from mfnet.synthetic.capture.facescape import RELIEF
-from mfnet.synthetic.capture.rig import OPENCV
 from mfnet.synthetic.capture.truth import COLUMNS
 from tests.synthetic.conftest import SERIAL, SMALL
 
@@ -39,7 +39,7 @@ def pixels(flame, row, size: int) -> np.ndarray:
         camera = torch.tensor(row["camera"], dtype=torch.float32)
         ndc = project_orthographic(vertices[None], camera[None])[0, :, :2].numpy()
         return (ndc * [1, -1] + 1) * size / 2
-    image = (vertices.double().numpy() @ OPENCV + row["translation"]) @ row["intrinsics"].reshape(3, 3).T
+    image = (vertices.double().numpy() @ VIEW_TO_OPENCV + row["translation"]) @ row["intrinsics"].reshape(3, 3).T
     return image[:, :2] / image[:, 2:]
 
 
@@ -169,10 +169,10 @@ def test_bytes_do_not_depend_on_the_number_of_workers(head_files, captured, tmp_
 @pytest.mark.slow
 def test_a_head_of_another_origin_goes_through_by_its_files_alone(shared, tmp_path):
     from mfnet.flame import read_head, write_head
-    from mfnet.synthetic.capture.archives import HeadFiles
+    from mfnet.synthetic.capture.archives import HeadFile
 
     write_head(read_head(shared / "heads/ict_flame.npz"), tmp_path / "head.npz")
-    head = HeadFiles((str(tmp_path / "head.npz"),), 60, 50)
+    head = HeadFile(str(tmp_path / "head.npz"), 60, 50)
     capture(head, SMALL.model_copy(update={"recordings": [(2, 2)], "illuminations": [7]}), SERIAL, tmp_path / "raw")
     manifest, rejected = scan(tmp_path / "raw/multipie")
     assert len(manifest) == 14 and len(rejected) == 2

@@ -5,14 +5,15 @@ import pytest
 import torch
 
 from mfnet.geometry import yaw
-from mfnet.synthetic.capture.rig import DISTANCE, OPENCV, rig_cameras
+from mfnet.geometry.conventions import VIEW_TO_OPENCV
+from mfnet.synthetic.capture.rig import DISTANCE, rig_cameras
 
 CAMERAS = {camera.name: camera for camera in rig_cameras()}
 
 
 def place(camera):
     """The camera's centre in rig axes."""
-    return -(OPENCV @ camera.view).T @ camera.translation
+    return -(VIEW_TO_OPENCV @ camera.view).T @ camera.translation
 
 
 def test_thirteen_head_height_cameras_15_degrees_apart_in_the_archives_order():
