@@ -5,10 +5,13 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS = 1
 export DO_NOT_TRACK = true
 
-.PHONY: repro test test-capped lint ui clean setup
+.PHONY: help repro test test-capped lint ui clean setup
 .DEFAULT_GOAL := repro
 
-setup: .venv/installed
+help:  ## what can be made
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 14
+
+setup: .venv/installed  ## the environment and its packages
 
 .venv/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -3,8 +3,10 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 TOY = """
@@ -54,3 +56,24 @@ def workspace(tmp_path, monkeypatch) -> Path:
     subprocess.run(["git", "add", "-A"], check=True)
     subprocess.run(["git", *identity, "commit", "-qm", "start"], check=True)
     return tmp_path
+
+
+def orphaned_servers() -> set[int]:
+    """Process ids of Prefect servers whose flow or command has ended."""
+    found = set()
+    for process in psutil.process_iter(["cmdline", "ppid"]):
+        words = " ".join(process.info["cmdline"] or [])
+        if process.info["ppid"] == 1 and "prefect" in words and "server" in words:
+            found.add(process.pid)
+    return found
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_server_stays_behind():
+    """A flow starts a server of its own; it must end with the flow."""
+    before = orphaned_servers()
+    yield
+    deadline = time.monotonic() + 60
+    while left := orphaned_servers() - before:
+        assert time.monotonic() < deadline, f"Prefect servers were left running: processes {sorted(left)}"
+        time.sleep(1)
