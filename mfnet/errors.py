@@ -1,6 +1,7 @@
 """The one exception for bad input."""
 
 from pathlib import Path
+from typing import Never
 
 
 class InputError(ValueError):
@@ -11,6 +12,6 @@ class InputError(ValueError):
     """
 
 
-def fail(path: str | Path, name: str, problem: str):
+def fail(path: str | Path, name: str, problem: str) -> Never:
     """Raise the one-line error that names file and field."""
     raise InputError(f"{path}: field '{name}' {problem}")

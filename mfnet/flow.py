@@ -33,7 +33,7 @@ class RaftFlow(nn.Module):
 
     differentiable = True
 
-    def __init__(self, name: str, updates: int = UPDATES, enlarge: int = 1):
+    def __init__(self, name: str, updates: int = UPDATES, enlarge: int = 1) -> None:
         """enlarge: sides of the images are this many times as long for RAFT, whose cells of 8 px see little detail in
         a face of 100."""
         super().__init__()
@@ -86,7 +86,7 @@ class DisFlow:
     name = "dis"
     differentiable = False
 
-    def __init__(self, radius: float = 6.0):
+    def __init__(self, radius: float = 6.0) -> None:
         self.radius = radius  # pixels, of the Gaussian window of the local statistics
         self.search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         self.search.setFinestScale(0)

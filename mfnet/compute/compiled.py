@@ -68,7 +68,7 @@ def one_thread():
 class _Workers:
     """A lazily started thread pool that a forked child does not inherit."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.forget()
         os.register_at_fork(after_in_child=self.forget)
 
@@ -102,7 +102,7 @@ def over_batch_in_torch(function, batch: int, *arguments) -> None:
     """
     threads = min(torch.get_num_threads(), batch)
 
-    def share(start, stop):
+    def share(start, stop) -> None:
         torch.set_num_threads(1)  # of the calling thread; the first one's is restored below, the others are ours
         with torch.inference_mode(), torch.autocast("cpu", enabled=False):  # neither is inherited by a thread
             function(start, stop, *arguments)
@@ -130,7 +130,7 @@ class _Pool:
     of this pool and returns the buffer when the last tensor, view or saved copy on it is gone.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.lock = threading.RLock()
         self.idle: OrderedDict[int, list[np.ndarray]] = OrderedDict()
         """Size -> free buffers of it; sizes in the order in which they were last asked for."""
@@ -138,7 +138,7 @@ class _Pool:
         """Bytes of all free buffers."""
         os.register_at_fork(after_in_child=self._renew_lock)
 
-    def _renew_lock(self):
+    def _renew_lock(self) -> None:
         self.lock = threading.RLock()
 
     def take(self, size: int) -> np.ndarray:

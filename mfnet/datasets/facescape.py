@@ -303,7 +303,9 @@ def front_of_head(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, 
     return vertices[used], renumbered.reshape(-1, 3)
 
 
-def write_wild_item(root: str | Path, item: WildItem, vertices: np.ndarray, faces: np.ndarray, image: np.ndarray):
+def write_wild_item(
+    root: str | Path, item: WildItem, vertices: np.ndarray, faces: np.ndarray, image: np.ndarray
+) -> None:
     """Write one wild item: a whole head, canonical `vertices` [V, 3] mm, and its RGB uint8 image.
 
     The ground truth is `front_of_head`, in cube units.

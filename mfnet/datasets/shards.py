@@ -92,7 +92,7 @@ def _task(row: dict, points: dict[str, np.ndarray]) -> dict:
 class _Shards:
     """The shards of one split: rows are gathered into full row groups, row groups into full files."""
 
-    def __init__(self, folder: Path, split: str, params: TripletParams):
+    def __init__(self, folder: Path, split: str, params: TripletParams) -> None:
         self.folder, self.split, self.params = folder, split, params
         self.rows = 0
         self._group: list[dict] = []

@@ -62,7 +62,7 @@ class RowGroup(NamedTuple):
 class TripletShards:
     """The triplets of one split, read from its shards as they are needed."""
 
-    def __init__(self, paths: Sequence[str | Path]):
+    def __init__(self, paths: Sequence[str | Path]) -> None:
         """Raises InputError where there is no shard, or one is unreadable, without rows or lacks a column."""
         if not paths:
             raise InputError("triplet shards: none found; run the stage `triplets` first")

@@ -72,7 +72,7 @@ class FitProblem:
     rotations) and need one decoding per unknown.
     """
 
-    def __init__(self, flame: Flame, prediction: Prediction, landmarks: Tensor, settings: RefineParams):
+    def __init__(self, flame: Flame, prediction: Prediction, landmarks: Tensor, settings: RefineParams) -> None:
         """As `refine` takes them."""
         self.flame = flame
         self.landmarks = landmarks

@@ -67,7 +67,7 @@ class Flame(nn.Module):
     uv: Tensor | None  # [T, 2] in 0..1, v up
     uv_faces: Tensor | None  # [F, 3] int64
 
-    def __init__(self, head: HeadArrays, n_shape: int, n_expression: int):
+    def __init__(self, head: HeadArrays, n_shape: int, n_expression: int) -> None:
         super().__init__()
         self.n_shape, self.n_expression = n_shape, n_expression
         self.content_hash = head.content_hash()

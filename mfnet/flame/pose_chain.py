@@ -72,7 +72,9 @@ class _CompiledChain(torch.autograd.Function):
 
 
 @kernel
-def _forward(start, stop, coefficients, pose, template, blend, columns, parents, scales, transforms, joints, rotations):
+def _forward(
+    start, stop, coefficients, pose, template, blend, columns, parents, scales, transforms, joints, rotations
+) -> None:
     count = coefficients.shape[1]
     turned, turn = np.empty((N_JOINTS, 3, 3)), np.empty((N_JOINTS, 3, 3))
     rest, place = np.empty((N_JOINTS, 3)), np.empty((N_JOINTS, 3))
@@ -110,7 +112,7 @@ def _backward(
     grad_joints,
     grad_coefficients,
     grad_pose,
-):
+) -> None:
     count = coefficients.shape[1]
     turned, turn = np.empty((N_JOINTS, 3, 3)), np.empty((N_JOINTS, 3, 3))
     rest, place = np.empty((N_JOINTS, 3)), np.empty((N_JOINTS, 3))
@@ -153,7 +155,7 @@ def _correction(column):
 
 
 @kernel
-def _chain(coefficients, pose, template, blend, parents, turned, turn, rest, place):
+def _chain(coefficients, pose, template, blend, parents, turned, turn, rest, place) -> None:
     """One head: rotations `turned` [5, 3, 3] and joints `rest` [5, 3] alone, `turn` and `place` in the chain."""
     for i in range(3 * N_JOINTS):
         rest[i // 3, i % 3] = template[i]
@@ -175,7 +177,7 @@ def _chain(coefficients, pose, template, blend, parents, turned, turn, rest, pla
 
 
 @kernel
-def _chain_backward(j, p, turned, turn, rest, g_turned, g_turn, g_rest, g_place):
+def _chain_backward(j, p, turned, turn, rest, g_turned, g_turn, g_rest, g_place) -> None:
     """Pass the gradients of joint j's `turn` and `place` on to its parent p's, its own rotation and the rest joints."""
     for c in range(3):
         g_place[p, c] += g_place[j, c]
@@ -203,7 +205,7 @@ def _factors(square):
 
 
 @kernel
-def _rotation(vector, out):
+def _rotation(vector, out) -> None:
     """Rodrigues' formula, R = (1 - c a^2) I + s [v]x + c v v^T, into out [3, 3]."""
     x, y, z = np.float64(vector[0]), np.float64(vector[1]), np.float64(vector[2])
     square = x * x + y * y + z * z
@@ -215,7 +217,7 @@ def _rotation(vector, out):
 
 
 @kernel
-def _rotation_backward(vector, g, out):
+def _rotation_backward(vector, g, out) -> None:
     """Gradient g [3, 3] of `_rotation` -> of the vector, out [3]."""
     x, y, z = np.float64(vector[0]), np.float64(vector[1]), np.float64(vector[2])
     square = x * x + y * y + z * z

@@ -117,7 +117,7 @@ class _CompiledSkin(torch.autograd.Function):
 
 
 @kernel(reassociate=True)
-def _skin(start, stop, unposed, transforms, weights, corners, shares, vertices, points):
+def _skin(start, stop, unposed, transforms, weights, corners, shares, vertices, points) -> None:
     """vertices[b, v, c] = sum_k (sum_j transforms[b, 4 c + k, j] weights[j, v]) (unposed, 1)[b, k, v].
 
     points[b, l] = sum_i shares[b, l, i] vertices[b, corners[b, l, i]].
@@ -155,7 +155,7 @@ def _skin_backward(
     grad_points,
     grad_unposed,
     grad_transforms,
-):
+) -> None:
     """Gradients of `_skin`, block by block."""
     grad = np.empty(grad_vertices.shape[1:], unposed.dtype)
     g = np.zeros((3, BLOCK), unposed.dtype)
@@ -185,7 +185,7 @@ def _skin_backward(
 
 
 @kernel(reassociate=True)
-def _blend(row, weights, out):
+def _blend(row, weights, out) -> None:
     """out[v] = sum_j row[j] weights[j, v]."""
     t0, t1, t2, t3, t4 = row[0], row[1], row[2], row[3], row[4]
     w0, w1, w2, w3, w4 = weights[0], weights[1], weights[2], weights[3], weights[4]
@@ -194,7 +194,7 @@ def _blend(row, weights, out):
 
 
 @kernel(reassociate=True)
-def _add_blended(row, weights, factor, out):
+def _add_blended(row, weights, factor, out) -> None:
     """out[v] += factor[v] sum_j row[j] weights[j, v]."""
     t0, t1, t2, t3, t4 = row[0], row[1], row[2], row[3], row[4]
     w0, w1, w2, w3, w4 = weights[0], weights[1], weights[2], weights[3], weights[4]
@@ -203,7 +203,7 @@ def _add_blended(row, weights, factor, out):
 
 
 @kernel(reassociate=True)
-def _add_moments(g, factor, weights, out):
+def _add_moments(g, factor, weights, out) -> None:
     """out[j] += sum_v g[v] factor[v] weights[j, v]."""
     w0, w1, w2, w3, w4 = weights[0], weights[1], weights[2], weights[3], weights[4]
     s0 = s1 = s2 = s3 = s4 = g.dtype.type(0)

@@ -19,7 +19,7 @@ _MAX_BYTES = 1 << 30
 class TextureSpace(nn.Module):
     """texture(code) = mean + sum_i code_i direction_i: RGB, 0..1 is black to white, row 0 at v = 1, not clamped."""
 
-    def __init__(self, mean: Tensor, directions: Tensor):
+    def __init__(self, mean: Tensor, directions: Tensor) -> None:
         """mean: [3, S, S]; directions: [N, 3, S, S], one per coefficient (in sigma units)."""
         super().__init__()
         self.register_buffer("mean", mean, persistent=False)

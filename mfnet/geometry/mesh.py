@@ -67,7 +67,7 @@ def _cross(u, v):
 
 
 @kernel
-def _sum_crosses(start, stop, vertices, faces, total):
+def _sum_crosses(start, stop, vertices, faces, total) -> None:
     for i in range(start, stop):
         points, out = vertices[i], total[i]
         out[:] = 0
@@ -82,7 +82,7 @@ def _sum_crosses(start, stop, vertices, faces, total):
 
 
 @kernel
-def _sum_crosses_backward(start, stop, vertices, faces, grad, result):
+def _sum_crosses_backward(start, stop, vertices, faces, grad, result) -> None:
     """With e = b - a, f = c - a and G the sum of the corners' gradients: d/db = f x G, d/dc = G x e, d/da = -(both)."""
     for i in range(start, stop):
         points, given, out = vertices[i], grad[i], result[i]

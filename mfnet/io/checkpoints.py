@@ -37,7 +37,7 @@ def run_key(settings: dict, inputs: Iterable[str | Path]) -> str:
 class Checkpoints:
     """The one newest checkpoint of a run, in ``<root>/<key>/last.pt``."""
 
-    def __init__(self, root: str | Path, key: str):
+    def __init__(self, root: str | Path, key: str) -> None:
         self.folder = Path(root) / key
         self.path = self.folder / "last.pt"
 

@@ -7,6 +7,7 @@ become arrays (see `torch_storage`). Every size is checked against the bytes tha
 import math
 import re
 from dataclasses import dataclass, field
+from typing import Never
 
 import numpy as np
 
@@ -141,7 +142,7 @@ def _reconstruct(budget, kind, *_) -> PickledArray:
     return PickledArray()
 
 
-def _ndarray(budget, *_):
+def _ndarray(budget, *_) -> Never:
     raise Refused("calls numpy.ndarray itself, which takes memory without data")
 
 
@@ -180,7 +181,7 @@ def _ordered_dict(budget) -> dict:
     return {}
 
 
-def _object(budget):
+def _object(budget) -> None:
     return None
 
 

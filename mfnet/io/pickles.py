@@ -73,7 +73,7 @@ def parse_npy(data: bytes, path: str | Path, allowed: dict = ALLOWED) -> object:
 class Budget:
     """What a file may still cost."""
 
-    def __init__(self, operations: int, produced: int):
+    def __init__(self, operations: int, produced: int) -> None:
         self.operations = operations
         self.produced = produced
 
@@ -93,7 +93,7 @@ class Budget:
 class Machine:
     """The stack machine of the pickle format, protocols 0 to 5, without classes and calls of the file's choosing."""
 
-    def __init__(self, budget: Budget, allowed: dict = ALLOWED, persistent: Callable | None = None):
+    def __init__(self, budget: Budget, allowed: dict = ALLOWED, persistent: Callable | None = None) -> None:
         self.budget = budget
         self.allowed = allowed
         self.persistent = persistent

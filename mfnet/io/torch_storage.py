@@ -2,6 +2,7 @@
 
 import io
 import struct
+from typing import Never
 
 import numpy as np
 
@@ -26,7 +27,7 @@ _STORAGES = {
 class _Storage:
     """One flat row of numbers that tensors are views of."""
 
-    def __init__(self, values: np.ndarray):
+    def __init__(self, values: np.ndarray) -> None:
         self.values = values
 
 
@@ -72,7 +73,7 @@ def _tensor(budget: Budget, storage: _Storage, offset, size, stride, *_) -> Pick
     return PickledArray(np.lib.stride_tricks.as_strided(storage.values[offset:], size, strides, writeable=False))
 
 
-def _forbidden(budget, *_):
+def _forbidden(budget, *_) -> Never:
     raise Refused("has a tensor storage inside a tensor storage")
 
 

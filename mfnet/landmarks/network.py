@@ -31,7 +31,7 @@ PASSES = 3
 class Block(nn.Module):
     """Residual block: 3x3 convolution, batch norm, ReLU, twice; the first one may halve the resolution."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int = 1):
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
         self.body = nn.Sequential(
             nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
@@ -52,7 +52,7 @@ class Block(nn.Module):
 class LandmarkNetwork(nn.Module):
     """Crops -> heat maps and a presence logit. An hourglass from 32 x 32 cells down to 4 x 4 and up again."""
 
-    def __init__(self, width: int = 48):
+    def __init__(self, width: int = 48) -> None:
         super().__init__()
         self.stem = nn.Sequential(
             nn.Conv2d(3, width // 2, 5, 2, 2, bias=False),
@@ -98,7 +98,7 @@ def point_scores(logits: torch.Tensor, presence: torch.Tensor) -> torch.Tensor:
 class LandmarkDetector:
     """Finds 68 landmarks in whole photographs with a LandmarkNetwork; one face per image, the most central one."""
 
-    def __init__(self, network: LandmarkNetwork, batch_size: int = 32):
+    def __init__(self, network: LandmarkNetwork, batch_size: int = 32) -> None:
         self.network = network.eval()
         self.batch_size = batch_size
 

@@ -38,7 +38,7 @@ def cross_pairs(items: int, views: int, position: int) -> Tensor:
 class MultiviewFlow:
     """L_multiop (eq. 6) of one head model, by the gradient route and the mask that params name."""
 
-    def __init__(self, flame: Flame, params: LossParams, estimate: Estimate):
+    def __init__(self, flame: Flame, params: LossParams, estimate: Estimate) -> None:
         """estimate: F of eq. 6."""
         self.flame = flame
         self.params = params

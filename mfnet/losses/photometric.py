@@ -28,7 +28,7 @@ def photometric_loss(photo: Tensor, render: Tensor, mask: Tensor) -> Tensor:
 class Photometric:
     """The photometric term of one head model and one space of albedo textures."""
 
-    def __init__(self, flame, space: TextureSpace):
+    def __init__(self, flame, space: TextureSpace) -> None:
         self.flame, self.space = flame, space
         self.layout = uv_layout(flame.faces, flame.uv, flame.uv_faces, TEXELS)
         self.skin = comparable_faces(flame.faces, flame.masks)

@@ -28,7 +28,7 @@ class FaceLosses:
     does to the true head is added as a constant, and the jaw has a term of its own.
     """
 
-    def __init__(self, flame: Flame, scales: SupervisedParams):
+    def __init__(self, flame: Flame, scales: SupervisedParams) -> None:
         """scales: what counts as one unit of error in each output."""
         self.flame = flame
         self.scales = scales

@@ -49,7 +49,7 @@ class Objective:
     """The loss of a batch of triplets for a network's prediction; holds the head model, the params and the flow
     estimator."""
 
-    def __init__(self, flame, params: LossParams, n_albedo: int, estimate: Estimate):
+    def __init__(self, flame, params: LossParams, n_albedo: int, estimate: Estimate) -> None:
         """n_albedo: albedo coefficients of the network; estimate: F of eq. 6.
 
         Raises InputError where ``loss.albedo_space`` names a file that cannot be used.

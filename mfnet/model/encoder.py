@@ -23,7 +23,7 @@ class Trunk(ResNet):
     At width 1 the state dict has torchvision's names and shapes (without ``fc``).
     """
 
-    def __init__(self, backbone: str, width: float):
+    def __init__(self, backbone: str, width: float) -> None:
         block, layers = BACKBONES[backbone]
         self.width = width  # before ResNet.__init__, which calls _make_layer
         super().__init__(block, list(layers))
@@ -58,7 +58,7 @@ class LandmarkHead(nn.Module):
     times the training to say that to a pixel.
     """
 
-    def __init__(self, channels: list[int], width: int = 48):
+    def __init__(self, channels: list[int], width: int = 48) -> None:
         super().__init__()
         self.lateral = nn.ModuleList(nn.Conv2d(count, width, kernel_size=1) for count in channels)
         self.smooth = nn.Sequential(
@@ -91,7 +91,7 @@ class Encoder(nn.Module):
     batch norm of a network trained here takes any constant away.
     """
 
-    def __init__(self, backbone: str, width: float, pooling: str):
+    def __init__(self, backbone: str, width: float, pooling: str) -> None:
         super().__init__()
         self.trunk = Trunk(backbone, width)
         self.pooling = pooling

@@ -11,7 +11,7 @@ class OutputUnits(nn.Module):
     deviations of each.
     """
 
-    def __init__(self, mean: torch.Tensor, scale: torch.Tensor):
+    def __init__(self, mean: torch.Tensor, scale: torch.Tensor) -> None:
         super().__init__()
         self.register_buffer("mean", mean.clone())  # [D]
         self.register_buffer("scale", scale.clone())  # [D]
@@ -32,7 +32,7 @@ def small_last_layer(inputs: int, outputs: int) -> nn.Linear:
 class CentredLinear(nn.Linear):
     """A linear layer of what is left after a constant [F], no parameter, is subtracted from its input [..., F]."""
 
-    def __init__(self, centre: torch.Tensor, outputs: int):
+    def __init__(self, centre: torch.Tensor, outputs: int) -> None:
         super().__init__(len(centre), outputs)
         self.register_buffer("centre", centre.clone())
 
@@ -47,7 +47,7 @@ class Regressor(nn.Module):
     `centre` [F] are the features of the mean face.
     """
 
-    def __init__(self, centre: torch.Tensor, hidden: int, mean: torch.Tensor, scale: torch.Tensor):
+    def __init__(self, centre: torch.Tensor, hidden: int, mean: torch.Tensor, scale: torch.Tensor) -> None:
         super().__init__()
         self.first = CentredLinear(centre, hidden)
         self.last = small_last_layer(hidden, len(mean))
@@ -64,7 +64,7 @@ class ConcatFusion(Regressor):
     `centre` [V,F] has a row for each slot.
     """
 
-    def __init__(self, centre: torch.Tensor, hidden: int, mean: torch.Tensor, scale: torch.Tensor):
+    def __init__(self, centre: torch.Tensor, hidden: int, mean: torch.Tensor, scale: torch.Tensor) -> None:
         super().__init__(centre.flatten(), hidden, mean, scale)
         self.views = len(centre)
 
@@ -87,7 +87,7 @@ class SetFusion(nn.Module):
     [F] is one for all views.
     """
 
-    def __init__(self, centre: torch.Tensor, hidden: int, mean: torch.Tensor, scale: torch.Tensor):
+    def __init__(self, centre: torch.Tensor, hidden: int, mean: torch.Tensor, scale: torch.Tensor) -> None:
         super().__init__()
         self.first = CentredLinear(centre, hidden)
         self.last = small_last_layer(2 * hidden, len(mean))

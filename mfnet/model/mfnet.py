@@ -30,7 +30,7 @@ class ViewNetwork(nn.Module):
             mean head in such a crop. None: it is left open, since weights that bring theirs are filled in next.
     """
 
-    def __init__(self, params: ModelParams, flame, crop_scale: float | None):
+    def __init__(self, params: ModelParams, flame, crop_scale: float | None) -> None:
         super().__init__()
         self.params = params
         self.head = head_metadata(flame)
@@ -55,7 +55,7 @@ class MFNet(ViewNetwork):
     number, some of them missing.
     """
 
-    def __init__(self, params: ModelParams, flame, crop_scale: float | None):
+    def __init__(self, params: ModelParams, flame, crop_scale: float | None) -> None:
         super().__init__(params, flame, crop_scale)
         self.person_regressor = make_person_regressor(params, flame, self.encoder, crop_scale)
 

@@ -34,7 +34,7 @@ def variant_name(params: ModelParams) -> str:
 class PretrainedNetwork(ViewNetwork):
     """Encoder, per-view regressor and all fused regressors, trained together (or copied from DECA)."""
 
-    def __init__(self, params: ModelParams, flame, crop_scale: float | None):
+    def __init__(self, params: ModelParams, flame, crop_scale: float | None) -> None:
         """As `ViewNetwork`."""
         super().__init__(params, flame, crop_scale)
         self.person_regressors = nn.ModuleDict(

@@ -55,7 +55,7 @@ class TrainingLoop:
         label: str,
         kept: Checkpoints | None = None,
         rng: np.random.Generator | None = None,
-    ):
+    ) -> None:
         """steps: of this phase; rng: what the steps draw from, resumed with the rest."""
         self.network, self.steps, self.label, self.kept, self.rng = network, steps, label, kept, rng
         self.parameters, self.clip = list(network.parameters()), config.clip

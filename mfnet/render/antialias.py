@@ -54,7 +54,7 @@ def opposite_vertices(faces: Tensor) -> Tensor:
 
 
 @kernel
-def on_screen(clip, height, width, screen):
+def on_screen(clip, height, width, screen) -> None:
     """Positions in pixels [V, 2]; NaN for a vertex that is not before the camera."""
     for v in range(clip.shape[0]):
         w = np.float64(clip[v, 3])
@@ -109,7 +109,7 @@ def outline_after(screen, faces, opposite, face_id, depth, row, column, axis):
 
 
 @kernel
-def antialias_forward(start, stop, image, clip, face_id, depth, faces, opposite, out):
+def antialias_forward(start, stop, image, clip, face_id, depth, faces, opposite, out) -> None:
     """Images start..stop: out [B, H, W, C] is image with its outlines blended.
 
     Up to the outline at t the colours are this pixel's, beyond it the next one's; the border between the pixels is at
@@ -133,7 +133,7 @@ def antialias_forward(start, stop, image, clip, face_id, depth, faces, opposite,
 
 
 @kernel
-def antialias_backward(start, stop, image, clip, face_id, depth, faces, opposite, grad, grad_image, grad_clip):
+def antialias_backward(start, stop, image, clip, face_id, depth, faces, opposite, grad, grad_image, grad_clip) -> None:
     """Gradient [B, H, W, C] of the blended image -> of the image and of clip [B, V, 4], images start..stop."""
     height, width = image.shape[1:3]
     screen = np.empty((clip.shape[1], 2))
@@ -157,7 +157,7 @@ def antialias_backward(start, stop, image, clip, face_id, depth, faces, opposite
 
 
 @kernel
-def move_outline(clip, grad, vertex, weight, slope, moved, axis, height, width):
+def move_outline(clip, grad, vertex, weight, slope, moved, axis, height, width) -> None:
     """Add to grad [V, 4] what an outline's crossing, `weight` of it this vertex's, passes on to the vertex."""
     along, over = weight * moved, -weight * slope * moved
     gx, gy = (along, over) if axis == 0 else (over, along)

@@ -21,7 +21,7 @@ EMPTY = np.iinfo(np.int64).max
 
 
 @kernel
-def snap_vertices(clip, height, width, snapped, depth):
+def snap_vertices(clip, height, width, snapped, depth) -> None:
     """clip [V, 4] -> snapped [V, 2] int64 (1/16 pixel) and depth [V] (steps); a vertex that must be clipped gets depth
     NaN.
 
@@ -39,7 +39,7 @@ def snap_vertices(clip, height, width, snapped, depth):
 
 
 @kernel
-def draw_triangle(x0, y0, z0, x1, y1, z1, x2, y2, z2, face, keys):
+def draw_triangle(x0, y0, z0, x1, y1, z1, x2, y2, z2, face, keys) -> None:
     """Draw one snapped triangle into keys [H, W] int64: depth steps above, face index below; the smallest stays."""
     area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
     if area == 0:
@@ -125,7 +125,7 @@ def clip_polygon(corners, other):
 
 
 @kernel
-def draw_clipped(clip, faces, face, height, width, keys):
+def draw_clipped(clip, faces, face, height, width, keys) -> None:
     """Clip one triangle and draw what is left of it as a fan; one with a position that is not finite is dropped."""
     corners, other = np.empty((9, 4)), np.empty((9, 4))
     for i in range(3):
@@ -154,7 +154,7 @@ def corners(faces, face):
 
 
 @kernel
-def draw_image(clip, faces, keys, snapped, depth):
+def draw_image(clip, faces, keys, snapped, depth) -> None:
     """Draw clip [V, 4], faces [F, 3] into keys [H, W]; snapped [V, 2] int64 and depth [V] are scratch."""
     height, width = keys.shape
     keys[:] = EMPTY
@@ -170,7 +170,7 @@ def draw_image(clip, faces, keys, snapped, depth):
 
 
 @kernel
-def image_positions(clip, positions):
+def image_positions(clip, positions) -> None:
     """The x, y and w of clip [V, 4] as float64, positions [V, 3]: converted once, not at every pixel."""
     for v in range(clip.shape[0]):
         positions[v, 0], positions[v, 1], positions[v, 2] = clip[v, 0], clip[v, 1], clip[v, 3]
@@ -187,7 +187,7 @@ def corner_offsets(positions, a, b, c, x, y):
 
 
 @kernel
-def resolve_image(positions, faces, keys, face_id, barycentrics, depth):
+def resolve_image(positions, faces, keys, face_id, barycentrics, depth) -> None:
     """Turn keys [H, W] into face_id [H, W] (0 or face + 1), barycentrics [H, W, 3] and depth [H, W] (z / w)."""
     height, width = keys.shape
     for row in range(height):
@@ -218,7 +218,7 @@ def resolve_image(positions, faces, keys, face_id, barycentrics, depth):
 
 
 @kernel
-def rasterize(start, stop, clip, faces, face_id, barycentrics, depth):
+def rasterize(start, stop, clip, faces, face_id, barycentrics, depth) -> None:
     """Rasterize images start..stop of clip [B, V, 4] into the three outputs [B, H, W(, 3)]."""
     count = clip.shape[1]
     keys = np.empty(face_id.shape[1:], np.int64)
@@ -230,7 +230,7 @@ def rasterize(start, stop, clip, faces, face_id, barycentrics, depth):
 
 
 @kernel
-def rasterize_backward(start, stop, clip, faces, face_id, barycentrics, grad, grad_clip):
+def rasterize_backward(start, stop, clip, faces, face_id, barycentrics, grad, grad_clip) -> None:
     """Gradient [B, H, W, 3] of the barycentrics -> of the clip positions [B, V, 4] (z has none), images start..stop.
 
     With M the matrix of the face's vertices (x, y, w) as columns and u = M^-1 (x, y, 1) for the pixel, b = u / sum(u).
@@ -270,7 +270,7 @@ def rasterize_backward(start, stop, clip, faces, face_id, barycentrics, grad, gr
 
 
 @kernel
-def add_products(out, b0, b1, b2, h0, h1, h2):
+def add_products(out, b0, b1, b2, h0, h1, h2) -> None:
     """Add the products of all b and all h to out [9], reading all of it before writing any."""
     p0, p1, p2 = out[0] + b0 * h0, out[1] + b0 * h1, out[2] + b0 * h2
     p3, p4, p5 = out[3] + b1 * h0, out[4] + b1 * h1, out[5] + b1 * h2
@@ -279,7 +279,7 @@ def add_products(out, b0, b1, b2, h0, h1, h2):
 
 
 @kernel
-def add_face(positions, a, b, c, sums, out):
+def add_face(positions, a, b, c, sums, out) -> None:
     """Turn the sums [9] of one face into its vertices' gradients and add them to out [V, 3] (x, y, w)."""
     xa, ya, wa = positions[a, 0], positions[a, 1], positions[a, 2]
     xb, yb, wb = positions[b, 0], positions[b, 1], positions[b, 2]
@@ -299,7 +299,7 @@ def add_face(positions, a, b, c, sums, out):
 
 
 @kernel
-def add_clamped(positions, a, b, c, x, y, g0, g1, g2, out):
+def add_clamped(positions, a, b, c, x, y, g0, g1, g2, out) -> None:
     """The gradient of one pixel's barycentrics where some are zero, in full, added to out [V, 3] (x, y, w).
 
     With e_i the edge functions, negative ones set to zero, b_i = e_i / sum(e), so
@@ -319,7 +319,7 @@ def add_clamped(positions, a, b, c, x, y, g0, g1, g2, out):
 
 
 @kernel
-def add_corner(out, vertex, gx, gy, x, y):
+def add_corner(out, vertex, gx, gy, x, y) -> None:
     """Add the gradient of one vertex's offsets from ndc (x, y) to out [V, 3] (x, y, w)."""
     out[vertex, 0] += gx
     out[vertex, 1] += gy
@@ -327,7 +327,7 @@ def add_corner(out, vertex, gx, gy, x, y):
 
 
 @kernel
-def interpolate(start, stop, attributes, faces, face_id, barycentrics, out):
+def interpolate(start, stop, attributes, faces, face_id, barycentrics, out) -> None:
     """attributes [B or 1, V, C] at the pixels of images start..stop: out [B, H W, C], zero in the background."""
     channels = attributes.shape[2]
     for i in range(start, stop):
@@ -347,7 +347,7 @@ def interpolate(start, stop, attributes, faces, face_id, barycentrics, out):
 
 
 @kernel
-def interpolate_backward_attributes(start, stop, faces, face_id, barycentrics, grad, out):
+def interpolate_backward_attributes(start, stop, faces, face_id, barycentrics, grad, out) -> None:
     """Gradient [B, H W, C] of `interpolate` -> of the attributes, out [B, V, C], images start..stop."""
     for i in range(start, stop):
         values = out[i]
@@ -366,7 +366,7 @@ def interpolate_backward_attributes(start, stop, faces, face_id, barycentrics, g
 
 
 @kernel
-def interpolate_backward_barycentrics(start, stop, attributes, faces, face_id, grad, out):
+def interpolate_backward_barycentrics(start, stop, attributes, faces, face_id, grad, out) -> None:
     """Gradient [B, H W, C] of `interpolate` -> of the barycentrics, out [B, H W, 3], images start..stop."""
     for i in range(start, stop):
         values = attributes[i if attributes.shape[0] > 1 else 0]
@@ -387,7 +387,9 @@ def interpolate_backward_barycentrics(start, stop, attributes, faces, face_id, g
 
 
 @kernel
-def interpolate_backward(start, stop, attributes, faces, face_id, barycentrics, grad, grad_values, grad_barycentrics):
+def interpolate_backward(
+    start, stop, attributes, faces, face_id, barycentrics, grad, grad_values, grad_barycentrics
+) -> None:
     """`interpolate_backward_attributes` and `interpolate_backward_barycentrics` in one pass over the gradient."""
     for i in range(start, stop):
         values, out = attributes[i if attributes.shape[0] > 1 else 0], grad_values[i]

@@ -126,7 +126,7 @@ def _cut(points, triangle, height, ends):
 
 
 @kernel
-def _mark(ends, directions, face, distance, hit):
+def _mark(ends, directions, face, distance, hit) -> None:
     """Enter a segment in x, z into one row of the map wherever it lies beyond what is there."""
     size = directions.shape[0]
     xa, za, xb, zb = ends[0, 0], ends[0, 1], ends[1, 0], ends[1, 1]

@@ -14,7 +14,7 @@ MAX_BYTES = 2**30
 class ItemError(Exception):
     """An item that has no score: `status` is the word of the table's column, `reason` one line for a person."""
 
-    def __init__(self, status: str, reason: str):
+    def __init__(self, status: str, reason: str) -> None:
         super().__init__(status, reason)
         self.status, self.reason = status, reason
 

@@ -249,7 +249,7 @@ def score_directory(
 class Partial:
     """Finished rows of an unfinished run, one JSON line each, after a line that says of which run."""
 
-    def __init__(self, path: str | Path, run: list[str]):
+    def __init__(self, path: str | Path, run: list[str]) -> None:
         self.path, self.rows = Path(path), []
         if self.path.exists():
             lines = list(self._lines())

@@ -113,7 +113,7 @@ class Sample(TensorRecord):
 class Sampler:
     """Draws batches of random subjects for one head model and one pool of skins."""
 
-    def __init__(self, flame: Flame, textures: Tensor, crop: CropFormat, options: SamplerParams):
+    def __init__(self, flame: Flame, textures: Tensor, crop: CropFormat, options: SamplerParams) -> None:
         """textures [T, 3, Ht, Wt] uint8 (`subjects.texture_pool`); options: what is random, and how much."""
         self.flame = flame
         self.textures = textures

@@ -94,7 +94,7 @@ class SolidNoise:
 
     SIDE = 48
 
-    def __init__(self, rng: np.random.Generator, position: np.ndarray):
+    def __init__(self, rng: np.random.Generator, position: np.ndarray) -> None:
         self.rng, self.position = rng, torch.from_numpy(position)
         lattice = np.pad(rng.standard_normal((self.SIDE,) * 3, dtype=np.float32), ((0, 1),) * 3, mode="wrap")
         self.lattice = torch.from_numpy(lattice)[None, None]

@@ -17,7 +17,7 @@ from mfnet.synthetic.subjects import texture_pool
 class Supervision:
     """Random people with known parameters, `share` of all triplets of a step, and their loss."""
 
-    def __init__(self, flame, config: SupervisionParams, params: Params):
+    def __init__(self, flame, config: SupervisionParams, params: Params) -> None:
         """config: ``train.supervision`` of `params`, which say the rest: crops, random heads, losses, batch, views."""
         self.config = config
         self.views = params.model.views

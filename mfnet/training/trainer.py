@@ -50,7 +50,7 @@ class Trainer:
         steps: int,
         process: Process,
         supervision: Supervision | None = None,
-    ):
+    ) -> None:
         """steps: those of the whole run, which the schedule needs. `model` is moved to the process's device."""
         self.params = params
         self.objective = objective

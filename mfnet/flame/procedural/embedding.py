@@ -56,7 +56,7 @@ MAX_YAW = 39
 class _Locator:
     """Finds the face and barycentric coordinates of directions on the skin's left half."""
 
-    def __init__(self, mesh: HeadMesh):
+    def __init__(self, mesh: HeadMesh) -> None:
         self.half = len(mesh.faces) // 2
         faces = mesh.faces[: self.half]
         self.ids = np.flatnonzero((mesh.part[faces] == SKIN).all(1))

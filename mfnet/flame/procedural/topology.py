@@ -45,7 +45,7 @@ class HeadMesh:
 class _Half:
     """The left half under construction: blocks of vertices and faces that are appended in turn."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.vertices, self.part, self.side, self.directions, self.faces = [], [], [], [], []
         self.count = 0
 

@@ -42,7 +42,7 @@ EXPRESSION_STRENGTH = 0.6
 class HeldOutSubject:
     """A scanned person: true parameters, and the ground-truth mesh in canonical millimetres."""
 
-    def __init__(self, flame: Flame, atlas: HeadAtlas, number: int, seed: int):
+    def __init__(self, flame: Flame, atlas: HeadAtlas, number: int, seed: int) -> None:
         self.number = number
         self.subject: Subject = random_subject(flame, (seed, 3, number))
         self.rng = np.random.default_rng((seed, 4, number))

@@ -48,7 +48,7 @@ class CapturePlan:
 class Recording:
     """One subject in one (session, recording): the posed head in rig axes and everything that stays between flashes."""
 
-    def __init__(self, flame: Flame, subject: Subject, session: int, recording: int, seed: tuple[int, ...]):
+    def __init__(self, flame: Flame, subject: Subject, session: int, recording: int, seed: tuple[int, ...]) -> None:
         rng = np.random.default_rng(seed)
         coefficients, jaw = expression_coefficients(flame, EXPRESSIONS[session, recording])
         own = 0.3 * expression_scale(flame) * rng.standard_normal(flame.n_expression)
