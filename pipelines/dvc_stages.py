@@ -58,6 +58,7 @@ def run_stage(address: str, root: Path, log: Callable[[str], None], force: bool 
     last: list[str] = []
     refused = crashed = False
     try:
+        assert process.stdout is not None  # it is a pipe
         for line in process.stdout:
             if line := line.rstrip():
                 log(line)

@@ -7,6 +7,7 @@ the same as a deployment for a worker.
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pipelines  # noqa: F401  (sets Prefect's environment before its first import)
 
@@ -17,10 +18,14 @@ from mfnet.errors import InputError
 from pipelines.dvc_stages import StageRefused, run_stage, stage_order, workspace_lock
 from pipelines.server import scheduling_server
 
+if TYPE_CHECKING:
+    from prefect import State, Task
+    from prefect.client.schemas.objects import TaskRun
+
 ROOT = Path(__file__).parents[1]
 
 
-def worth_retrying(task, task_run, state) -> bool:
+def worth_retrying(task: "Task[..., Any]", task_run: "TaskRun", state: "State") -> bool:
     """Whether a failed task may succeed when it is run again: bad input stays bad."""
     try:
         state.result()

@@ -14,7 +14,7 @@ Stage = Callable[[Params, argparse.Namespace, Run], None]
 """What a stage does with the params, its command line and the run that records it."""
 
 
-def stage_parser(description: str) -> argparse.ArgumentParser:
+def stage_parser(description: str | None) -> argparse.ArgumentParser:
     """A stage's command line: ``--params`` and what the stage adds."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--params", default="params.yaml", help="params file (default: %(default)s)")

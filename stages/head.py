@@ -2,14 +2,18 @@
 
 from argparse import Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mfnet.errors import InputError
 from mfnet.params import FlameParams, Params
 from mfnet.tracking import Run
 from stages.common import run_stage, stage_parser
 
+if TYPE_CHECKING:
+    from mfnet.flame.head import HeadArrays
 
-def make_head(params: FlameParams):
+
+def make_head(params: FlameParams) -> "HeadArrays":
     """The head that the params ask for, complete with landmarks, UV and masks."""
     from mfnet.flame.procedural import head_arrays
     from mfnet.flame.readers import read_head
@@ -43,7 +47,7 @@ def run(params: Params, args: Namespace, record: Run) -> None:
     write_template(head, out / "template.obj")
 
 
-def main(argv=None) -> None:
+def main(argv: list[str] | None = None) -> None:
     """Command line of the stage."""
     parser = stage_parser(__doc__)
     parser.add_argument("--out", default="data/head", help="folder to write (default: %(default)s)")

@@ -1,6 +1,6 @@
 """Stage ``pretrained@<network>``: the weights of one of the three pre-trained networks, and their figures."""
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 import torch
@@ -22,7 +22,7 @@ def run(params: Params, args: Namespace, record: Run) -> None:
     write_json(figures, out.with_suffix(".json"))
 
 
-def parser():
+def parser() -> ArgumentParser:
     """The stage's command line."""
     each = stage_parser(__doc__)
     each.add_argument("network", choices=NETWORKS)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mfnet.datasets.aflw2000 import YAW_BINS, AflwItem, Rejected, read_item
 from mfnet.errors import InputError
+from mfnet.flame import Flame
 from mfnet.geometry import (
     FaceCrop,
     clip_from_orthographic,
@@ -21,6 +22,7 @@ from mfnet.geometry import (
     transform_points,
 )
 from mfnet.io.images import to_float
+from mfnet.model.mfnet import MFNet
 
 BATCH = 16
 
@@ -47,7 +49,9 @@ def normalised_mean_error(predicted: np.ndarray, truth: np.ndarray) -> float:
 
 
 @torch.inference_mode()
-def reconstruct_items(items: Sequence[AflwItem], model, flame, size: int, crop_scale: float) -> list[AflwResult]:
+def reconstruct_items(
+    items: Sequence[AflwItem], model: MFNet, flame: Flame, size: int, crop_scale: float
+) -> list[AflwResult]:
     """MFNet on single photographs: a model of several views gets the same image in every slot, as the paper does.
 
     Crops are taken around the annotated landmarks, as is customary on this set, `crop_scale` times as large.
@@ -64,12 +68,13 @@ def reconstruct_items(items: Sequence[AflwItem], model, flame, size: int, crop_s
     results = []
     for row, (item, crop) in enumerate(zip(items, crops, strict=True)):
         landmarks = transform_points(in_crop[row], crop.to_photograph)
+        assert isinstance(landmarks, np.ndarray)  # as what it transforms
         results.append(AflwResult(item, landmarks, crop, output.vertices[row].cpu(), clip[row]))
     return results
 
 
 def score_images(
-    files: Iterable[Path], model, flame, size: int, crop_scale: float, pictures: int = 0
+    files: Iterable[Path], model: MFNet, flame: Flame, size: int, crop_scale: float, pictures: int = 0
 ) -> tuple[pd.DataFrame, list[AflwResult]]:
     """Read and score images: the table, and `pictures` results spread evenly over the yaw ranges.
 
@@ -121,7 +126,7 @@ def nme_by_yaw(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def picture_grid(results: Sequence[AflwResult], flame, size: int = 192) -> np.ndarray:
+def picture_grid(results: Sequence[AflwResult], flame: Flame, size: int = 192) -> np.ndarray:
     """Pictures [H, W, 3] uint8, a row for each result: crop, landmarks (true green, predicted red), overlay, head."""
     import cv2
 
@@ -132,8 +137,10 @@ def picture_grid(results: Sequence[AflwResult], flame, size: int = 192) -> np.nd
         crop, to_crop = result.crop.image, result.crop.matrix
         large = cv2.resize(crop, (size, size), interpolation=cv2.INTER_CUBIC)
         scale = size / len(crop)
-        marked = overlay_points(large, scale * transform_points(result.item.landmarks, to_crop), (40, 200, 60))
-        marked = overlay_points(marked, scale * transform_points(result.landmarks, to_crop), (220, 40, 40))
+        true, found = (transform_points(points, to_crop) for points in (result.item.landmarks, result.landmarks))
+        assert isinstance(true, np.ndarray) and isinstance(found, np.ndarray)  # as what they are made of
+        marked = overlay_points(large, scale * true, (40, 200, 60))
+        marked = overlay_points(marked, scale * found, (220, 40, 40))
         over = overlay_head(large, result.vertices, result.clip, flame)
         rows.append([large, marked, over, render_head(result.vertices, flame, size)])
     if not rows:

@@ -85,7 +85,7 @@ def require_disjoint(benchmark: str | Path, plan: str | Path) -> None:
     people = pd.read_parquet(truth, columns=["path", "subject", "shape"])
     shown = people[people["path"].str.startswith(f"{benchmark.name}/")]
     planned = set(pd.read_parquet(plan, columns=["subject"])["subject"])
-    trained = people[people["subject"].isin(planned) & ~people.index.isin(shown.index)]
+    trained = people[people.loc[:, "subject"].isin(planned) & ~people.index.isin(shown.index)]
     names = set(shown["subject"]) & planned
     shapes = {tuple(shape) for shape in shown["shape"]} & {tuple(shape) for shape in trained["shape"]}
     if names or shapes:

@@ -15,11 +15,13 @@ from mfnet.benchmark.predictions import PredictedHead
 from mfnet.compute.compiled import one_thread
 from mfnet.datasets.facescape import LAB_VIEWS, Item, LabItem, lab_index, lab_name
 from mfnet.datasets.plan import SLOTS
+from mfnet.errors import InputError
 from mfnet.fitting.batch import Refiner
 from mfnet.fitting.pose import fit_poses
 from mfnet.flame import Flame
 from mfnet.geometry import FaceCrop, project_orthographic, reference_depth
 from mfnet.io.images import to_float
+from mfnet.model.mfnet import MFNet
 from mfnet.model.parameters import Person, Prediction, View
 from mfnet.scoring.loaders import PlacedMesh, from_crop, from_lens, pixels_per_ndc
 from mfnet.scoring.meshes import ItemError, Mesh
@@ -40,16 +42,16 @@ class Models:
     """What the methods need. A method whose network or refiner is None is not run."""
 
     flame: Flame
-    single_view: torch.nn.Module | None
+    single_view: MFNet | None
     """MFNet of one view."""
-    multi_view: torch.nn.Module | None
+    multi_view: MFNet | None
     """MFNet of three views."""
     refiner: Refiner | None = None
     """How predictions of the methods that refine are fitted further."""
     use_calibrated_camera: bool = False
     """``benchmark.use_calibrated_camera``: heads of the lab before the item's calibrated camera."""
 
-    def network(self, method: Method) -> torch.nn.Module | None:
+    def network(self, method: Method) -> MFNet | None:
         """The network that a method runs; None: there is none, or the method needs none."""
         return {"single_view": self.single_view, "multi_view": self.multi_view, None: None}[method.network]
 
@@ -73,6 +75,7 @@ def predict(
     """
     results: Result = {}
     predictions: list[tuple[Method, Prediction]] = []  # methods that differ in the pose alone share one
+    found = {name: crop for name, crop in crops.items() if not isinstance(crop, ItemError)}
     with one_thread(), torch.inference_mode():
         for method in models.methods(protocol) if methods is None else methods:
             inputs = {item.name: choose_inputs(method, item, crops) for item in items}
@@ -82,11 +85,11 @@ def predict(
                 chosen = list(usable.values())
                 prediction = next((heads for other, heads in predictions if other.same_heads(method)), None)
                 if prediction is None:
-                    prediction = predict_heads(method, chosen, crops, models)
+                    prediction = predict_heads(method, chosen, found, models)
                     predictions.append((method, prediction))
-                faces = dict(zip(usable, place_heads(method, prediction, chosen, crops, models), strict=True))
+                faces = dict(zip(usable, place_heads(method, prediction, chosen, found, models), strict=True))
             for name, chosen in inputs.items():
-                results[method.name, name] = faces[name] if name in faces else chosen
+                results[method.name, name] = chosen if isinstance(chosen, ItemError) else faces[name]
     return results
 
 
@@ -144,9 +147,11 @@ def choose_inputs(method: Method, item: Item, crops: Crops) -> Inputs | ItemErro
     focal = float(item.intrinsics[0, 0]) if isinstance(item, LabItem) else None
     if method.views == 1:
         inputs = Inputs((item.name,), 0, focal)
-    else:
+    elif isinstance(item, LabItem):
         names = companions(item)
         inputs = Inputs(tuple(names[slot] for slot in SLOTS), SLOTS.index(slot_of(item.view)), focal)
+    else:
+        raise InputError(f"{method.name}: takes three views of a subject, and the wild set has one image of each")
     for name in inputs.names:
         crop = crops.get(name, ItemError("missing_image", f"{name}: no such item in this benchmark folder"))
         if isinstance(crop, ItemError):
@@ -184,7 +189,7 @@ def mean_heads(count: int, flame: Flame) -> Prediction:
     return Prediction(person, View(zeros(1, 3), zeros(1, 3), zeros(1), zeros(1, 0), zeros(1, 9, 3)))
 
 
-def _averaged(names: list[tuple[str, ...]], crops: dict[str, FaceCrop], network: torch.nn.Module) -> Prediction:
+def _averaged(names: list[tuple[str, ...]], crops: dict[str, FaceCrop], network: MFNet) -> Prediction:
     """The single-view network on each of the three images: persons averaged, each view's own outputs kept."""
     alone = _run_network([(name,) for row in names for name in row], crops, network)
     person = alone.person.map(lambda code: code.unflatten(0, (len(names), len(SLOTS))).mean(dim=1))
@@ -197,6 +202,8 @@ def _refined(names: list[tuple[str, ...]], crops: dict[str, FaceCrop], models: M
 
     The same three photographs serve several items (a side view and its mirror image): one fit for each set.
     """
+    if models.multi_view is None or models.refiner is None:
+        raise InputError("methods that refine need the network of three views and a refiner")
     row_of = {photographs: row for row, photographs in enumerate(dict.fromkeys(names))}
     sets = list(row_of)
     landmarks = np.stack([np.stack([crops[name].landmarks for name in photographs]) for photographs in sets])
@@ -206,13 +213,13 @@ def _refined(names: list[tuple[str, ...]], crops: dict[str, FaceCrop], models: M
     return refined[[row_of[photographs] for photographs in names]]
 
 
-def _run_network(names: Sequence[Sequence[str]], crops: dict[str, FaceCrop], network: torch.nn.Module) -> Prediction:
+def _run_network(names: Sequence[Sequence[str]], crops: dict[str, FaceCrop], network: MFNet) -> Prediction:
     """The network's prediction for every row of photographs."""
     parts = [names[start : start + BATCH] for start in range(0, len(names), BATCH)]
     return Prediction.cat([network(_images(part, crops, network)) for part in parts])
 
 
-def _images(names: Sequence[Sequence[str]], crops: dict[str, FaceCrop], network: torch.nn.Module) -> Tensor:
+def _images(names: Sequence[Sequence[str]], crops: dict[str, FaceCrop], network: MFNet) -> Tensor:
     """Crops [B, V, 3, S, S] in 0..1 on the network's device."""
     pixels = np.stack([np.stack([crops[name].image for name in row]) for row in names])
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
@@ -283,11 +290,11 @@ def _place(
     vertices [N, 3] metres; camera [3] scaled orthography, whose scale holds at the depth `centre`.
     """
     of_crop = crop.to_photograph, len(crop.image)
-    if inverse_distance is None and focal is None:
-        return from_crop(_points(project_orthographic(vertices[None], camera[None])[0].numpy()), *of_crop)
     if inverse_distance is None:
-        inverse_distance = pixels_per_ndc(*of_crop) * camera[0] / focal
-    return from_lens(_points(vertices.numpy()), camera.numpy(), float(inverse_distance), centre, *of_crop)
+        if focal is None:
+            return from_crop(_points(project_orthographic(vertices[None], camera[None])[0].numpy()), *of_crop)
+        inverse_distance = float(pixels_per_ndc(*of_crop) * camera[0] / focal)
+    return from_lens(_points(vertices.numpy()), camera.numpy(), inverse_distance, centre, *of_crop)
 
 
 def _points(vertices: np.ndarray) -> Mesh:

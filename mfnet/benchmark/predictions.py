@@ -9,6 +9,7 @@ from mfnet.datasets.facescape import Item, LabItem, mesh_path
 from mfnet.scoring.error_maps import front_view
 from mfnet.scoring.loaders import PlacedMesh, to_camera
 from mfnet.scoring.meshes import ItemError, Mesh
+from mfnet.scoring.metrics import Errors
 from mfnet.scoring.score import failed_row, read_truth, score_meshes
 
 FRONT_PIXELS = 180
@@ -61,7 +62,7 @@ def score_predictions(task: ItemTask) -> ItemScore:
     return ItemScore(rows, distances)
 
 
-def _score_one(task: ItemTask, method: str, prediction: PredictedHead | ItemError):
+def _score_one(task: ItemTask, method: str, prediction: PredictedHead | ItemError) -> tuple[dict, Errors | None]:
     if isinstance(prediction, ItemError):
         return failed_row(task.item, method, prediction), None
     focal = task.item.intrinsics[0, 0] if isinstance(task.item, LabItem) else None

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 
 from mfnet.benchmark.methods import Crops, Models, Result, predict
 from mfnet.benchmark.names import ABLATION, BY_NAME
@@ -16,6 +15,8 @@ from mfnet.datasets.facescape import Item, image_path, read_image
 from mfnet.errors import InputError
 from mfnet.flame import Flame
 from mfnet.geometry import FaceCrop, crop_face
+from mfnet.landmarks.backends import Detection
+from mfnet.model.mfnet import MFNet
 from mfnet.scoring.meshes import ItemError
 from mfnet.scoring.score import Benchmark, score_table
 
@@ -24,7 +25,7 @@ from mfnet.scoring.score import Benchmark, score_table
 class Cropper:
     """Finds the faces of photographs and cuts them out as the networks saw them in training."""
 
-    detect: Callable
+    detect: Callable[[list[str], list[np.ndarray]], list[Detection]]
     """`mfnet.landmarks.backends.Backend.detect`, (paths relative to the benchmark's data folder, images) ->
     Detections."""
     size: int
@@ -48,7 +49,7 @@ class Cropper:
             views[name] = self._crop(image, detection)
         return views
 
-    def _crop(self, image: np.ndarray, detection) -> FaceCrop | ItemError:
+    def _crop(self, image: np.ndarray, detection: Detection) -> FaceCrop | ItemError:
         if detection.landmarks is None or not np.isfinite(detection.landmarks).all():
             return ItemError("no_landmarks", detection.reason or "the detected landmarks are not finite")
         try:
@@ -74,7 +75,7 @@ def run_protocol(
     benchmark: Benchmark,
     models: Models,
     cropper: Cropper,
-    variants: dict[str, torch.nn.Module] | None = None,
+    variants: dict[str, MFNet] | None = None,
     shown: Sequence[str] = (),
     compute: Compute = SERIAL,
 ) -> BenchmarkResult:
@@ -102,7 +103,7 @@ def run_protocol(
     return BenchmarkResult(score_table([row for score in scores for row in score.rows]), results, distances)
 
 
-def predict_variants(items: Sequence[Item], views: Crops, flame: Flame, variants: dict[str, torch.nn.Module]) -> Result:
+def predict_variants(items: Sequence[Item], views: Crops, flame: Flame, variants: dict[str, MFNet]) -> Result:
     """Table 3's way of testing: each variant sees the item's one image, in every slot it has.
 
     variants: ``<variant>-<seed>`` -> network of one or three views. The methods are called ABLATION + name.

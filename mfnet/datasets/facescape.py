@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from mfnet.errors import InputError
 from mfnet.geometry.conventions import VIEW_TO_OPENCV, about_x, about_y
@@ -278,7 +279,9 @@ def read_image(data: str | Path, item: Item) -> np.ndarray:
 
 
 # ------------------------------------------------------------------------------------------------------- writing
-def canonical_head(vertices, left_pupil, right_pupil, centre=None) -> np.ndarray:
+def canonical_head(
+    vertices: np.ndarray, left_pupil: ArrayLike, right_pupil: ArrayLike, centre: np.ndarray | None = None
+) -> np.ndarray:
     """Head vertices [V, 3] (any unit; x image right, y up, z out of the face) to canonical millimetres.
 
     The pupils ([3] each) come to lie 62.85 mm apart; `centre` [3] (default: the mean vertex, the official choice)

@@ -220,9 +220,9 @@ def _manifest(rows: list[tuple]) -> pd.DataFrame:
     table = pd.DataFrame(
         rows, columns=["path", "subject", "session", "recording", "camera", "illumination", "checksum"]
     )
-    recordings = pd.MultiIndex.from_frame(table[["session", "recording"]])
+    recordings = pd.MultiIndex.from_frame(table.loc[:, ["session", "recording"]])
     table["expression"] = pd.Series(EXPRESSIONS).reindex(recordings).to_numpy()
-    table["yaw"] = table["camera"].map(YAW | CEILING)
+    table["yaw"] = table.loc[:, "camera"].map(YAW | CEILING)
     table["width"] = WIDTH
     table["height"] = HEIGHT
     return table

@@ -1,6 +1,8 @@
 """The plan: which three photographs make a triplet, and which subjects are held out."""
 
 import logging
+from functools import reduce
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -36,13 +38,13 @@ def plan_triplets(manifest: pd.DataFrame, params: PlanParams) -> pd.DataFrame:
             f"{params.min_side_yaw:g} to {params.max_side_yaw:g} degrees) of the same subject, session and recording "
             f"({sizes} views): widen plan.min_side_yaw, plan.max_side_yaw or plan.same_illumination"
         )
-    capacity = groups.groupby("subject")["capacity"].sum()
+    capacity = cast(pd.Series, groups.groupby("subject")["capacity"].sum())  # pandas says: anything
     quota = _quotas(capacity.to_numpy(), params.triplets)
     if quota.sum() < params.triplets:
         log.warning("plan: %d triplets asked for, the archive holds only %d", params.triplets, quota.sum())
     held_out = _held_out(capacity.index.to_numpy(), params)
     drawn = [
-        _draw(groups[groups["subject"] == s], pools, n, params) for s, n in zip(capacity.index, quota, strict=True)
+        _draw(groups.loc[groups["subject"] == s], pools, n, params) for s, n in zip(capacity.index, quota, strict=True)
     ]
     plan = pd.concat(drawn, ignore_index=True)
     order = np.random.default_rng(params.seed).permutation(len(plan))
@@ -60,7 +62,7 @@ def _pool(manifest: pd.DataFrame, slot: str, params: PlanParams) -> pd.DataFrame
     else:
         side = manifest["yaw"] if slot == "right" else -manifest["yaw"]
         chosen = manifest["camera"].isin(YAW) & (side > 0) & side.between(params.min_side_yaw, params.max_side_yaw)
-    return manifest[chosen].sort_values([*_keys(params), "path"], ignore_index=True)
+    return manifest.loc[chosen].sort_values([*_keys(params), "path"], ignore_index=True)
 
 
 def _keys(params: PlanParams) -> list[str]:
@@ -70,11 +72,13 @@ def _keys(params: PlanParams) -> list[str]:
 
 def _groups(pools: dict[str, pd.DataFrame], params: PlanParams) -> pd.DataFrame:
     """One row for each group of images that can form triplets: keys, per slot start and count in its pool, capacity."""
-    groups = None
+    counts = []
     for slot, pool in pools.items():
-        count = pool.groupby(_keys(params)).size().rename(f"count_{slot}").reset_index()
+        size = cast(pd.Series, pool.groupby(_keys(params)).size())  # pandas says: or a frame
+        count = size.rename(f"count_{slot}").reset_index()
         count[f"start_{slot}"] = count[f"count_{slot}"].cumsum() - count[f"count_{slot}"]
-        groups = count if groups is None else groups.merge(count, on=_keys(params))
+        counts.append(count)
+    groups = reduce(lambda left, right: left.merge(right, on=_keys(params)), counts)
     groups["capacity"] = groups[[f"count_{slot}" for slot in SLOTS]].prod(axis=1)
     return groups.sort_values(_keys(params), ignore_index=True)
 

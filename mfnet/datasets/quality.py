@@ -7,6 +7,8 @@ suite is a small JSON beside the table, without time stamps.
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +20,9 @@ from mfnet.datasets.plan import SLOTS
 from mfnet.errors import InputError
 from mfnet.io.files import write_json
 from mfnet.params import LandmarkParams, TripletParams
+
+if TYPE_CHECKING:
+    from great_expectations.core.expectation_validation_result import ExpectationValidationResult
 
 ACCEPTED = "accepted"
 LEAST_FACE = 16
@@ -46,8 +51,8 @@ def check_manifest(manifest: pd.DataFrame, rejected: pd.DataFrame, max_rejected:
         *_not_null(manifest),
     ]
     _check("data/multipie/manifest.parquet", manifest, "path", suite)
-    images = rejected[rejected["path"].str.endswith(".png")]
-    _check_rejects("data/multipie/rejected.parquet", manifest["path"], images, "path", max_rejected, "ingest")
+    images = rejected.loc[rejected["path"].str.endswith(".png")]
+    _check_rejects("data/multipie/rejected.parquet", manifest.loc[:, "path"], images, "path", max_rejected, "ingest")
     _write_verdict(verdict, len(manifest), rejected, len(suite) + 1)
 
 
@@ -71,8 +76,10 @@ def check_landmarks(
     ]
     _check("data/multipie/landmarks.parquet", table, "path", suite)
     file = "data/multipie/landmarks_rejected.parquet"
-    _check_rejects(file, landmarks["path"], rejected, "path", params.max_rejected, "landmarks")
-    _write_verdict(verdict, len(landmarks), rejected, len(suite) + 1, mean_score=round(float(table["score"].mean()), 4))
+    _check_rejects(file, landmarks.loc[:, "path"], rejected, "path", params.max_rejected, "landmarks")
+    _write_verdict(
+        verdict, len(landmarks), rejected, len(suite) + 1, mean_score=round(float(table.loc[:, "score"].mean()), 4)
+    )
 
 
 def check_triplets(folder: str | Path, rejected: pd.DataFrame, params: TripletParams, verdict: str | Path) -> None:
@@ -94,17 +101,17 @@ def check_triplets(folder: str | Path, rejected: pd.DataFrame, params: TripletPa
     ]
     _check("data/triplets", table, "triplet", suite)
     file = "data/multipie/triplets_rejected.parquet"
-    _check_rejects(file, table["triplet"], rejected, "triplet", params.max_rejected, "triplets")
-    splits = {split: int(count) for split, count in table["split"].value_counts().items()}
+    _check_rejects(file, table.loc[:, "triplet"], rejected, "triplet", params.max_rejected, "triplets")
+    splits = {str(split): int(count) for split, count in table["split"].value_counts().items()}
     _write_verdict(verdict, len(table), rejected, len(suite) + 1, **splits)
 
 
 # ------------------------------------------------------------------------------------------------ what is looked at
 def _face_measures(landmarks: pd.DataFrame) -> pd.DataFrame:
     """path, score, backend; number of values; side and centre of the box, and how far brows are above the chin, px."""
-    table = landmarks[["path", "score", "backend"]].copy()
+    table = landmarks.loc[:, ["path", "score", "backend"]].copy()
     table["values"] = landmarks["landmarks"].map(len)
-    whole = table["values"] == 136
+    whole = table.loc[:, "values"] == 136
     points = np.full((len(table), 68, 2), np.nan)
     points[whole] = np.stack(list(landmarks.loc[whole, "landmarks"])).reshape(-1, 68, 2) if whole.any() else np.nan
     low, high = points.min(1), points.max(1)
@@ -126,7 +133,9 @@ def _triplet_measures(folder: Path) -> pd.DataFrame:
             ).to_pandas()
             part["split"] = path.name.split("-")[0]
             for slot in SLOTS:
-                part[f"bytes_{slot}"] = pc.binary_length(rows[f"image_{slot}"]).to_numpy()
+                # pyarrow makes its functions when it is imported
+                lengths = pc.binary_length(rows[f"image_{slot}"])  # pyright: ignore[reportAttributeAccessIssue]
+                part[f"bytes_{slot}"] = lengths.to_numpy()
                 part[f"reach_{slot}"] = np.abs(np.stack(rows[f"landmarks_{slot}"].to_pylist())).max(1)
             parts.append(part)
     table = pd.concat(parts, ignore_index=True)
@@ -135,7 +144,7 @@ def _triplet_measures(folder: Path) -> pd.DataFrame:
 
 
 # --------------------------------------------------------------------------------------------------- Great Expectations
-def _expectations():
+def _expectations() -> ModuleType:
     """The module of expectations. Great Expectations looks at the variable when it is imported: nothing is sent."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     import great_expectations.expectations
@@ -156,7 +165,7 @@ def _check_rejects(
     gxe = _expectations()
 
     good = pd.DataFrame({key: accepted, "reason": ACCEPTED})
-    table = pd.concat([good, rejected[[key, "reason"]]], ignore_index=True)
+    table = pd.concat([good, rejected.loc[:, [key, "reason"]]], ignore_index=True)
     hint = f"{section}.max_rejected allows {max_rejected:.2%}"
     rule = gxe.ExpectColumnValuesToBeInSet(
         column="reason", value_set=[ACCEPTED], mostly=1 - max_rejected, meta={"hint": hint}
@@ -181,9 +190,10 @@ def _check(file: str, table: pd.DataFrame, key: str | list[str], suite: Sequence
             raise InputError(_broken(file, table, key, verdict))
 
 
-def _broken(file: str, table: pd.DataFrame, key: str | list[str], verdict) -> str:
+def _broken(file: str, table: pd.DataFrame, key: str | list[str], verdict: "ExpectationValidationResult") -> str:
     """One line: the file, the expectation with its arguments, how many rows break it, the first of them, a hint."""
     config = verdict.expectation_config
+    assert config is not None  # a verdict without one is none of ours
     arguments = ", ".join(f"{name}={_brief(value)}" for name, value in config.kwargs.items() if name != "batch_id")
     text = f"{file}: {config.type}({arguments}) is broken"
     if verdict.exception_info and verdict.exception_info.get("raised_exception"):
@@ -198,12 +208,12 @@ def _broken(file: str, table: pd.DataFrame, key: str | list[str], verdict) -> st
     return f"{text} ({hint})" if hint else text
 
 
-def _brief(value) -> str:
+def _brief(value: Any) -> str:
     text = str(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def _write_verdict(path: str | Path, rows: int, rejected: pd.DataFrame, expectations: int, **more) -> None:
+def _write_verdict(path: str | Path, rows: int, rejected: pd.DataFrame, expectations: int, **more: float) -> None:
     reasons = rejected["reason"].str.split(":").str[0].value_counts()
     write_json(
         {

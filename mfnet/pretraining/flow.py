@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torchvision.models.optical_flow import RAFT
 from tqdm import tqdm
 
 from mfnet.flame import Flame
@@ -120,11 +121,13 @@ def mirrored(pairs: FlowPairs) -> FlowPairs:
 def sequence_loss(flows: list[Tensor], pairs: FlowPairs, decay: float) -> Tensor:
     """RAFT's loss: L1 error in px of every iteration's flow over the valid pixels, later ones weigh more."""
     errors = [(flow - pairs.flow).abs().sum(dim=1)[pairs.valid[:, 0]].mean() for flow in flows]
-    return sum(decay ** (len(flows) - 1 - index) * error for index, error in enumerate(errors))
+    total = sum(decay ** (len(flows) - 1 - index) * error for index, error in enumerate(errors))
+    assert isinstance(total, Tensor)  # RAFT iterates at least once
+    return total
 
 
 @contextmanager
-def features_of(network: torch.nn.Module) -> Iterator[list[Tensor]]:
+def features_of(network: RAFT) -> Iterator[list[Tensor]]:
     """Collects what the network's feature encoder returns [2B,C,h,w]: the first images', then the second ones'."""
     found: list[Tensor] = []
     handle = network.feature_encoder.register_forward_hook(lambda module, inputs, output: found.append(output))

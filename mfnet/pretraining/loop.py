@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from tqdm import tqdm
 
+from mfnet.flame import Flame
 from mfnet.io.checkpoints import Checkpoints, run_key
 from mfnet.params import Descent, Section
 
@@ -27,7 +29,9 @@ def warmup_cosine(steps: int, warmup: int) -> Callable[[int], float]:
     return lambda step: min((step + 1) / warmup, 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(steps, 1)))))
 
 
-def pretraining_checkpoints(root: Path, name: str, flame, sections: Sequence[Section], **more) -> Checkpoints:
+def pretraining_checkpoints(
+    root: Path, name: str, flame: Flame, sections: Sequence[Section], **more: Any
+) -> Checkpoints:
     """Where a pre-training keeps its state: a folder named by all that its result depends on.
 
     sections: of the params, in a fixed order; more: what else it depends on, JSON values.

@@ -20,7 +20,6 @@ from mfnet.params import (
     FlowTraining,
     LandmarkTraining,
     Params,
-    PretrainedSource,
     TorchvisionFlow,
     WeightsFile,
 )
@@ -30,6 +29,8 @@ from mfnet.pretraining.landmarks import measure_landmarks, pretrain_landmarks
 from mfnet.weights import bundled
 
 Figures = dict[str, float | str]
+Source = Bundled | WeightsFile | TorchvisionFlow | EncoderTraining | FlowTraining | LandmarkTraining
+"""What ``pretrained.<network>`` may be (BundledFlow is a Bundled, FlowFile a WeightsFile)."""
 NETWORKS = ("encoder", "flow", "landmarks")
 
 
@@ -42,12 +43,12 @@ def make_weights(network: str, params: Params, flame: Flame, out: Path) -> Figur
     return {"source": source_label(getattr(params.pretrained, network))} | make(params, flame, out)
 
 
-def source_label(wanted: PretrainedSource) -> str:
+def source_label(wanted: Source) -> str:
     """The source as figures name it: a file by its name alone, so that equal files give equal figures anywhere."""
     return Path(wanted.path).name if isinstance(wanted, WeightsFile) else wanted.source
 
 
-def encoder_weights(params: Params, flame: Flame, out: Path) -> Figures:
+def encoder_weights(params: Params, flame: Flame, out: Path) -> dict[str, float]:
     """MFNet's start: shipped, trained here, or from DECA's ``deca_model.tar``."""
     wanted = params.pretrained.encoder
     if isinstance(wanted, Bundled):
@@ -86,7 +87,7 @@ def flow_weights(params: Params, flame: Flame, out: Path) -> Figures:
     return {"estimator": name} | measure_flow(load_flow(name, out), flame, params)
 
 
-def landmark_weights(params: Params, flame: Flame, out: Path) -> Figures:
+def landmark_weights(params: Params, flame: Flame, out: Path) -> dict[str, float]:
     """The embedded landmark network: shipped (it serves any head, the figures say how well), trained here, or a file.
 
     A file is one that this stage wrote. FAN's own weights belong to ``landmarks.fan_weights``.

@@ -40,8 +40,8 @@ def ablation_differences(params: Params, wild: pd.DataFrame) -> pd.DataFrame:
     if FULL not in names:
         return pd.DataFrame()
     methods = [f"{ABLATION}{name}-{seed}" for name in names for seed in seeds]
-    table = wild.pivot(index="index", columns="method", values="CD")[methods].dropna()
-    values = {name: table[[f"{ABLATION}{name}-{seed}" for seed in seeds]] for name in names}
+    table = wild.pivot(index="index", columns="method", values="CD").loc[:, methods].dropna()
+    values = {name: table.loc[:, [f"{ABLATION}{name}-{seed}" for seed in seeds]] for name in names}
     rows = []
     for name in names:
         paired = values[name].to_numpy() - values[FULL].to_numpy()  # [items, seeds]

@@ -22,7 +22,7 @@ def build_report(params: Params, data: str | Path = "data", out: str | Path = "d
     scores = {
         name: pd.read_parquet(data / "benchmark" / name / "scores.parquet") for name in params.benchmark.protocols
     }
-    main = {name: table[~table.method.str.startswith(ABLATION)] for name, table in scores.items()}
+    main = {name: table.loc[~table.method.str.startswith(ABLATION)] for name, table in scores.items()}
     options = (params.benchmark.bootstrap, params.benchmark.seed)
     rows = pd.DataFrame([row for table in main.values() for row in summary_rows(table, *options)])
     runs, differences = ablation_runs(params, data, scores.get("wild")), None

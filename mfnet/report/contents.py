@@ -28,7 +28,7 @@ def benchmark_section(rows: pd.DataFrame, scores: pd.DataFrame, protocol: str) -
     """The table of one protocol, its chart and the paired comparisons against mfnet_3 or mfnet_1."""
     section = PageSection(f"FaceScape {protocol}")
     section.note(f"{PROTOCOLS[protocol]} {COLUMNS}")
-    own = rows[rows.protocol == protocol]
+    own = rows.loc[rows.protocol == protocol]
     best = own.groupby("bin").CD.transform("min") == own.CD
     marks = ["best" if flag else "" for flag in best]
     table = own.drop(columns="protocol").reset_index(drop=True)

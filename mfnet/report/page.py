@@ -1,8 +1,10 @@
 """A page is sections of blocks (note, heading, table, picture), written as HTML, as Markdown, and as files beside."""
 
 import base64
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -73,7 +75,7 @@ def write_page(sections: list[PageSection], title: str, subtitle: str, folder: P
     (folder / "report.md").write_text(_markdown(sections, title, subtitle), encoding="utf-8")
 
 
-def _cell(value, form: str) -> str:
+def _cell(value: Any, form: str) -> str:
     if value is None or (isinstance(value, float) and value != value):
         return "–"
     return f"{value:{form}}" if isinstance(value, float) else str(value)
@@ -89,7 +91,7 @@ def _markdown(sections: list[PageSection], title: str, subtitle: str) -> str:
 
 
 def _markdown_table(block: dict) -> list[str]:
-    def row(cells) -> str:
+    def row(cells: Iterable[str]) -> str:
         return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
 
     return [

@@ -1,6 +1,7 @@
 """Charts of the report, as PNG bytes."""
 
 import io
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -11,17 +12,20 @@ from mfnet.benchmark.names import unposed
 from mfnet.report.ablation import FULL
 
 COLOURS = ("#8c8c8c", "#4878a8", "#6cb0d6", "#d1603d", "#e0a458", "#5b8e5a")
+Layout = Literal["constrained", "compressed", "tight"]
 TERMS = ("flow", "landmarks", "eye", "lip", "regularisation")
 
 
-def new_figure(rows: int = 1, columns: int = 1, *, figsize: tuple[float, float], layout: str | None = None, **options):
-    """(figure, axes) as `matplotlib.pyplot.subplots`, without pyplot: the caller's backend stays what it is."""
+def new_figure(
+    rows: int = 1, columns: int = 1, *, figsize: tuple[float, float], layout: Layout | None = None, **options: Any
+) -> tuple[Figure, Any]:
+    """(figure, axes or array of them) as `matplotlib.pyplot.subplots`, without pyplot: the caller's backend stays."""
     figure = Figure(figsize=figsize, layout=layout)
     FigureCanvasAgg(figure)
     return figure, figure.subplots(rows, columns, **options)
 
 
-def png_bytes(figure) -> bytes:
+def png_bytes(figure: Figure) -> bytes:
     """The figure as PNG without anything that changes between equal runs."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
@@ -33,7 +37,7 @@ def plot_benchmark(rows: pd.DataFrame, protocol: str) -> bytes:
 
     rows: the summary rows of one or more protocols (protocol, bin, method, CD, CD_low, CD_high).
     """
-    rows = rows[(rows.protocol == protocol) & rows.CD.notna()]
+    rows = rows.loc[(rows.protocol == protocol) & rows.CD.notna()]
     bins, methods = list(dict.fromkeys(rows.bin)), list(dict.fromkeys(rows.method))
     figure, axes = new_figure(figsize=(1.6 + 1.5 * len(bins), 3.2))
     width = 0.8 / max(len(methods), 1)

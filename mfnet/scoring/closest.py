@@ -17,10 +17,13 @@ def surface_distances(points: np.ndarray, surface: GridSurface) -> np.ndarray:
     """
     used = surface.used
     mesh = lagrange.SurfaceMesh()
-    mesh.vertices = surface.vertices[used].astype(np.float32)
+    # the stub names float64 alone; the setter takes float32 too
+    mesh.vertices = surface.vertices[used].astype(np.float32)  # pyright: ignore[reportAttributeAccessIssue]
     mesh.facets = (np.cumsum(used) - 1).astype(np.uint32)[surface.faces]
     # a tree serves one item only, so a quick build pays
     caster = lagrange.raycasting.RayCaster(build_quality=lagrange.raycasting.BuildQuality.Low)
     caster.add_mesh(mesh)
     caster.commit_updates()
-    return np.array(caster.closest_point(points.astype(np.float32)).distance, np.float64)
+    hits = caster.closest_point(points.astype(np.float32))
+    assert hits is not None  # it is None only for a single point, not for an array of them
+    return np.array(hits.distance, np.float64)

@@ -87,7 +87,9 @@ def grid_surface(distance: np.ndarray) -> GridSurface:
 
 
 @kernel
-def _farthest_hits(points, faces, heights, directions):
+def _farthest_hits(
+    points: np.ndarray, faces: np.ndarray, heights: np.ndarray, directions: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Cut every triangle with every row's plane; the cut is a segment, and the segment covers a few columns.
 
     Segments of neighbouring triangles share end points bit for bit, because a cut is computed from the lower to the
@@ -109,7 +111,7 @@ def _farthest_hits(points, faces, heights, directions):
 
 
 @kernel
-def _cut(points, triangle, height, ends):
+def _cut(points: np.ndarray, triangle: np.ndarray, height: float, ends: np.ndarray) -> bool:
     """Write the x, z of the two points where the plane y = height crosses the triangle's edges; False without two."""
     found = 0
     for edge in range(3):
@@ -126,7 +128,7 @@ def _cut(points, triangle, height, ends):
 
 
 @kernel
-def _mark(ends, directions, face, distance, hit) -> None:
+def _mark(ends: np.ndarray, directions: np.ndarray, face: int, distance: np.ndarray, hit: np.ndarray) -> None:
     """Enter a segment in x, z into one row of the map wherever it lies beyond what is there."""
     size = directions.shape[0]
     xa, za, xb, zb = ends[0, 0], ends[0, 1], ends[1, 0], ends[1, 1]

@@ -43,7 +43,7 @@ def depth_offset(truth: np.ndarray, prediction: np.ndarray) -> tuple[float, np.n
 
 
 @kernel
-def _parallel_rays(points, faces, size, near, far):
+def _parallel_rays(points: np.ndarray, faces: np.ndarray, size: int, near: float, far: float) -> np.ndarray:
     """points [V, 3]: pixel x (right), pixel y (down), depth."""
     nearest = np.full((size, size), np.inf)
     for face in range(faces.shape[0]):
@@ -69,12 +69,14 @@ def _parallel_rays(points, faces, size, near, far):
 
 
 @kernel
-def _cross(p, q):
+def _cross(p: np.ndarray, q: np.ndarray) -> tuple[float, float, float]:
     return p[1] * q[2] - p[2] * q[1], p[2] * q[0] - p[0] * q[2], p[0] * q[1] - p[1] * q[0]
 
 
 @kernel
-def _window(corners, focal, centre, size, near):
+def _window(
+    corners: np.ndarray, focal: np.ndarray, centre: np.ndarray, size: int, near: float
+) -> tuple[int, int, int, int]:
     """First and last column and row that a triangle can cover; the whole image where it reaches behind the camera."""
     if min(corners[0, 2], corners[1, 2], corners[2, 2]) < near:
         return 0, size - 1, 0, size - 1
@@ -89,7 +91,9 @@ def _window(corners, focal, centre, size, near):
 
 
 @kernel
-def _central_rays(points, faces, focal, centre, size, near, far):
+def _central_rays(
+    points: np.ndarray, faces: np.ndarray, focal: np.ndarray, centre: np.ndarray, size: int, near: float, far: float
+) -> np.ndarray:
     """points [V, 3] in OpenCV axes. A ray d is inside a face where d . (p x q) has one sign for its three edges."""
     nearest = np.full((size, size), np.inf)
     corners = np.empty((3, 3))

@@ -1,6 +1,7 @@
 """Error maps: for one item a PLY and a PNG with the distance to the ground truth in colour, always 0-5 mm."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -8,6 +9,9 @@ from mfnet.io.files import atomic_path
 from mfnet.io.images import to_uint8
 from mfnet.scoring.cylinder import SIZE
 from mfnet.scoring.metrics import Errors
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 RANGE = (0.0, 5.0)
 """Millimetres at the two ends of the colour bar; farther is drawn as 5 mm."""
@@ -32,7 +36,9 @@ def write_error_map(stem: str | Path, errors: Errors, title: str, row: dict) -> 
     )
     stem = Path(stem)
     with atomic_path(stem.with_name(stem.name + ".ply")) as beside:
-        beside.write_bytes(mesh.export(file_type="ply"))
+        ply = mesh.export(file_type="ply")
+        assert isinstance(ply, bytes)
+        beside.write_bytes(ply)
     with atomic_path(stem.with_name(stem.name + ".png")) as beside:
         _draw(errors, title, row).savefig(beside, dpi=100, metadata={"Software": None})
 
@@ -77,7 +83,7 @@ def front_view(errors: Errors, pixels: int = PIXELS) -> np.ndarray:
     return np.where(raster.face_id[0].numpy() > 0, values, np.nan)
 
 
-def _draw(errors: Errors, title: str, row: dict):
+def _draw(errors: Errors, title: str, row: dict) -> "Figure":
     """The front view beside the cylinder map, with the colour bar in mm; no pyplot state."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -11,6 +11,7 @@ the camera) or a face in front of an OpenCV camera with its own focal length. `t
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -19,7 +20,7 @@ from mfnet.datasets.facescape import IMAGE_SIZE
 from mfnet.errors import InputError
 from mfnet.geometry.conventions import FLIP_YZ, about_x, about_y, about_z
 from mfnet.io.pickle_names import ALLOWED, resolve
-from mfnet.io.pickles import parse_npy
+from mfnet.io.pickles import Budget, parse_npy
 from mfnet.scoring.meshes import ItemError, Mesh, read_mesh
 
 HALF = IMAGE_SIZE / 2
@@ -101,7 +102,7 @@ def from_lens(
     seen = np.hstack([(mesh.vertices[:, :2] + camera[1:]) * FLIP_YZ[:2], depth])
     middle = crop_to_image[:2, :2] @ np.full(2, crop_size / 2) + crop_to_image[:2, 2]  # of the crop, px of the image
     axis = np.append((middle - HALF) / focal, 1.0)
-    turn, _ = Rotation.align_vectors(axis[None], [[0.0, 0.0, 1.0]])
+    turn = Rotation.align_vectors(axis[None], [[0.0, 0.0, 1.0]])[0]
     return PlacedMesh(mesh.moved(turn.apply(seen)), focal)
 
 
@@ -224,13 +225,13 @@ class Transform:
     def __init__(self) -> None:
         self.state: dict = {}
 
-    def build(self, state, budget) -> None:
+    def build(self, state: Any, budget: Budget) -> None:
         """Take the pickled attributes (called by `mfnet.io.pickles`)."""
         if isinstance(state, dict):
             self.state = state
 
 
-def _transform(budget, *_) -> Transform:
+def _transform(budget: Budget, *_: Any) -> Transform:
     return Transform()
 
 
@@ -242,7 +243,7 @@ SIDE_FILE_NAMES = ALLOWED | {
 """What the pickle in a side file may name, for `mfnet.io.pickles.read_pickle`: NumPy's arrays and skimage's crops."""
 
 
-def read_npy(path: Path):
+def read_npy(path: Path) -> object:
     """The content of an .npy file: an array, or for an object array of one item the object in it.
 
     Nothing in the file is run: pickled content is read by `mfnet.io.pickles`. Raises ItemError.
@@ -271,7 +272,7 @@ def _matrix(path: Path) -> np.ndarray:
     return matrix
 
 
-def _numbers(content, path: Path) -> np.ndarray:
+def _numbers(content: Any, path: Path) -> np.ndarray:
     try:
         numbers = np.array(content, np.float64)
     except (TypeError, ValueError):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -87,7 +88,7 @@ def _read_other(path: Path) -> tuple[np.ndarray, np.ndarray]:
     import trimesh
 
     try:
-        mesh = trimesh.load(path, process=False, maintain_order=True, force="mesh")
+        mesh = cast(trimesh.Trimesh, trimesh.load(path, process=False, maintain_order=True, force="mesh"))
         return np.array(mesh.vertices, np.float64).reshape(-1, 3), np.array(mesh.faces, np.int64).reshape(-1, 3)
     except Exception as error:  # trimesh's readers raise whatever a broken file makes them trip over
         raise ValueError(f"trimesh cannot read it: {type(error).__name__}: {error}") from None

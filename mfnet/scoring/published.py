@@ -7,6 +7,7 @@ not (its version is ``both``).
 
 from functools import cache
 from pathlib import Path
+from typing import cast
 
 import pandas as pd
 
@@ -50,7 +51,7 @@ NOTES = (
 @cache
 def _committed() -> pd.DataFrame:
     table = pd.read_csv(Path(__file__).with_name("published_means.csv"), dtype={"version": str, "bin": str})
-    return table[list(COLUMNS)]
+    return table.loc[:, list(COLUMNS)]
 
 
 def published_means(version: str = "2021-12", dataset: str | None = None) -> pd.DataFrame:
@@ -61,9 +62,9 @@ def published_means(version: str = "2021-12", dataset: str | None = None) -> pd.
     if version not in VERSIONS:
         raise InputError(f"published version {version}: unknown; known: {', '.join(VERSIONS)}")
     table = _committed()
-    table = table[table["version"].isin([version, "both"])]
+    table = table.loc[table["version"].isin([version, "both"])]
     if dataset is not None:
-        table = table[table["dataset"] == dataset]
+        table = table.loc[table["dataset"] == dataset]
     return table.reset_index(drop=True)
 
 
@@ -75,12 +76,13 @@ def means_of_samples(samples: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     keys = samples.astype({"version": str, "dataset": str, "method": str})
-    for (version, dataset, method), group in keys.groupby(["version", "dataset", "method"], sort=True):
+    for key, group in keys.groupby(["version", "dataset", "method"], sort=True):
+        version, dataset, method = cast(tuple[str, str, str], key)
         everything = pd.DataFrame({"index": range(ITEMS[dataset])}).merge(group, "left", "index")
         for name, part in in_bins(_with_bins(everything.assign(dataset=dataset))):
-            means = {metric: float(part[metric].mean()) for metric in METRICS}
+            means = {metric: float(part.loc[:, metric].mean()) for metric in METRICS}
             row = {"source": SOURCE, "version": version, "dataset": dataset, "method": method, "bin": name}
-            rows.append(row | means | {"items": len(part), "done": float(part["CD"].notna().mean())})
+            rows.append(row | means | {"items": len(part), "done": float(part.loc[:, "CD"].notna().mean())})
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 

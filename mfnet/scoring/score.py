@@ -201,7 +201,7 @@ def benchmark_items(protocol: str, data: str | Path, predef: str | Path, also: t
     """The items of ``wild`` or ``lab``, and those of the names `also`, in index order."""
     if protocol not in ("wild", "lab"):
         raise InputError(f"{protocol}: unknown protocol; wild or lab")
-    return (wild_items if protocol == "wild" else lab_items)(data, predef, also)
+    return list((wild_items if protocol == "wild" else lab_items)(data, predef, also))
 
 
 def prediction_folder(root: str | Path, protocol: str, method: str) -> Path:

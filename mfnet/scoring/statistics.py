@@ -4,6 +4,7 @@ Means ignore items without a number, as officially; the share of items that have
 """
 
 from collections.abc import Iterator
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -30,9 +31,9 @@ def in_bins(scores: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         if name == ALL:
             rows = scores
         elif name in FOCAL_BINS:
-            rows = scores[scores["focal"] == FOCAL_BINS.index(name)]
+            rows = scores.loc[scores["focal"] == FOCAL_BINS.index(name)]
         else:
-            rows = scores[scores["bin"] == name]
+            rows = scores.loc[scores["bin"] == name]
         if len(rows):
             yield name, rows
 
@@ -55,12 +56,13 @@ def summarise(scores: pd.DataFrame, resamples: int = 1000, seed: int = 0) -> pd.
     (95 % bootstrap over items). `views`, where the scores have it, is the number of views used.
     """
     rows = []
-    for (dataset, method), group in scores.groupby(["dataset", "method"], sort=True, observed=True):
+    for key, group in scores.groupby(["dataset", "method"], sort=True, observed=True):
+        dataset, method = cast(tuple[str, str], key)
         for name, part in in_bins(group):
             row = {"dataset": dataset, "method": method, "bin": name, "items": len(part)}
-            row["done"] = float(part["CD"].notna().mean())
+            row["done"] = float(part.loc[:, "CD"].notna().mean())
             if "n_views" in part:
-                row["views"] = int(part["n_views"].max())
+                row["views"] = int(part.loc[:, "n_views"].max())
             for metric in METRICS:
                 values = part[metric].dropna().to_numpy()
                 row[metric] = float(values.mean()) if len(values) else float("nan")
@@ -105,7 +107,8 @@ def compare_methods(
 def compare_by_bin(scores: pd.DataFrame, first: str, second: str, resamples: int = 1000, seed: int = 0) -> pd.DataFrame:
     """`compare_methods` for every data set, bin and metric, each with the same seed (`SEED_NOTE`)."""
     rows = []
-    for dataset, group in scores[scores["method"].isin([first, second])].groupby("dataset", sort=True, observed=True):
+    both = scores.loc[scores["method"].isin([first, second])]
+    for dataset, group in both.groupby("dataset", sort=True, observed=True):
         for name, part in in_bins(group):
             for metric in METRICS:
                 row = compare_methods(part, first, second, metric, resamples, seed)
@@ -119,4 +122,4 @@ def summary_rows(scores: pd.DataFrame, resamples: int = 1000, seed: int = 0) -> 
     table["protocol"] = table["dataset"].str.removeprefix("fs")
     table["views"] = table.get("views", pd.Series(1, index=table.index))
     keys = ["protocol", "bin", "method", "views", "CD", "CD_low", "CD_high", "MNE", "CR", "items", "done"]
-    return table[keys].to_dict("records")
+    return table.loc[:, keys].to_dict("records")

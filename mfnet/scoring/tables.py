@@ -11,7 +11,9 @@ PUBLISHED_SET = "FaceScape"
 """Name of the real data set; a table never puts numbers of another set under it."""
 
 
-def wide_table(summary: pd.DataFrame, dataset: str, local_set: str, published: pd.DataFrame | None = None):
+def wide_table(
+    summary: pd.DataFrame, dataset: str, local_set: str, published: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """One row a method, columns (set, bin, metric); `done` beside each mean.
 
     summary: rows of `summarise`, measured on the set named `local_set`. published: rows of
