@@ -7,7 +7,7 @@ its times) goes back into an artifact.
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,7 +71,7 @@ class Run:
         """Whether anything is recorded: pictures that nobody would see need not be drawn."""
         return self.client is not None
 
-    def metrics(self, values: dict[str, float | None], step: int = 0) -> None:
+    def metrics(self, values: Mapping[str, float | None], step: int = 0) -> None:
         """Log one value per name in a single call; None and NaN are left out, since MLflow cannot compare them."""
         self._log([(name, value, step) for name, value in values.items()])
 
