@@ -17,8 +17,10 @@ import threading
 import warnings
 import weakref
 from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Any, TypeVar, overload
 
 import numba
 import numpy as np
@@ -29,7 +31,14 @@ POOLED_BYTES = 1 << 30
 """Most memory that idle buffers may hold, all sizes together."""
 
 
-def kernel(function=None, *, reassociate: bool = False):
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@overload
+def kernel(function: Function, *, reassociate: bool = False) -> Function: ...
+@overload
+def kernel(function: None = None, *, reassociate: bool = False) -> Callable[[Function], Function]: ...
+def kernel(function: Callable[..., Any] | None = None, *, reassociate: bool = False) -> Callable[..., Any]:
     """Compile `function` at its first call, without the GIL, and keep the machine code on disk.
 
     reassociate: let sums be split over the lanes of a register. Their order then depends on the kind of CPU, as it does
@@ -55,7 +64,7 @@ def kernel(function=None, *, reassociate: bool = False):
 
 
 @contextlib.contextmanager
-def one_thread():
+def one_thread() -> Iterator[None]:
     """One torch thread inside: sums must not depend on how many cores a machine has."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -81,7 +90,7 @@ class _Workers:
     def get(self, size: int) -> ThreadPoolExecutor:
         """A pool of at least `size` threads."""
         with self.lock:
-            if size > self.size:
+            if self.executor is None or size > self.size:
                 self.size, self.executor = size, ThreadPoolExecutor(size, thread_name_prefix="mfnet")
             return self.executor
 
@@ -89,12 +98,12 @@ class _Workers:
 _workers = _Workers()
 
 
-def over_batch(function, batch: int, *arguments) -> None:
+def over_batch(function: Callable[..., object], batch: int, *arguments: Any) -> None:
     """Call `function(start, stop, *arguments)` over contiguous shares of range(batch), one per thread."""
     _spread(function, batch, min(torch.get_num_threads(), batch), arguments)
 
 
-def over_batch_in_torch(function, batch: int, *arguments) -> None:
+def over_batch_in_torch(function: Callable[..., object], batch: int, *arguments: Any) -> None:
     """`over_batch` for a function of torch operations on detached tensors; within a share torch uses one thread.
 
     torch's own threads are left out because they wait actively for some 10 ms after each operation, which takes the
@@ -102,7 +111,7 @@ def over_batch_in_torch(function, batch: int, *arguments) -> None:
     """
     threads = min(torch.get_num_threads(), batch)
 
-    def share(start, stop) -> None:
+    def share(start: int, stop: int) -> None:
         torch.set_num_threads(1)  # of the calling thread; the first one's is restored below, the others are ours
         with torch.inference_mode(), torch.autocast("cpu", enabled=False):  # neither is inherited by a thread
             function(start, stop, *arguments)
@@ -111,7 +120,7 @@ def over_batch_in_torch(function, batch: int, *arguments) -> None:
         _spread(share, batch, threads, ())
 
 
-def _spread(function, batch: int, threads: int, arguments: tuple) -> None:
+def _spread(function: Callable[..., object], batch: int, threads: int, arguments: tuple) -> None:
     if threads <= 1:
         function(0, batch, *arguments)
         return

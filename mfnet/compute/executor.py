@@ -5,18 +5,22 @@ whole batch). `fn` may therefore run more than once on one item: let it write be
 """
 
 import contextlib
+import logging
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from types import TracebackType
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from tqdm import tqdm
 
 from mfnet.errors import InputError
 
 if TYPE_CHECKING:
+    from distributed import Client, Future
+
     from mfnet.params import ComputeParams
 
 Item = TypeVar("Item")
@@ -88,7 +92,7 @@ def _serial(fn: Callable[[Item], Result], items: Sequence[Item], label: str) -> 
         yield result
 
 
-def _distributed(client, fn: Callable[[Item], Result], items: Sequence[Item], bar: tqdm) -> Iterator[Result]:
+def _distributed(client: "Client", fn: Callable[[Item], Result], items: Sequence[Item], bar: tqdm) -> Iterator[Result]:
     from distributed import as_completed
 
     with warnings.catch_warnings():  # items carry their data, and each goes to one worker once
@@ -136,25 +140,26 @@ def _attempt(fn: Callable[[Item], Result], item: Item) -> Result | _BadInput:
         return _BadInput(error)
 
 
-def _error(future, item) -> BaseException:
+def _error(future: "Future", item: object) -> BaseException:
     from distributed.scheduler import KilledWorker
 
-    error = future.exception()
+    # The stubs allow coroutines, which our client, being synchronous, never gives.
+    error = cast(BaseException, future.exception())
     if isinstance(error, KilledWorker):
         return RuntimeError(f"every worker that was given this item died: {_named(item)}")
     error.add_note(_named(item))
-    return error.with_traceback(future.traceback())
+    return error.with_traceback(cast(TracebackType | None, future.traceback()))
 
 
-def _named(item) -> str:
+def _named(item: object) -> str:
     text = repr(item)
     return f"item: {text if len(text) <= 300 else text[:300] + ' ...'}"
 
 
 @contextlib.contextmanager
-def _client(executor: str, workers: int):
+def _client(executor: str, workers: int) -> Iterator["Client"]:
     """A dask client of the given cluster, or of a local one that ends with the block and leaves no file."""
-    import dask
+    import dask.config
     from distributed import Client, LocalCluster
 
     with contextlib.ExitStack() as stack:
@@ -173,7 +178,7 @@ def _client(executor: str, workers: int):
                     local_directory=scratch,
                     memory_limit=None,  # a share of the memory per worker would kill good workers on a busy machine
                     env={"NUMBA_NUM_THREADS": "1", "OPENCV_FOR_THREADS_NUM": "1"},  # dask itself sets OMP_NUM_THREADS
-                    silence_logs="CRITICAL",
+                    silence_logs=logging.CRITICAL,
                 )
             )
         try:

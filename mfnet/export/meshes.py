@@ -7,13 +7,16 @@ from PIL import Image
 from torch import Tensor
 
 from mfnet.errors import InputError
+from mfnet.flame.model import Flame
 from mfnet.geometry import uv_vertices
 from mfnet.io.files import atomic_path
 from mfnet.io.images import write_png
 from mfnet.io.obj import ObjMesh, write_obj
 
 
-def export_head(path: str | Path, vertices, flame, texture: np.ndarray | None = None) -> None:
+def export_head(
+    path: str | Path, vertices: Tensor | np.ndarray, flame: Flame, texture: np.ndarray | None = None
+) -> None:
     """Write one head to `path`, whose suffix chooses the format: ``.obj`` or ``.glb``.
 
     vertices: [V, 3] metres (array, or tensor on any device), in head space: y up, z out of the face, as glTF's axes.
@@ -39,7 +42,7 @@ def require_format(path: Path) -> None:
         raise InputError(f"{path}: unknown format '{path.suffix}'; use .obj or .glb")
 
 
-def _write_obj(path: Path, vertices: np.ndarray, flame, texture: np.ndarray | None) -> None:
+def _write_obj(path: Path, vertices: np.ndarray, flame: Flame, texture: np.ndarray | None) -> None:
     faces = _array(flame.faces)
     if texture is None:
         write_obj(path, ObjMesh(vertices, faces))
@@ -48,24 +51,28 @@ def _write_obj(path: Path, vertices: np.ndarray, flame, texture: np.ndarray | No
     write_png(texture, image)
     with atomic_path(material) as beside:
         beside.write_text(f"newmtl head\nKa 1 1 1\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {image.name}\n")
+    assert flame.uv is not None and flame.uv_faces is not None  # export_head has seen to it
     mesh = ObjMesh(vertices, faces, _array(flame.uv), _array(flame.uv_faces))
     write_obj(path, mesh, material=(material.name, "head"))
 
 
-def _write_glb(path: Path, vertices: np.ndarray, flame, texture: np.ndarray | None) -> None:
+def _write_glb(path: Path, vertices: np.ndarray, flame: Flame, texture: np.ndarray | None) -> None:
     import trimesh  # late: slow to import
+    from trimesh.visual import TextureVisuals
+    from trimesh.visual.material import PBRMaterial
 
     if texture is None:
         mesh = trimesh.Trimesh(vertices, _array(flame.faces), process=False)
     else:
+        assert flame.uv is not None and flame.uv_faces is not None  # export_head has seen to it
         owner = _array(uv_vertices(flame.faces, flame.uv_faces, len(flame.uv)))
-        material = trimesh.visual.material.PBRMaterial(
-            baseColorTexture=Image.fromarray(texture), metallicFactor=0.0, roughnessFactor=1.0
-        )
-        visual = trimesh.visual.TextureVisuals(uv=_array(flame.uv), material=material)
+        material = PBRMaterial(baseColorTexture=Image.fromarray(texture), metallicFactor=0.0, roughnessFactor=1.0)
+        visual = TextureVisuals(uv=_array(flame.uv), material=material)
         mesh = trimesh.Trimesh(vertices[owner], _array(flame.uv_faces), visual=visual, process=False)
+    content = mesh.export(file_type="glb", include_normals=True)
+    assert isinstance(content, bytes)  # as glTF's binary form is
     with atomic_path(path) as beside:
-        beside.write_bytes(mesh.export(file_type="glb", include_normals=True))
+        beside.write_bytes(content)
 
 
 def _array(values: Tensor | np.ndarray) -> np.ndarray:

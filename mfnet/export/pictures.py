@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mfnet.errors import InputError
+from mfnet.flame.model import Flame
 from mfnet.geometry import clip_from_orthographic, euler_to_matrix, vertex_normals
 from mfnet.io.images import to_float
 from mfnet.render import interpolate, rasterize, sample_texture
@@ -21,7 +23,7 @@ FILL = 0.9
 
 def render_head(
     vertices: Tensor,
-    flame,
+    flame: Flame,
     size: int,
     yaw: float = 0.0,
     texture: Tensor | None = None,
@@ -43,7 +45,7 @@ def render_head(
 
 
 def overlay_head(
-    image: np.ndarray, vertices: Tensor, clip: Tensor, flame, opacity: float = 0.7, colours: Tensor | None = None
+    image: np.ndarray, vertices: Tensor, clip: Tensor, flame: Flame, opacity: float = 0.7, colours: Tensor | None = None
 ) -> np.ndarray:
     """The shaded head drawn over a photograph [H, W, 3] uint8.
 
@@ -55,7 +57,9 @@ def overlay_head(
     return _to_uint8(photo * (1 - opacity * cover) + opacity * colour)
 
 
-def overlay_points(image: np.ndarray, points: np.ndarray, colour=(0, 255, 0), radius: int = 1) -> np.ndarray:
+def overlay_points(
+    image: np.ndarray, points: np.ndarray, colour: tuple[int, int, int] = (0, 255, 0), radius: int = 1
+) -> np.ndarray:
     """Points [N, 2] (the project's pixels, centres at +0.5) as dots on a copy of an image [H, W, 3] uint8."""
     drawn = image.copy()
     for x, y in np.asarray(points):
@@ -91,12 +95,21 @@ def grid(rows: Sequence[Sequence[np.ndarray]], gap: int = 4) -> np.ndarray:
     return sheet
 
 
-def _draw(vertices: Tensor, clip: Tensor, flame, shape: tuple[int, int], texture, colours) -> tuple[Tensor, Tensor]:
+def _draw(
+    vertices: Tensor,
+    clip: Tensor,
+    flame: Flame,
+    shape: tuple[int, int],
+    texture: Tensor | None,
+    colours: Tensor | None,
+) -> tuple[Tensor, Tensor]:
     """Colour [H, W, 3], premultiplied, and cover [H, W, 1] of one head."""
     height, width = (OVERSAMPLING * side for side in shape)
     raster = rasterize(clip, flame.faces, height, width)
     cover = (raster.face_id > 0).float()[:, None]
     if texture is not None:
+        if flame.uv is None or flame.uv_faces is None:
+            raise InputError("texture: the head model has no UV; load it with its template OBJ")
         colour = sample_texture(texture[None], interpolate(flame.uv, raster, flame.uv_faces))
     else:
         normals = vertex_normals(vertices[None], flame.faces)[0]

@@ -6,7 +6,9 @@ from PIL import Image
 
 from mfnet.datasets.triplets import TripletBatch, TripletShards
 from mfnet.export.pictures import grid, overlay_head, overlay_points, render_head
+from mfnet.flame.model import Flame
 from mfnet.geometry import clip_from_orthographic, ndc_to_pixels
+from mfnet.model.mfnet import MFNet
 from mfnet.model.reconstruction import Reconstruction, reconstruct
 
 NEW_VIEWS = (60.0, 0.0, -60.0)
@@ -25,7 +27,7 @@ def first_of_each_subject(shards: TripletShards, count: int) -> TripletBatch:
     )
 
 
-def person_sheet(model, flame, batch: TripletBatch, item: int, inverse_distance: float) -> np.ndarray:
+def person_sheet(model: MFNet, flame: Flame, batch: TripletBatch, item: int, inverse_distance: float) -> np.ndarray:
     """One person, uint8 [H, W, 3]: photographs with landmarks and overlays; below, clay and textured new views.
 
     Only as many photographs as the model takes, the frontal one first. inverse_distance: of the cameras, 1/m
@@ -46,7 +48,7 @@ def _enlarged(image: np.ndarray) -> np.ndarray:
     return np.asarray(Image.fromarray(image).resize((TILE, TILE), Image.Resampling.BICUBIC))
 
 
-def _overlay(photo: np.ndarray, person: Reconstruction, view: int, flame) -> np.ndarray:
+def _overlay(photo: np.ndarray, person: Reconstruction, view: int, flame: Flame) -> np.ndarray:
     camera, divisor = person.cameras[view], person.divisor[view]
     clip = clip_from_orthographic(person.vertices[view][None], camera[None], divisor[None])[0]
     return overlay_head(photo, person.vertices[view], clip, flame)

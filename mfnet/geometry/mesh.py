@@ -1,5 +1,8 @@
 """Surface normals of triangle meshes; faces are anticlockwise seen from outside."""
 
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -34,7 +37,7 @@ class _CrossesAround(torch.autograd.Function):
     """The sum of `_face_crosses` around each vertex [B, V, 3]; torch's index_add takes eight times as long on CPUs."""
 
     @staticmethod
-    def forward(ctx, vertices, faces):
+    def forward(ctx: Any, vertices: Tensor, faces: Tensor) -> Tensor:
         vertices, faces = vertices.detach().contiguous(), faces.contiguous()
         total = torch.empty_like(vertices)
         over_batch(_sum_crosses, len(vertices), *(t.numpy() for t in (vertices, faces, total)))
@@ -43,7 +46,7 @@ class _CrossesAround(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         vertices, faces = ctx.saved_tensors
         out = torch.empty_like(vertices)
         over_batch(
@@ -52,8 +55,11 @@ class _CrossesAround(torch.autograd.Function):
         return out, None
 
 
+Vector = tuple[float, float, float]
+
+
 @kernel
-def _edges(points, faces, face):
+def _edges(points: np.ndarray, faces: np.ndarray, face: int) -> tuple[Vector, Vector]:
     """The two edges of a face from its first corner."""
     a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
     first = points[b, 0] - points[a, 0], points[b, 1] - points[a, 1], points[b, 2] - points[a, 2]
@@ -62,12 +68,12 @@ def _edges(points, faces, face):
 
 
 @kernel
-def _cross(u, v):
+def _cross(u: Vector, v: Vector) -> Vector:
     return u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]
 
 
 @kernel
-def _sum_crosses(start, stop, vertices, faces, total) -> None:
+def _sum_crosses(start: int, stop: int, vertices: np.ndarray, faces: np.ndarray, total: np.ndarray) -> None:
     for i in range(start, stop):
         points, out = vertices[i], total[i]
         out[:] = 0
@@ -82,7 +88,9 @@ def _sum_crosses(start, stop, vertices, faces, total) -> None:
 
 
 @kernel
-def _sum_crosses_backward(start, stop, vertices, faces, grad, result) -> None:
+def _sum_crosses_backward(
+    start: int, stop: int, vertices: np.ndarray, faces: np.ndarray, grad: np.ndarray, result: np.ndarray
+) -> None:
     """With e = b - a, f = c - a and G the sum of the corners' gradients: d/db = f x G, d/dc = G x e, d/da = -(both)."""
     for i in range(start, stop):
         points, given, out = vertices[i], grad[i], result[i]
