@@ -11,9 +11,9 @@ from mfnet.errors import InputError
 from mfnet.export.meshes import export_head
 from mfnet.fitting.refine import refine as refine_prediction
 from mfnet.flame import Flame, load_flame, write_head
-from mfnet.flow import load_flow
+from mfnet.flow import FlowEstimator, load_flow
 from mfnet.io.tensors import read_tensors
-from mfnet.landmarks.backends import Backend, NetworkBackend, make_backend
+from mfnet.landmarks.backends import LandmarkBackend, NetworkBackend, make_backend
 from mfnet.model.mfnet import MFNet, load_mfnet
 from mfnet.model.pretrained import load_pretrained
 from mfnet.model.reconstruction import OUTLINE_MARGIN, crop_photos, textured
@@ -55,9 +55,9 @@ class Reconstructor:
 
     flame: Flame
     network: MFNet
-    detector: Backend
+    detector: LandmarkBackend
     """Finds the 68 landmarks (`mfnet.landmarks.backends`)."""
-    flow: object
+    flow: FlowEstimator
     """Optical flow between the photographs, for fitting (`mfnet.flow`)."""
     image_size: int
     """Side of the crops, pixels."""
