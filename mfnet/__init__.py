@@ -9,6 +9,7 @@ Names are imported when first used, so that ``import mfnet`` and the command lin
 """
 
 import importlib
+from typing import Any
 
 _HOMES = {
     "load": "mfnet.api",
@@ -25,7 +26,7 @@ _HOMES = {
 __all__ = [*_HOMES, "__version__"]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name == "__version__":
         from importlib.metadata import version
 

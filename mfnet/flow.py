@@ -116,7 +116,10 @@ class DisFlow:
     def flow(self, image_a: torch.Tensor, image_b: torch.Tensor) -> torch.Tensor:
         """Images [B,3,H,W] in [0, 1] -> flow [B,2,H,W] in pixels, detached."""
         a, b = self._prepare(image_a), self._prepare(image_b)
-        flows = [self.search.calc(x, y, None) for x, y in zip(a, b, strict=True)]  # each [H,W,2]
+        flows = [  # each [H,W,2]
+            self.search.calc(x, y, None)  # pyright: ignore[reportCallIssue, reportArgumentType]  # stubs refuse None
+            for x, y in zip(a, b, strict=True)
+        ]
         return torch.from_numpy(np.stack(flows)).movedim(-1, 1).contiguous().to(image_a.device, torch.float32)
 
     def _prepare(self, images: torch.Tensor) -> list[np.ndarray]:
@@ -145,7 +148,9 @@ def sample_flow(flow: torch.Tensor, displacement: torch.Tensor) -> torch.Tensor:
     return functional.grid_sample(flow, grid, padding_mode="border", align_corners=False)
 
 
-def consistent(forward: torch.Tensor, backward: torch.Tensor, relative: float = 0.01, absolute: float = 0.5):
+def consistent(
+    forward: torch.Tensor, backward: torch.Tensor, relative: float = 0.01, absolute: float = 0.5
+) -> torch.Tensor:
     """Forward-backward check -> [B,H,W] bool: where going there and back ends near where it began.
 
     |f + b(p + f)|^2 < relative (|f|^2 + |b|^2) + absolute (px^2), the test of Sundaram et al. 2010.
@@ -161,7 +166,7 @@ def end_point_error(flow: torch.Tensor, truth: torch.Tensor, mask: torch.Tensor)
 
 
 @torch.no_grad()
-def calibrate(estimator, images: torch.Tensor) -> dict[str, float]:
+def calibrate(estimator: RaftFlow | DisFlow, images: torch.Tensor) -> dict[str, float]:
     """Flow of each image [B,3,H,W] with itself: mean, 95th percentile and maximum length in pixels.
 
     Raises InputError if the mean is beyond CALIBRATION_LIMIT: such an estimator would push every mesh away from truth.

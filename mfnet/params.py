@@ -8,7 +8,7 @@ params.schema.json and its entry in docs/parameters.md (`mfnet.profiles`, `scrip
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
@@ -109,7 +109,7 @@ class PlanParams(Section):
     """Seed of the draw."""
 
     @model_validator(mode="after")
-    def _yaw_range(self):
+    def _yaw_range(self) -> Self:
         if self.min_side_yaw > self.max_side_yaw:
             raise ValueError("min_side_yaw is greater than max_side_yaw")
         return self
@@ -132,7 +132,7 @@ class LandmarkParams(Section):
     """Share of images that may be rejected before the stage fails."""
 
     @model_validator(mode="after")
-    def _annotations(self):
+    def _annotations(self) -> Self:
         if self.annotations is not None and self.backend != "annotations":
             raise ValueError("annotations is set but backend is not 'annotations'")
         if self.fan_weights is not None and self.backend != "face_alignment":
@@ -186,7 +186,7 @@ class SamplerParams(Section):
     """True: photometric jitter, blur, noise and JPEG artefacts."""
 
     @model_validator(mode="after")
-    def _distances(self):
+    def _distances(self) -> Self:
         if self.farthest is not None and self.nearest > self.farthest:
             raise ValueError("nearest is greater than farthest")
         return self
@@ -451,7 +451,7 @@ class LossParams(Section):
         return 0.0 if self.camera_distance is None else 1 / self.camera_distance
 
     @model_validator(mode="after")
-    def _gradient(self):
+    def _gradient(self) -> Self:
         if self.flow_estimator == "dis" and self.flow_gradient == "through":
             raise ValueError("flow_estimator 'dis' has no gradient: flow_gradient must be 'target' or 'none'")
         return self
@@ -613,7 +613,7 @@ class Params(Section):
     compute: ComputeParams
 
     @model_validator(mode="after")
-    def _across_sections(self):
+    def _across_sections(self) -> Self:
         if self.loss.flow_estimator not in ("dis", self.pretrained.flow.estimator):
             raise ValueError(
                 f"loss.flow_estimator: {self.loss.flow_estimator} has no weights: set pretrained.flow.estimator"
@@ -681,7 +681,7 @@ def describe(error: ValidationError, within: str = "") -> str:
         elif fault["type"] == "union_tag_not_found":
             clauses.append(f"{path}.source: key is missing")
         elif fault["type"] == "union_tag_invalid":
-            context = fault["ctx"]
+            context = fault.get("ctx", {})
             clauses.append(f"{path}.source: input should be one of {context['expected_tags']}, not {context['tag']!r}")
         elif fault["type"] == "value_error":
             clauses.append(f"{path}: {fault['msg'].removeprefix('Value error, ')}")

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,7 @@ from mfnet.errors import InputError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run as MlflowRun
 
 STORE = "sqlite:///mlflow.db"
 ARTIFACTS = "mlartifacts"
@@ -35,7 +37,7 @@ CURVE_POINTS = 500
 """Rows of a history that become points of a curve; longer ones are thinned out evenly."""
 
 
-def _mlflow(store: str):
+def _mlflow(store: str) -> ModuleType:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
     import mlflow
@@ -171,7 +173,7 @@ def audit(lock: str | Path = "dvc.lock", store: str = STORE) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["stage", "path", "md5", "status", "run", "run_id", "revision"])
 
 
-def _all_runs(store: str) -> list:
+def _all_runs(store: str) -> "list[MlflowRun]":
     """Every run, newest first."""
     client = _mlflow(store).MlflowClient()
     runs, token = [], None
@@ -184,7 +186,7 @@ def _all_runs(store: str) -> list:
             return runs
 
 
-def _origin(out: dict, deps: dict[str, str], runs: list) -> dict[str, str]:
+def _origin(out: dict, deps: dict[str, str], runs: "list[MlflowRun]") -> dict[str, str | None]:
     """Which of a stage's runs made `out`, best match first."""
     same_bytes = [run for run in runs if run.data.tags.get(OUT + out["path"]) == out["md5"]]
     for run in same_bytes:
@@ -193,7 +195,7 @@ def _origin(out: dict, deps: dict[str, str], runs: list) -> dict[str, str]:
     return _named("other inputs", same_bytes[0]) if same_bytes else _named("no run", None)
 
 
-def _named(status: str, run) -> dict[str, str]:
+def _named(status: str, run: "MlflowRun | None") -> dict[str, str | None]:
     if run is None:
         return {"status": status, "run": "", "run_id": "", "revision": ""}
     tags = run.data.tags

@@ -2,11 +2,14 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
 from mfnet.cli.options import PARAMS, ParamsFile
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Loader = Literal[
     "facescape_opti",
@@ -108,14 +111,14 @@ def compare(
     if form == "long":
         print(summary.to_csv(index=False, float_format="%.9g"), end="")
         return
-    dataset = table["dataset"].iloc[0]
-    baselines = published_means(published, dataset) if published else None
-    print(tables.FORMATS[form](tables.wide_table(summary, dataset, name, baselines)), end="")
+    measured = str(table["dataset"].iloc[0])
+    baselines = published_means(published, measured) if published else None
+    print(tables.FORMATS[form](tables.wide_table(summary, measured, name, baselines)), end="")
     if baselines is not None:
         print("\n".join(NOTES), file=sys.stderr)
 
 
-def _read_scores(paths: list[str], dataset: str | None):
+def _read_scores(paths: list[str], dataset: str | None) -> "pd.DataFrame":
     import pandas as pd
 
     from mfnet.errors import InputError
@@ -130,9 +133,10 @@ def _read_scores(paths: list[str], dataset: str | None):
             raise InputError(f"{path}: not scores: no column {', '.join(sorted(missing))}")
     scores = pd.concat(parts, ignore_index=True)
     if dataset is not None:
-        scores = scores[scores["dataset"] == dataset]
-    if scores["dataset"].nunique() != 1:
-        raise InputError(f"--dataset: the files hold {scores['dataset'].nunique()} data sets; name fswild or fslab")
+        scores = cast(pd.DataFrame, scores[scores["dataset"] == dataset])
+    count = cast(pd.Series, scores["dataset"]).nunique()
+    if count != 1:
+        raise InputError(f"--dataset: the files hold {count} data sets; name fswild or fslab")
     return scores
 
 
@@ -151,7 +155,8 @@ def show(
     interval = rows.apply(lambda row: f"{row.CD:.2f} [{row.CD_low:.2f}, {row.CD_high:.2f}]", axis=1)
     shown = rows.assign(**{"CD (mm) [95 %]": interval}).drop(columns=["CD", "CD_low", "CD_high"])
     order = ["protocol", "bin", "method", "views", "CD (mm) [95 %]", "MNE", "CR", "items", "done"]
-    print(shown[order].to_string(index=False, formatters={"MNE": "{:.3f}".format, "CR": "{:.3f}".format}))
+    ordered = cast(pd.DataFrame, shown[order])
+    print(ordered.to_string(index=False, formatters={"MNE": "{:.3f}".format, "CR": "{:.3f}".format}))
 
 
 @app.command()
@@ -189,6 +194,6 @@ def aflw(
     write_table(table, out)
     if grid:
         write_png(picture_grid(results, flame), grid)
-    rejected = int((table["status"] == "rejected").sum())
+    rejected = list(table["status"]).count("rejected")
     print(nme_by_yaw(table).to_string(index=False, float_format="%.4f"))
     print(f"{len(table)} images, {rejected} rejected (reasons in {out})")

@@ -4,6 +4,7 @@ Names are imported when first used, so that the command line starts without torc
 """
 
 import importlib
+from typing import Any
 
 _HOMES = {
     "Flame": "mfnet.flame.model",
@@ -19,7 +20,7 @@ _HOMES = {
 __all__ = [*_HOMES]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

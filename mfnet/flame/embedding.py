@@ -31,14 +31,13 @@ def embedding_from_fields(fields: dict, n_faces: int, path: str | Path) -> Landm
     stored = {name for name in ("static_lmk", "full_lmk") if f"{name}_faces_idx" in fields}
     if not stored:
         fail(path, "static_lmk_faces_idx", "is missing; give DECA's or smplx's landmark embedding")
-    static = full = None
-    if "full_lmk" in stored:
-        full = _points(fields, "full_lmk", (N_LANDMARKS,), n_faces, path)
-        static = tuple(part[N_CONTOUR:] for part in full)
-    if "static_lmk" in stored:
+    full = _points(fields, "full_lmk", (N_LANDMARKS,), n_faces, path) if "full_lmk" in stored else None
+    if full is None or "static_lmk" in stored:
         static = _points(fields, "static_lmk", (N_STATIC,), n_faces, path)
+    else:
+        static = full[0][N_CONTOUR:], full[1][N_CONTOUR:]
     if full is None:
-        full = tuple(np.concatenate([contour[0], part]) for contour, part in zip(dynamic, static, strict=True))
+        full = np.concatenate([dynamic[0][0], static[0]]), np.concatenate([dynamic[1][0], static[1]])
     return LandmarkEmbedding(*static, *dynamic, *full)
 
 
@@ -66,14 +65,17 @@ def contour_rows(global_rotation: Tensor, neck_rotation: Tensor) -> Tensor:
     return torch.where(degrees < 0, _LARGEST_YAW - degrees, degrees)
 
 
-def _unbatched(value, name: str):
+def _unbatched(value: object, name: str) -> object:
     """Drop the leading axis of 1 that DECA's full embedding has."""
     axes = 1 if name.endswith("faces_idx") else 2
-    extra = isinstance(value, np.ndarray) and name.startswith("full") and value.ndim == axes + 1 and len(value) == 1
-    return value[0] if extra else value
+    if isinstance(value, np.ndarray) and name.startswith("full") and value.ndim == axes + 1 and len(value) == 1:
+        return value[0]
+    return value
 
 
-def _points(fields: dict, name: str, shape: tuple[int, ...], n_faces: int, path) -> tuple[np.ndarray, np.ndarray]:
+def _points(
+    fields: dict, name: str, shape: tuple[int, ...], n_faces: int, path: str | Path
+) -> tuple[np.ndarray, np.ndarray]:
     """Face indices [*shape] and barycentric weights [*shape, 3], which must sum to 1."""
     faces = index_array(fields, f"{name}_faces_idx", shape, n_faces, path)
     weights = float_array(fields, f"{name}_bary_coords", (*shape, 3), path)

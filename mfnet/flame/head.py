@@ -147,7 +147,7 @@ def index_array(fields: dict, name: str, shape: tuple, limit: int, path: str | P
     return np.ascontiguousarray(value, dtype=np.int64)
 
 
-def _shapedirs(fields: dict, count: int, path) -> np.ndarray:
+def _shapedirs(fields: dict, count: int, path: str | Path) -> np.ndarray:
     """`shapedirs` [V, 3, S + E], spread out from its non-zero columns where only those are stored."""
     if "shapedirs" in fields or "shapedirs_nz" not in fields:
         dirs = float_array(fields, "shapedirs", (count, 3, None), path)
@@ -166,7 +166,7 @@ def _shapedirs(fields: dict, count: int, path) -> np.ndarray:
     return dirs
 
 
-def _n_shape_total(fields: dict, total: int, path) -> int:
+def _n_shape_total(fields: dict, total: int, path: str | Path) -> int:
     """How many columns of shapedirs are identity: as stored, else FLAME's 300."""
     if "n_shape_total" not in fields:
         return min(FLAME_N_SHAPE, total)
@@ -178,7 +178,7 @@ def _n_shape_total(fields: dict, total: int, path) -> int:
     return int(value.item())
 
 
-def _check_weights(weights: np.ndarray, path) -> None:
+def _check_weights(weights: np.ndarray, path: str | Path) -> None:
     if weights.min() < -_WEIGHT_TOLERANCE:
         fail(path, "weights", "has negative skinning weights")
     off = np.abs(weights.sum(1, dtype=np.float64) - 1)
@@ -187,7 +187,7 @@ def _check_weights(weights: np.ndarray, path) -> None:
         fail(path, "weights", f"has rows that do not sum to 1 (row {row} sums to {weights[row].sum():.4g})")
 
 
-def _parents(fields: dict, path) -> np.ndarray:
+def _parents(fields: dict, path: str | Path) -> np.ndarray:
     """Parent of each joint from row 0 of `kintree_table` [2, 5]; a parent before its child rules cycles out."""
     table = array_field(fields, "kintree_table", (2, N_JOINTS), path)
     if table.dtype.kind not in "iu":

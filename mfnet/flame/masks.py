@@ -63,7 +63,7 @@ def derive_masks(head: HeadArrays) -> dict[str, np.ndarray]:
     return {"face": face, "eyes": eyes, "eyeballs": eyeballs, "lips": lips, "neck": (y < border) & ~face}
 
 
-def _mask(value, name: str, count: int, path) -> np.ndarray:
+def _mask(value: object, name: str, count: int, path: str | Path) -> np.ndarray:
     if isinstance(value, np.ndarray) and value.shape == (count,) and value.dtype == bool:
         return value
     if not isinstance(value, np.ndarray) or value.ndim != 1 or value.dtype.kind not in "iu":

@@ -1,6 +1,6 @@
 """FLAME as a differentiable module: coefficients in; vertices, joints and landmarks out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,6 +66,18 @@ class Flame(nn.Module):
     faces: Tensor  # [F, 3] int64
     uv: Tensor | None  # [T, 2] in 0..1, v up
     uv_faces: Tensor | None  # [F, 3] int64
+    # Constants of `_float_arrays`; those of the landmarks are there where `has_landmarks`.
+    template: Tensor
+    basis: Tensor
+    columns: Tensor
+    weights: Tensor
+    weight_blocks: Tensor
+    joint_template: Tensor
+    joint_blend: Tensor
+    contour_corners: Tensor
+    contour_weights: Tensor
+    fixed_corners: Tensor
+    fixed_weights: Tensor
 
     def __init__(self, head: HeadArrays, n_shape: int, n_expression: int) -> None:
         super().__init__()
@@ -129,9 +141,10 @@ class Flame(nn.Module):
     def _landmark_points(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Vertices and weights, each [B, 136, 3]: the contour for the yaw `rows` [B], 51 static and 68 fixed points."""
         parts = (self.contour_corners, self.fixed_corners), (self.contour_weights, self.fixed_weights)
-        return tuple(
+        corners, weights = (
             torch.cat([contour.index_select(0, rows), fixed.expand(len(rows), -1, 3)], 1) for contour, fixed in parts
         )
+        return corners, weights
 
     def _float_arrays(self, head: HeadArrays) -> dict[str, np.ndarray]:
         """Everything in floating point, at the precision of the file."""
@@ -159,7 +172,7 @@ class Flame(nn.Module):
             arrays["fixed_weights"] = np.concatenate([head.landmarks.static_weights, head.landmarks.full_weights])
         return arrays
 
-    def _apply(self, fn, recurse=True):
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Flame":
         """As for any module; a change to float64 starts from the file's own precision, not from float32."""
         before = self.template.dtype
         super()._apply(fn, recurse)

@@ -4,6 +4,8 @@ The numbers are few (five joints a head), but in plain torch they take some sixt
 as much as a third of the vertices and wake torch's threads.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -51,7 +53,15 @@ def pose_chain_reference(
 
 class _CompiledChain(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, coefficients, pose, template, blend, columns, parents):
+    def forward(
+        ctx: Any,
+        coefficients: Tensor,
+        pose: Tensor,
+        template: Tensor,
+        blend: Tensor,
+        columns: Tensor,
+        parents: list[int],
+    ) -> tuple[Tensor, ...]:
         batch = len(pose)
         inputs = (coefficients.detach().contiguous(), pose.detach().contiguous(), template, blend, columns)
         shapes = ((len(columns),), (12, N_JOINTS), (N_JOINTS, 3), (N_JOINTS, 3, 3))
@@ -63,17 +73,28 @@ class _CompiledChain(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, *grads):
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         inputs = ctx.saved_tensors
         outputs = torch.empty_like(inputs[0]), torch.empty_like(inputs[1])
-        grads = (grad.contiguous() for grad in grads[:3])
-        over_batch(_backward, len(inputs[1]), *(t.numpy() for t in (*inputs, *grads, *outputs)))
+        given = (grad.contiguous() for grad in grads[:3])
+        over_batch(_backward, len(inputs[1]), *(t.numpy() for t in (*inputs, *given, *outputs)))
         return *outputs, None, None, None, None
 
 
 @kernel
 def _forward(
-    start, stop, coefficients, pose, template, blend, columns, parents, scales, transforms, joints, rotations
+    start: int,
+    stop: int,
+    coefficients: np.ndarray,
+    pose: np.ndarray,
+    template: np.ndarray,
+    blend: np.ndarray,
+    columns: np.ndarray,
+    parents: np.ndarray,
+    scales: np.ndarray,
+    transforms: np.ndarray,
+    joints: np.ndarray,
+    rotations: np.ndarray,
 ) -> None:
     count = coefficients.shape[1]
     turned, turn = np.empty((N_JOINTS, 3, 3)), np.empty((N_JOINTS, 3, 3))
@@ -99,19 +120,19 @@ def _forward(
 
 @kernel
 def _backward(
-    start,
-    stop,
-    coefficients,
-    pose,
-    template,
-    blend,
-    columns,
-    parents,
-    grad_scales,
-    grad_transforms,
-    grad_joints,
-    grad_coefficients,
-    grad_pose,
+    start: int,
+    stop: int,
+    coefficients: np.ndarray,
+    pose: np.ndarray,
+    template: np.ndarray,
+    blend: np.ndarray,
+    columns: np.ndarray,
+    parents: np.ndarray,
+    grad_scales: np.ndarray,
+    grad_transforms: np.ndarray,
+    grad_joints: np.ndarray,
+    grad_coefficients: np.ndarray,
+    grad_pose: np.ndarray,
 ) -> None:
     count = coefficients.shape[1]
     turned, turn = np.empty((N_JOINTS, 3, 3)), np.empty((N_JOINTS, 3, 3))
@@ -149,13 +170,23 @@ def _backward(
 
 
 @kernel
-def _correction(column):
+def _correction(column: int) -> tuple[int, int, int]:
     """Joint, row and column of the rotation's entry that scales a pose corrective."""
     return 1 + column // 9, column % 9 // 3, column % 3
 
 
 @kernel
-def _chain(coefficients, pose, template, blend, parents, turned, turn, rest, place) -> None:
+def _chain(
+    coefficients: np.ndarray,
+    pose: np.ndarray,
+    template: np.ndarray,
+    blend: np.ndarray,
+    parents: np.ndarray,
+    turned: np.ndarray,
+    turn: np.ndarray,
+    rest: np.ndarray,
+    place: np.ndarray,
+) -> None:
     """One head: rotations `turned` [5, 3, 3] and joints `rest` [5, 3] alone, `turn` and `place` in the chain."""
     for i in range(3 * N_JOINTS):
         rest[i // 3, i % 3] = template[i]
@@ -177,7 +208,17 @@ def _chain(coefficients, pose, template, blend, parents, turned, turn, rest, pla
 
 
 @kernel
-def _chain_backward(j, p, turned, turn, rest, g_turned, g_turn, g_rest, g_place) -> None:
+def _chain_backward(
+    j: int,
+    p: int,
+    turned: np.ndarray,
+    turn: np.ndarray,
+    rest: np.ndarray,
+    g_turned: np.ndarray,
+    g_turn: np.ndarray,
+    g_rest: np.ndarray,
+    g_place: np.ndarray,
+) -> None:
     """Pass the gradients of joint j's `turn` and `place` on to its parent p's, its own rotation and the rest joints."""
     for c in range(3):
         g_place[p, c] += g_place[j, c]
@@ -192,7 +233,7 @@ def _chain_backward(j, p, turned, turn, rest, g_turned, g_turn, g_rest, g_place)
 
 
 @kernel
-def _factors(square):
+def _factors(square: float) -> tuple[float, float, float, float]:
     """sin(a) / a, (1 - cos(a)) / a^2 and their derivatives to the square of the angle a."""
     if square < 1e-4:
         sine = 1 - square / 6 * (1 - square / 20 * (1 - square / 42))
@@ -205,7 +246,7 @@ def _factors(square):
 
 
 @kernel
-def _rotation(vector, out) -> None:
+def _rotation(vector: np.ndarray, out: np.ndarray) -> None:
     """Rodrigues' formula, R = (1 - c a^2) I + s [v]x + c v v^T, into out [3, 3]."""
     x, y, z = np.float64(vector[0]), np.float64(vector[1]), np.float64(vector[2])
     square = x * x + y * y + z * z
@@ -217,7 +258,7 @@ def _rotation(vector, out) -> None:
 
 
 @kernel
-def _rotation_backward(vector, g, out) -> None:
+def _rotation_backward(vector: np.ndarray, g: np.ndarray, out: np.ndarray) -> None:
     """Gradient g [3, 3] of `_rotation` -> of the vector, out [3]."""
     x, y, z = np.float64(vector[0]), np.float64(vector[1]), np.float64(vector[2])
     square = x * x + y * y + z * z

@@ -5,6 +5,8 @@ all its inputs stays in the nearest cache and the inner loops run over neighbour
 with vertices of weight zero.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -30,7 +32,7 @@ class _BlendShapes(torch.autograd.Function):
     """The product of `blend_shapes`, its blocks spread over our threads."""
 
     @staticmethod
-    def forward(ctx, template, scales, basis):
+    def forward(ctx: Any, template: Tensor, scales: Tensor, basis: Tensor) -> Tensor:
         out = empty((len(basis), len(scales), basis.shape[2]), basis.dtype)
         over_batch_in_torch(_blend_blocks, len(basis), template, scales.detach(), basis, out)
         ctx.save_for_backward(basis)
@@ -39,7 +41,7 @@ class _BlendShapes(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor, None]:
         (basis,) = ctx.saved_tensors
         by_block = empty((len(basis), grad.shape[1], ctx.columns), grad.dtype)
         over_batch_in_torch(_blend_blocks_backward, len(basis), grad, basis, by_block)
@@ -97,7 +99,9 @@ class _CompiledSkin(torch.autograd.Function):
     """`skin_reference` without the blended matrix of each vertex in memory, and `points_reference`."""
 
     @staticmethod
-    def forward(ctx, unposed, transforms, weights, count, corners, shares):
+    def forward(
+        ctx: Any, unposed: Tensor, transforms: Tensor, weights: Tensor, count: int, corners: Tensor, shares: Tensor
+    ) -> tuple[Tensor, Tensor]:
         unposed, transforms = unposed.detach().contiguous(), transforms.detach().contiguous()
         batch = len(transforms)
         vertices, points = empty((batch, count, 3), unposed.dtype), torch.empty_like(shares)
@@ -108,7 +112,7 @@ class _CompiledSkin(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad_vertices, grad_points):
+    def backward(ctx: Any, grad_vertices: Tensor, grad_points: Tensor) -> tuple[Tensor | None, ...]:
         unposed, transforms = ctx.saved_tensors[:2]
         grad_unposed, grad_transforms = empty(tuple(unposed.shape), unposed.dtype), torch.empty_like(transforms)
         grads = (grad_vertices.contiguous(), grad_points.contiguous(), grad_unposed, grad_transforms)
@@ -117,7 +121,17 @@ class _CompiledSkin(torch.autograd.Function):
 
 
 @kernel(reassociate=True)
-def _skin(start, stop, unposed, transforms, weights, corners, shares, vertices, points) -> None:
+def _skin(
+    start: int,
+    stop: int,
+    unposed: np.ndarray,
+    transforms: np.ndarray,
+    weights: np.ndarray,
+    corners: np.ndarray,
+    shares: np.ndarray,
+    vertices: np.ndarray,
+    points: np.ndarray,
+) -> None:
     """vertices[b, v, c] = sum_k (sum_j transforms[b, 4 c + k, j] weights[j, v]) (unposed, 1)[b, k, v].
 
     points[b, l] = sum_i shares[b, l, i] vertices[b, corners[b, l, i]].
@@ -144,17 +158,17 @@ def _skin(start, stop, unposed, transforms, weights, corners, shares, vertices, 
 
 @kernel(reassociate=True)
 def _skin_backward(
-    start,
-    stop,
-    unposed,
-    transforms,
-    weights,
-    corners,
-    shares,
-    grad_vertices,
-    grad_points,
-    grad_unposed,
-    grad_transforms,
+    start: int,
+    stop: int,
+    unposed: np.ndarray,
+    transforms: np.ndarray,
+    weights: np.ndarray,
+    corners: np.ndarray,
+    shares: np.ndarray,
+    grad_vertices: np.ndarray,
+    grad_points: np.ndarray,
+    grad_unposed: np.ndarray,
+    grad_transforms: np.ndarray,
 ) -> None:
     """Gradients of `_skin`, block by block."""
     grad = np.empty(grad_vertices.shape[1:], unposed.dtype)
@@ -169,7 +183,7 @@ def _skin_backward(
                     grad[corners[b, i, k], c] += shares[b, i, k] * grad_points[b, i, c]
         for n in range(unposed.shape[0]):
             first = n * BLOCK
-            count = min(BLOCK, grad.shape[0] - first)
+            count = min(BLOCK, grad.shape[0] - first)  # pyright: ignore[reportGeneralTypeIssues]  # stubs: no axis left
             g[:, count:] = 0
             for v in range(count):
                 for c in range(3):
@@ -185,7 +199,7 @@ def _skin_backward(
 
 
 @kernel(reassociate=True)
-def _blend(row, weights, out) -> None:
+def _blend(row: np.ndarray, weights: np.ndarray, out: np.ndarray) -> None:
     """out[v] = sum_j row[j] weights[j, v]."""
     t0, t1, t2, t3, t4 = row[0], row[1], row[2], row[3], row[4]
     w0, w1, w2, w3, w4 = weights[0], weights[1], weights[2], weights[3], weights[4]
@@ -194,7 +208,7 @@ def _blend(row, weights, out) -> None:
 
 
 @kernel(reassociate=True)
-def _add_blended(row, weights, factor, out) -> None:
+def _add_blended(row: np.ndarray, weights: np.ndarray, factor: np.ndarray, out: np.ndarray) -> None:
     """out[v] += factor[v] sum_j row[j] weights[j, v]."""
     t0, t1, t2, t3, t4 = row[0], row[1], row[2], row[3], row[4]
     w0, w1, w2, w3, w4 = weights[0], weights[1], weights[2], weights[3], weights[4]
@@ -203,7 +217,7 @@ def _add_blended(row, weights, factor, out) -> None:
 
 
 @kernel(reassociate=True)
-def _add_moments(g, factor, weights, out) -> None:
+def _add_moments(g: np.ndarray, factor: np.ndarray, weights: np.ndarray, out: np.ndarray) -> None:
     """out[j] += sum_v g[v] factor[v] weights[j, v]."""
     w0, w1, w2, w3, w4 = weights[0], weights[1], weights[2], weights[3], weights[4]
     s0 = s1 = s2 = s3 = s4 = g.dtype.type(0)

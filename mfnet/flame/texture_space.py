@@ -19,6 +19,9 @@ _MAX_BYTES = 1 << 30
 class TextureSpace(nn.Module):
     """texture(code) = mean + sum_i code_i direction_i: RGB, 0..1 is black to white, row 0 at v = 1, not clamped."""
 
+    mean: Tensor  # [3, S, S]
+    directions: Tensor  # [N, 3 S S]
+
     def __init__(self, mean: Tensor, directions: Tensor) -> None:
         """mean: [3, S, S]; directions: [N, 3, S, S], one per coefficient (in sigma units)."""
         super().__init__()
@@ -63,7 +66,7 @@ def load_texture_space(path: str | Path, n: int = 50, size: int | None = None) -
     return TextureSpace(mean[0], basis)
 
 
-def _images(columns: np.ndarray, side: int, white: float, path, name: str) -> Tensor:
+def _images(columns: np.ndarray, side: int, white: float, path: str | Path, name: str) -> Tensor:
     """Columns [3 S S, N] of rows of BGR texels -> [N, 3, S, S] RGB with 1 as white."""
     if columns.dtype.kind != "f" or not np.isfinite(columns).all():
         fail(path, name, "is not made of finite floating numbers")

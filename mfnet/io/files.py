@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from mfnet.errors import InputError
 
 
 @contextmanager
-def atomic_path(path: str | Path):
+def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a path beside `path` to write to; it takes `path`'s place if the block ends well and is removed if not."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -26,7 +27,7 @@ def atomic_path(path: str | Path):
 
 
 @contextmanager
-def atomic_directory(path: str | Path):
+def atomic_directory(path: str | Path) -> Iterator[Path]:
     """Yield an empty folder beside `path`; it replaces `path` whole if the block ends well and is removed if not."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,7 +42,7 @@ def atomic_directory(path: str | Path):
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def write_json(value, path: str | Path) -> None:
+def write_json(value: object, path: str | Path) -> None:
     """Write `value` as JSON with sorted keys and a final newline; NaN is refused (JSON has none: use None)."""
     with atomic_path(path) as beside:
         beside.write_text(json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")

@@ -4,9 +4,11 @@ import math
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tokenize import TokenError
+from typing import IO
 
 import numpy as np
 
@@ -74,14 +76,14 @@ def _bounded(limit: int, path: Path) -> int:
 
 
 @contextmanager
-def _members(path: Path):
+def _members(path: Path) -> Iterator[Iterator[tuple[str, IO[bytes]]]]:
     """Yield an iterator over (name, open stream) of an .npz; whatever is wrong with the archive is an InputError."""
     if not path.is_file():
         raise InputError(f"{path}: no such file; give the path of an .npz file")
     _check_directory(path)
     current = "(directory)"
 
-    def streams(archive):
+    def streams(archive: zipfile.ZipFile) -> Iterator[tuple[str, IO[bytes]]]:
         nonlocal current
         seen = set()
         for info in archive.infolist():
@@ -120,7 +122,7 @@ def _check_directory(path: Path) -> None:
         raise InputError(f"{path}: the zip directory is larger than any .npz of a head needs")
 
 
-def _read_array(stream, limit: int, where: str) -> np.ndarray:
+def _read_array(stream: IO[bytes], limit: int, where: str) -> np.ndarray:
     shape, fortran, dtype = read_npy_header(stream, where)
     size = math.prod(shape) * dtype.itemsize
     if size > limit:
@@ -132,7 +134,7 @@ def _read_array(stream, limit: int, where: str) -> np.ndarray:
     return array.astype(dtype.newbyteorder("="), copy=False)
 
 
-def _read_columns(stream, count: int, limit: int, where: str) -> np.ndarray:
+def _read_columns(stream: IO[bytes], count: int, limit: int, where: str) -> np.ndarray:
     shape, fortran, dtype = read_npy_header(stream, where, kinds="f")
     rows = math.prod(shape[:-1])
     if fortran or not shape or shape[-1] < count or not 0 < rows * count * 4 <= limit:
@@ -151,7 +153,7 @@ def _read_columns(stream, count: int, limit: int, where: str) -> np.ndarray:
     return columns
 
 
-def read_npy_header(stream, where: str, kinds: str = _KINDS) -> tuple[tuple[int, ...], bool, np.dtype]:
+def read_npy_header(stream: IO[bytes], where: str, kinds: str = _KINDS) -> tuple[tuple[int, ...], bool, np.dtype]:
     """Shape, Fortran order and dtype of the .npy at `stream`, leaving it at the data (numpy bounds its length)."""
     try:
         version = np.lib.format.read_magic(stream)

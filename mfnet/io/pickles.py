@@ -11,6 +11,7 @@ import pickletools
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -98,7 +99,7 @@ class Machine:
         self.allowed = allowed
         self.persistent = persistent
 
-    def run(self, stream: io.BytesIO) -> object:
+    def run(self, stream: io.BytesIO) -> Any:
         """Read one pickle from `stream`, leaving it behind the pickle's end."""
         self.stack: list = []
         self.marks: list[list] = []
@@ -113,7 +114,7 @@ class Machine:
             operation(self, argument)
         raise ValueError("no end")
 
-    def push(self, value) -> None:
+    def push(self, value: object) -> None:
         self.stack.append(value)
 
     def pop_marked(self) -> list:
@@ -121,17 +122,17 @@ class Machine:
         items, self.stack = self.stack, self.marks.pop()
         return items
 
-    def mark(self, _) -> None:
+    def mark(self, _: object) -> None:
         self.marks.append(self.stack)
         self.stack = []
 
-    def pop(self, _) -> None:
+    def pop(self, _: object) -> None:
         if self.stack:
             self.stack.pop()
         else:
             self.pop_marked()
 
-    def name(self, module, name) -> None:
+    def name(self, module: object, name: object) -> None:
         """Push what stands for `module.name`."""
         if not (isinstance(module, str) and isinstance(name, str) and len(module) + len(name) < _MAX_KEY):
             raise ValueError("a global without a name")
@@ -139,11 +140,11 @@ class Machine:
             raise Refused(f"asks for '{module}.{name}', which is not among the names that a head model needs")
         self.push(self.allowed[module, name])
 
-    def stack_global(self, _) -> None:
+    def stack_global(self, _: object) -> None:
         name = self.stack.pop()
         self.name(self.stack.pop(), name)
 
-    def call(self, _) -> None:
+    def call(self, _: object) -> None:
         """REDUCE and NEWOBJ: the callable is always one of our own."""
         arguments = self.stack.pop()
         function = self.stack.pop()
@@ -152,29 +153,29 @@ class Machine:
             raise ValueError("a call of something that is not callable")
         self.push(function(self.budget, *arguments))
 
-    def build(self, _) -> None:
+    def build(self, _: object) -> None:
         state = self.stack.pop()
         self.stack[-1].build(state, self.budget)
 
-    def append(self, _) -> None:
+    def append(self, _: object) -> None:
         value = self.stack.pop()
         _list(self.stack[-1]).append(value)
 
-    def append_marked(self, _) -> None:
+    def append_marked(self, _: object) -> None:
         items = self.pop_marked()
         _list(self.stack[-1]).extend(items)
 
-    def set_item(self, _) -> None:
+    def set_item(self, _: object) -> None:
         value, key = self.stack.pop(), self.stack.pop()
         _dict(self.stack[-1])[_key(key)] = value
 
-    def set_items(self, _) -> None:
+    def set_items(self, _: object) -> None:
         items = self.pop_marked()
         target = _dict(self.stack[-1])
         for key, value in zip(items[::2], items[1::2], strict=True):
             target[_key(key)] = value
 
-    def dict_marked(self, _) -> None:
+    def dict_marked(self, _: object) -> None:
         items = self.pop_marked()
         self.push({_key(key): value for key, value in zip(items[::2], items[1::2], strict=True)})
 
@@ -184,31 +185,31 @@ class Machine:
         items = [self.stack.pop() for _ in range(count)]
         self.push(tuple(reversed(items)))
 
-    def put(self, index) -> None:
+    def put(self, index: int) -> None:
         self.memo[int(index)] = self.stack[-1]
 
-    def get(self, index) -> None:
+    def get(self, index: int) -> None:
         self.push(self.memo[int(index)])
 
-    def persistent_id(self, _) -> None:
+    def persistent_id(self, _: object) -> None:
         if self.persistent is None:
             raise Refused("refers to data outside of itself")
         self.push(self.persistent(self.stack.pop()))
 
 
-def _list(value) -> list:
+def _list(value: object) -> list:
     if type(value) is not list:
         raise ValueError("items for something that is not a list")
     return value
 
 
-def _dict(value) -> dict:
+def _dict(value: object) -> dict:
     if type(value) is not dict:
         raise ValueError("items for something that is not a dict")
     return value
 
 
-def _key(value):
+def _key(value: Any) -> str | int:
     """A dict key, short: hashing and comparing must not cost more than reading does."""
     if type(value) in (str, bytes) and len(value) <= _MAX_KEY:
         return value if isinstance(value, str) else value.decode("latin-1")
@@ -217,11 +218,11 @@ def _key(value):
     raise ValueError("a dict key that is neither a short text nor a number")
 
 
-def _value(machine: Machine, argument) -> None:
+def _value(machine: Machine, argument: object) -> None:
     machine.push(argument)
 
 
-def _constant(value) -> Callable:
+def _constant(value: object) -> Callable:
     return lambda machine, _: machine.push(value)
 
 

@@ -4,6 +4,7 @@ those of others in torch's own format.
 
 import json
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -16,6 +17,14 @@ from mfnet.io.files import atomic_path
 ENTRY = "mfnet"
 """All metadata is one JSON text under one key: safetensors writes several keys in random order, so that two equal files
 would differ in their bytes and DVC would see a change."""
+
+
+class HeadIdentity(Protocol):
+    """What of a head model ties files to it; its whole class would make every stage depend on the head's code."""
+
+    content_hash: str
+    n_shape: int
+    n_expression: int
 
 
 def write_tensors(state: dict[str, torch.Tensor], path: str | Path, metadata: dict) -> None:
@@ -65,12 +74,14 @@ def halved(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     }
 
 
-def head_metadata(flame) -> dict:
+def head_metadata(flame: HeadIdentity) -> dict:
     """What ties a file to a head model: its content hash and the coefficient counts in use."""
     return {"head_hash": flame.content_hash, "n_shape": flame.n_shape, "n_expression": flame.n_expression}
 
 
-def refuse_other_head(path: str | Path, metadata: dict, flame, remedy: str = "train on this head") -> None:
+def refuse_other_head(
+    path: str | Path, metadata: dict, flame: HeadIdentity, remedy: str = "train on this head"
+) -> None:
     """Raise InputError, ending in `remedy`, unless the file belongs to this head with these coefficient counts."""
     for key, expected in head_metadata(flame).items():
         found = metadata.get(key)

@@ -2,7 +2,8 @@
 
 import io
 import struct
-from typing import Never
+from collections.abc import Callable
+from typing import Any, Never
 
 import numpy as np
 
@@ -31,7 +32,7 @@ class _Storage:
         self.values = values
 
 
-def _load_storage(budget: Budget, data) -> _Storage:
+def _load_storage(budget: Budget, data: Any) -> _Storage:
     """`torch.storage._load_from_bytes`: magic, version, system, the storage's description, its key, its numbers."""
     if isinstance(data, str):
         data = data.encode("latin-1")
@@ -50,7 +51,7 @@ def _load_storage(budget: Budget, data) -> _Storage:
     return _Storage(values)
 
 
-def _description(identity) -> tuple[str, np.dtype, int]:
+def _description(identity: Any) -> tuple[str, np.dtype, int]:
     """Persistent id ('storage', type, key, device, count, view) -> (key, dtype, count)."""
     kind, dtype, key, _, count, view = identity
     if kind != "storage" or view is not None or type(key) is not str or type(count) is not int:
@@ -58,7 +59,7 @@ def _description(identity) -> tuple[str, np.dtype, int]:
     return key, dtype(None), count
 
 
-def _tensor(budget: Budget, storage: _Storage, offset, size, stride, *_) -> PickledArray:
+def _tensor(budget: Budget, storage: _Storage, offset: Any, size: Any, stride: Any, *_: Any) -> PickledArray:
     """`torch._utils._rebuild_tensor_v2`: a strided view, checked to stay inside its storage and not to grow."""
     if len(size) != len(stride) or len(size) > 8:
         raise ValueError("a tensor of impossible shape")
@@ -73,16 +74,18 @@ def _tensor(budget: Budget, storage: _Storage, offset, size, stride, *_) -> Pick
     return PickledArray(np.lib.stride_tricks.as_strided(storage.values[offset:], size, strides, writeable=False))
 
 
-def _forbidden(budget, *_) -> Never:
+def _forbidden(budget: Budget, *_: Any) -> Never:
     raise Refused("has a tensor storage inside a tensor storage")
 
 
-def _storage_type(code: str):
+def _storage_type(code: str) -> Callable[[object], np.dtype]:
     dtype = np.dtype(code)
     return lambda _: dtype
 
 
-_INSIDE = {("torch", name): _storage_type(code) for name, code in _STORAGES.items()}
+_INSIDE: dict[tuple[str, str], Callable[..., Any]] = {
+    ("torch", name): _storage_type(code) for name, code in _STORAGES.items()
+}
 _INSIDE["torch.storage", "_load_from_bytes"] = _forbidden
 WITH_TENSORS = ALLOWED | {
     ("torch._utils", "_rebuild_tensor_v2"): _tensor,

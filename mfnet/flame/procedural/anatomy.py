@@ -5,6 +5,8 @@ Metres in FLAME's axes (x to the subject's left, y up, z out of the face). The f
 and height), placed so that the origin lies between the ears as in FLAME.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
@@ -60,7 +62,7 @@ def smoothstep(t: np.ndarray, low: float, high: float) -> np.ndarray:
     return s * s * s * (s * (6.0 * s - 15.0) + 10.0)
 
 
-def profile(table: dict[float, float]):
+def profile(table: dict[float, float]) -> Callable[[np.ndarray], np.ndarray]:
     """A monotone-preserving cubic through (position, value) pairs, constant outside them."""
     knots = np.array(sorted(table))
     curve = PchipInterpolator(knots, np.array([table[k] for k in sorted(table)]))

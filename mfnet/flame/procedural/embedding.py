@@ -1,5 +1,7 @@
 """The 68 iBUG landmarks as points of the mesh, the contour dynamic with yaw, in the format of DECA's embedding file."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from mfnet.flame.procedural.anatomy import MOUTH_CORNER, lip_heights, mouth_line
@@ -76,7 +78,7 @@ class _Locator:
         return np.array(faces), np.array(weights)
 
 
-def _at_vertices(mesh: HeadMesh, vertices) -> tuple[np.ndarray, np.ndarray]:
+def _at_vertices(mesh: HeadMesh, vertices: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
     """A face of the left half at each vertex, and its corner as barycentric coordinates."""
     half = mesh.faces[: len(mesh.faces) // 2]
     rows = [np.argwhere(half == vertex)[0] for vertex in vertices]
@@ -105,7 +107,8 @@ def static_embedding(mesh: HeadMesh) -> tuple[np.ndarray, np.ndarray]:
     left = [np.concatenate(parts) for parts in zip(found, exact, strict=True)]
     right = _mirrored(mesh, *left)
     order = _static_order(len(plane))
-    return tuple(np.stack([(right if flip else left)[k][i] for i, flip in order]) for k in (0, 1))
+    faces, weights = (np.stack([(right if flip else left)[k][i] for i, flip in order]) for k in (0, 1))
+    return faces, weights
 
 
 def _static_order(exact: int) -> list[tuple[int, bool]]:

@@ -1,5 +1,6 @@
 """Smooth displacement fields over the head, written as tables of bumps, and how the eyes follow them rigidly."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,7 +40,7 @@ def both_sides(bumps: list[Bump], points: np.ndarray, jaw: np.ndarray, sign: flo
     return total
 
 
-def carry_eyes(field, mesh: HeadMesh, jaw: np.ndarray) -> np.ndarray:
+def carry_eyes(field: Callable[[np.ndarray, np.ndarray], np.ndarray], mesh: HeadMesh, jaw: np.ndarray) -> np.ndarray:
     """`field(points, jaw) -> [N, 3]` on the mesh, eyeballs, sockets and lids moving rigidly with the orbit: [V, 3]."""
     p = mesh.vertices
     moved = field(p, jaw)

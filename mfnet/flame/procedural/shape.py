@@ -5,6 +5,8 @@ N(0, 1) identities a vertex of the face moves by 4.1 mm (3-D standard deviation)
 and components fall off like `spectrum`.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from mfnet.flame.procedural.fields import Bump, both_sides, carry_eyes
@@ -85,7 +87,7 @@ def spectrum(count: int) -> np.ndarray:
     return np.where(k == 1, 2.80, tail)
 
 
-def _grow(rates, points: np.ndarray, jaw: np.ndarray) -> np.ndarray:
+def _grow(rates: Sequence[float], points: np.ndarray, jaw: np.ndarray) -> np.ndarray:
     return (points - np.array([0.0, 0.0, -0.030])) * np.array(rates) * 1e-2
 
 

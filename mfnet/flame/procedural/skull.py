@@ -1,5 +1,7 @@
 """The smooth head without its features: a blend of ellipsoids and capsules, cast onto by rays."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from mfnet.flame.procedural.anatomy import CENTRE, NECK_BASE
@@ -28,7 +30,7 @@ CAPSULES = (  # ends, radius
 )
 
 
-def _ellipsoid(p: np.ndarray, centre, radii) -> np.ndarray:
+def _ellipsoid(p: np.ndarray, centre: Sequence[float], radii: Sequence[float]) -> np.ndarray:
     """First-order distance to an ellipsoid, negative inside."""
     q = (p - np.array(centre)) / np.array(radii)
     scaled = np.sqrt((q**2).sum(-1))
@@ -36,14 +38,14 @@ def _ellipsoid(p: np.ndarray, centre, radii) -> np.ndarray:
     return scaled * (scaled - 1.0) / np.maximum(gradient, 1e-9)
 
 
-def _capsule(p: np.ndarray, start, end, radius: float) -> np.ndarray:
+def _capsule(p: np.ndarray, start: Sequence[float], end: Sequence[float], radius: float) -> np.ndarray:
     """Distance to a capsule, negative inside."""
     a, b = np.array(start), np.array(end)
     along = np.clip(((p - a) * (b - a)).sum(-1) / ((b - a) ** 2).sum(), 0.0, 1.0)
     return np.sqrt(((p - a - along[..., None] * (b - a)) ** 2).sum(-1)) - radius
 
 
-def _mirrored(point) -> tuple:
+def _mirrored(point: Sequence[float]) -> tuple[float, ...]:
     return (-point[0], *point[1:])
 
 

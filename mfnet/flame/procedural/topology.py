@@ -49,7 +49,9 @@ class _Half:
         self.vertices, self.part, self.side, self.directions, self.faces = [], [], [], [], []
         self.count = 0
 
-    def add(self, vertices: np.ndarray, part: int, side=0, directions=0.0) -> np.ndarray:
+    def add(
+        self, vertices: np.ndarray, part: int, side: int | np.ndarray = 0, directions: float | np.ndarray = 0.0
+    ) -> np.ndarray:
         """Append vertices [N, 3]; returns their indices [N]."""
         indices = self.count + np.arange(len(vertices))
         self.vertices.append(vertices)
@@ -149,7 +151,7 @@ def _runs_along(faces: np.ndarray, a: int, b: int) -> bool:
     return bool(((faces == a) & (np.roll(faces, -1, axis=1) == b)).any())
 
 
-def _mirrored(half: _Half, lid: np.ndarray, upper, lower) -> HeadMesh:
+def _mirrored(half: _Half, lid: np.ndarray, upper: np.ndarray, lower: np.ndarray) -> HeadMesh:
     """Both halves, joined at the midline."""
     vertices = np.concatenate(half.vertices)
     part, side = np.concatenate(half.part), np.concatenate(half.side)

@@ -3,11 +3,15 @@
 The sockets fill the gaps between the lids.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from mfnet.flame.procedural.anatomy import EYE, MOUTH_CORNER, profile
 from mfnet.flame.procedural.topology import EYEBALL, MOUTH, SKIN, SOCKET, HeadMesh
 
+Disc = tuple[tuple[float, float], float]
+"""Centre and radius."""
 BACK = 2.15
 """Angle (radians) from the face's axis beyond which the skin goes to an island of its own."""
 SKIN_DISC = ((0.5, 0.5), 0.470)
@@ -26,13 +30,13 @@ def _azimuthal(directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return angle, planar / np.maximum(sine, 1e-9)[..., None]
 
 
-def _unroll(directions: np.ndarray, disc, share) -> np.ndarray:
+def _unroll(directions: np.ndarray, disc: Disc, share: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """Place `directions` [V, 3] in a disc (centre, radius): `share(angle)` of its radius from the centre."""
     angle, planar = _azimuthal(directions)
     return np.asarray(disc[0]) + disc[1] * (share(angle)[:, None] * planar)
 
 
-def _opened(plane: np.ndarray, directions: np.ndarray, faces: np.ndarray, disc) -> tuple[np.ndarray, np.ndarray]:
+def _opened(plane: np.ndarray, directions: np.ndarray, faces: np.ndarray, disc: Disc) -> tuple[np.ndarray, np.ndarray]:
     """Texture coordinates and faces [F, 3] of a whole sphere: the pole behind gets a point in each of its faces."""
     used, local = np.unique(faces, return_inverse=True)
     local, uv = local.reshape(faces.shape), plane[used]
