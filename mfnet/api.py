@@ -3,20 +3,24 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from mfnet.errors import InputError
 from mfnet.export.meshes import export_head
 from mfnet.fitting.refine import refine as refine_prediction
 from mfnet.flame import Flame, load_flame, write_head
-from mfnet.flow import load_flow
+from mfnet.flow import FlowEstimator, load_flow
+from mfnet.geometry import crop_face
+from mfnet.io.images import read_photo, to_float
 from mfnet.io.tensors import read_tensors
-from mfnet.landmarks.backends import Backend, NetworkBackend, make_backend
+from mfnet.landmarks.backends import LandmarkBackend, NetworkBackend, make_backend
 from mfnet.model.mfnet import MFNet, load_mfnet
 from mfnet.model.pretrained import load_pretrained
-from mfnet.model.reconstruction import OUTLINE_MARGIN, crop_photos, textured
+from mfnet.model.reconstruction import OUTLINE_MARGIN, textured
 from mfnet.params import RefineParams, load_params
 from mfnet.profiles import load_profile
 from mfnet.weights import bundled
@@ -55,9 +59,9 @@ class Reconstructor:
 
     flame: Flame
     network: MFNet
-    detector: Backend
+    detector: LandmarkBackend
     """Finds the 68 landmarks (`mfnet.landmarks.backends`)."""
-    flow: object
+    flow: FlowEstimator
     """Optical flow between the photographs, for fitting (`mfnet.flow`)."""
     image_size: int
     """Side of the crops, pixels."""
@@ -96,6 +100,29 @@ class Reconstructor:
             inverse_distances=prediction.views.inverse_distance[0].numpy(),
             flame=self.flame,
         )
+
+
+class Photos(NamedTuple):
+    """One person's photographs, cropped."""
+
+    images: Tensor  # [V, 3, S, S] in [0, 1]
+    landmarks: Tensor  # [V, 68, 2] ndc of the crops
+
+
+def crop_photos(paths: list[Path], backend: LandmarkBackend, size: int, crop_scale: float) -> Photos:
+    """Photographs as the network wants them: found, cropped to their landmarks, `size` px wide.
+
+    Raises InputError for a file that is no image or shows no face.
+    """
+    images = [read_photo(path) for path in paths]
+    crops = []
+    detections = backend.detect([path.name for path in paths], images)
+    for path, image, detection in zip(paths, images, detections, strict=True):
+        if detection.landmarks is None:
+            raise InputError(f"{path}: {detection.reason or 'no face found'}; use a photograph with one clear face")
+        crops.append(crop_face(image, detection.landmarks, crop_scale, size))
+    pixels = to_float(torch.from_numpy(np.stack([crop.image for crop in crops])).permute(0, 3, 1, 2))
+    return Photos(pixels, torch.from_numpy(np.stack([crop.landmarks for crop in crops])).float())
 
 
 def load(model: str | Path | None = None, params: str | Path = "params.yaml") -> Reconstructor:

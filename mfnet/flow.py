@@ -4,6 +4,7 @@ Flow of a pair (a, b) is in pixels, x right and y down: what is at p in image a 
 """
 
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -22,6 +23,26 @@ UPDATES = 12
 """RAFT's iterations with torchvision's own weights; weights trained with fewer are best with as many."""
 CALIBRATION_LIMIT = 0.5
 """Mean flow in pixels between identical images above which an estimator is not fit for use."""
+
+
+@runtime_checkable
+class FlowEstimator(Protocol):
+    """What the estimators have in common. `flow` alone is F of eq. 6 (`mfnet.losses.flow.Estimate`)."""
+
+    @property
+    def name(self) -> str:
+        """As ``loss.flow_estimator`` spells it."""
+        ...
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether `flow` passes a gradient on to the images."""
+        ...
+
+    def flow(self, image_a: torch.Tensor, image_b: torch.Tensor) -> torch.Tensor:
+        """Images [B, 3, H, W], RGB in [0, 1], of one size -> flow [B, 2, H, W] from a to b, in pixels, x right and y
+        down: what is at p in image a is at p + flow(p) in image b."""
+        ...
 
 
 class RaftFlow(nn.Module):

@@ -10,6 +10,7 @@ from torchvision.models.optical_flow import raft_small
 from mfnet.errors import InputError
 from mfnet.flow import (
     DisFlow,
+    FlowEstimator,
     RaftFlow,
     calibrate,
     consistent,
@@ -40,6 +41,10 @@ def shifted_pair(dx, dy, side=128):
 def raft():
     torch.manual_seed(0)
     return RaftFlow("raft_small", updates=2)
+
+
+def test_every_estimator_is_a_flow_estimator(raft):
+    assert isinstance(raft, FlowEstimator) and isinstance(DisFlow(), FlowEstimator)
 
 
 @pytest.mark.parametrize("shift", [(3, 0), (0, 3), (-2, 5)])

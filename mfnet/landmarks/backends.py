@@ -7,7 +7,7 @@ import functools
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast, runtime_checkable
 
 import numpy as np
 
@@ -16,6 +16,11 @@ from mfnet.errors import InputError
 from mfnet.io.files import file_hash
 from mfnet.landmarks.ibug import N_LANDMARKS
 from mfnet.params import LandmarkParams
+
+if TYPE_CHECKING:  # heavy, and loaded by the backend that needs it alone
+    from face_alignment import FaceAlignment
+
+    from mfnet.landmarks.network import LandmarkDetector
 
 
 class Detection(NamedTuple):
@@ -26,19 +31,28 @@ class Detection(NamedTuple):
     reason: str | None = None
 
 
-class Backend(Protocol):
-    """The interface."""
+@runtime_checkable
+class LandmarkBackend(Protocol):
+    """What the detectors have in common: photographs in, 68 landmarks in iBUG's order for each."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """As ``landmarks.backend`` spells it, and as the tables do."""
+        ...
 
     def fingerprint(self) -> str:
         """What the result depends on besides images and code. Raises InputError where the backend cannot work."""
+        ...
 
     def detect(self, paths: list[str], images: list[np.ndarray]) -> list[Detection]:
-        """Landmarks of images (uint8 [H, W, 3]) whose paths relative to the archive's root are `paths`."""
+        """Landmarks of images (RGB uint8 [H, W, 3]) whose paths relative to the archive's root are `paths`.
+
+        One `Detection` an image, in their order: [68, 2] as (x, y) in px of that image, centres of pixels at +0.5.
+        """
+        ...
 
 
-def make_backend(params: LandmarkParams, root: str | Path, network: str | Path) -> Backend:
+def make_backend(params: LandmarkParams, root: str | Path, network: str | Path) -> LandmarkBackend:
     """The backend of `params`; `root`: of the image archive; `network`: weights of the embedded one."""
     if params.backend == "network":
         return NetworkBackend(str(network))
@@ -65,7 +79,7 @@ class NetworkBackend:
 
 
 @functools.cache
-def _embedded_detector(weights: str):
+def _embedded_detector(weights: str) -> "LandmarkDetector":
     from mfnet.landmarks.network import load_landmark_detector
 
     return load_landmark_detector(weights)
@@ -109,7 +123,7 @@ def fan_files(folder: str | None) -> list[Path]:
 
 
 @functools.cache
-def _fan(folder: str | None):
+def _fan(folder: str | None) -> "FaceAlignment":
     """The package's own detector, made from files that are there already."""
     import tempfile
 
@@ -137,12 +151,11 @@ def _fan(folder: str | None):
             torch.hub.set_dir(hub)
 
 
-def _largest_face(network, image: np.ndarray) -> Detection:
+def _largest_face(network: "FaceAlignment", image: np.ndarray) -> Detection:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns of every image without a face
-        landmarks, scores, boxes = network.get_landmarks_from_image(
-            image, return_bboxes=True, return_landmark_score=True
-        )
+        found = network.get_landmarks_from_image(image, return_bboxes=True, return_landmark_score=True)
+    landmarks, scores, boxes = cast(tuple[Any, Any, Any], found)  # the package has no types: always three, asked thus
     if landmarks is None:
         return Detection(None, 0.0, "no face")
     best = int(np.argmax([(box[2] - box[0]) * (box[3] - box[1]) for box in boxes]))

@@ -19,7 +19,7 @@ from mfnet.datasets.plan import SLOTS
 from mfnet.errors import InputError
 from mfnet.io.code import code_hash
 from mfnet.io.files import write_table
-from mfnet.landmarks.backends import Backend, Detection
+from mfnet.landmarks.backends import Detection, LandmarkBackend
 from mfnet.landmarks.ibug import N_LANDMARKS
 from mfnet.params import LandmarkParams
 
@@ -32,7 +32,7 @@ class DetectTask:
     """What the detection of every chunk needs."""
 
     root: str
-    backend: Backend
+    backend: LandmarkBackend
     scratch: str
     key: str
 
@@ -40,7 +40,7 @@ class DetectTask:
 def find_landmarks(
     plan: pd.DataFrame,
     root: str | Path,
-    backend: Backend,
+    backend: LandmarkBackend,
     params: LandmarkParams,
     scratch: str | Path,
     compute: Compute = SERIAL,
@@ -63,7 +63,7 @@ def find_landmarks(
     weak = table["reason"].isna() & (table["score"] < params.min_score)
     table.loc[weak, "reason"] = [f"no face: score {score:.2f}" for score in table.loc[weak, "score"]]
     good = table["reason"].isna()
-    if not good.any():
+    if not np.any(good):
         reasons = ", ".join(f"{n} x {reason}" for reason, n in table["reason"].value_counts().head(3).items())
         raise InputError(f"{root}: no landmarks in any of the {len(table)} planned images ({reasons})")
     found = table.loc[good, ["path", "landmarks", "score"]].reset_index(drop=True)
@@ -73,7 +73,7 @@ def find_landmarks(
 
 def planned_images(plan: pd.DataFrame) -> pd.DataFrame:
     """Every image of a plan once: path, checksum, ordered by path."""
-    slots = [plan[[slot, f"checksum_{slot}"]].set_axis(["path", "checksum"], axis=1) for slot in SLOTS]
+    slots = [plan.loc[:, [slot, f"checksum_{slot}"]].set_axis(["path", "checksum"], axis=1) for slot in SLOTS]
     return pd.concat(slots).drop_duplicates("path").sort_values("path", ignore_index=True)
 
 
@@ -94,7 +94,7 @@ class _Chunk:
         return str(file)
 
 
-def detect_images(paths: list[str], root: str, backend: Backend) -> pd.DataFrame:
+def detect_images(paths: list[str], root: str, backend: LandmarkBackend) -> pd.DataFrame:
     """One row an image: path, landmarks (136 float32 or null), score, reason (null where landmarks are good)."""
     found: dict[str, Detection] = {}
     images: dict[str, np.ndarray] = {}
@@ -110,7 +110,7 @@ def detect_images(paths: list[str], root: str, backend: Backend) -> pd.DataFrame
     return pd.DataFrame(
         {
             "path": paths,
-            "landmarks": [None if found[p].landmarks is None else found[p].landmarks.ravel() for p in paths],
+            "landmarks": [None if (points := found[p].landmarks) is None else points.ravel() for p in paths],
             "score": [found[p].score for p in paths],
             "reason": pd.array([found[p].reason for p in paths], dtype="str"),
         }
@@ -122,6 +122,7 @@ def _checked(detection: Detection, image: np.ndarray) -> Detection:
     if detection.reason is not None:
         return detection
     landmarks, score = detection.landmarks, round(detection.score, 4)
+    assert landmarks is not None  # a backend gives landmarks or a reason
     if landmarks.shape != (N_LANDMARKS, 2) or not np.isfinite(landmarks).all():
         return Detection(None, 0.0, "landmarks are not finite")
     centre = (landmarks.min(0) + landmarks.max(0)) / 2

@@ -64,17 +64,18 @@ class MultiviewFlow:
         return flow_loss_target(self.measure, photo, drawn, points, mask * valid)
 
 
-def draw_pair(flame, heads: DecodedHeads, photos: Tensor, items: Tensor, a: Tensor, b: Tensor) -> CrossView:
+def draw_pair(flame: Flame, heads: DecodedHeads, photos: Tensor, items: Tensor, a: Tensor, b: Tensor) -> CrossView:
     """I_{a->b} of each item at the photographs' size; a, b [B] are indices of views."""
-    views = [
+    view_a, view_b = (
         orthographic_view(heads.vertices[items, v], flame.faces, heads.cameras[items, v], heads.divisor[items, v])
         for v in (a, b)
-    ]
-    return render_cross_view(photos[items, a], *views, flame.faces, *photos.shape[-2:])
+    )
+    height, width = photos.shape[-2:]
+    return render_cross_view(photos[items, a], view_a, view_b, flame.faces, height, width)
 
 
 def covisible_mask(
-    flame, cross: CrossView, landmarks: Tensor, visible_a: Tensor, visible_b: Tensor, kind: str
+    flame: Flame, cross: CrossView, landmarks: Tensor, visible_a: Tensor, visible_b: Tensor, kind: str
 ) -> Tensor:
     """MC_{a,b} in view b, [B, H, W] in {0, 1}: the paper's by landmark bounds (eq. 5), or ``geometric`` by z-test.
 
@@ -86,7 +87,7 @@ def covisible_mask(
     return covisible_by_landmarks(cross.raster, comparable, landmarks, visible_a, visible_b).to(cross.image.dtype)
 
 
-def drawn_points(flame, projected: Tensor, cross: CrossView) -> Tensor:
+def drawn_points(flame: Flame, projected: Tensor, cross: CrossView) -> Tensor:
     """Ndc [B, H, W, 2] of the surface point drawn at each pixel of view b, zero in the background.
 
     projected [B, N, 3]. The points are fixed on the surface: where they project to carries the gradient, which points
@@ -96,7 +97,7 @@ def drawn_points(flame, projected: Tensor, cross: CrossView) -> Tensor:
     return interpolate(projected[..., :2].contiguous(), fixed, flame.faces)
 
 
-def sliding_points(flame, projected_a: Tensor, projected_b: Tensor, cross: CrossView) -> tuple[Tensor, Tensor]:
+def sliding_points(flame: Flame, projected_a: Tensor, projected_b: Tensor, cross: CrossView) -> tuple[Tensor, Tensor]:
     """`drawn_points` of view b with a gradient to both views, and where they are valid: [B, H, W, 2], [B, H, W].
 
     The texture of view a shows where a piece of skin lies in b, not which point of the head it is. So an error in b

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mfnet.flame import Flame
 from mfnet.flame.texture_space import TextureSpace
 from mfnet.geometry import vertex_normals
 from mfnet.losses.landmarks import weighted_mean
@@ -28,7 +29,8 @@ def photometric_loss(photo: Tensor, render: Tensor, mask: Tensor) -> Tensor:
 class Photometric:
     """The photometric term of one head model and one space of albedo textures."""
 
-    def __init__(self, flame, space: TextureSpace) -> None:
+    def __init__(self, flame: Flame, space: TextureSpace) -> None:
+        """Raises InputError for a head model without UV."""
         self.flame, self.space = flame, space
         self.layout = uv_layout(flame.faces, flame.uv, flame.uv_faces, TEXELS)
         self.skin = comparable_faces(flame.faces, flame.masks)
@@ -42,7 +44,8 @@ class Photometric:
         mesh = orthographic_view(vertices, self.flame.faces, heads.cameras.flatten(0, 1), heads.divisor.flatten(0, 1))
         normals = vertex_normals(vertices, self.flame.faces)
         light = views.light.flatten(0, 1)
-        render, raster = render_shaded(albedo, normals, light, mesh, self.layout, photos.shape[-2:])
+        size = photos.shape[-2], photos.shape[-1]
+        render, raster = render_shaded(albedo, normals, light, mesh, self.layout, size)
         mask = region_of(raster, self.skin).to(render.dtype)
         return photometric_loss(photos.flatten(0, 1), render, mask)
 

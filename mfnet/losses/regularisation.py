@@ -1,5 +1,6 @@
 """Eq. 10: the prior on the codes."""
 
+import torch
 from torch import Tensor
 
 
@@ -9,7 +10,7 @@ def regularisation_loss(*codes: Tensor) -> Tensor:
 
     The norms are not squared, as in the paper; their gradient at a zero code is zero.
     """
-    return sum(_norm(code).mean() for code in codes)
+    return sum((_norm(code).mean() for code in codes), start=torch.zeros(()))
 
 
 def _norm(code: Tensor) -> Tensor:

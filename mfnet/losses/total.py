@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mfnet.datasets.triplets import TripletBatch
-from mfnet.flame import load_texture_space
+from mfnet.flame import Flame, load_texture_space
 from mfnet.losses.consistency import shape_consistency_loss
 from mfnet.losses.eye_lip import eye_loss, lip_loss
 from mfnet.losses.flow import Estimate
@@ -14,6 +14,7 @@ from mfnet.losses.landmarks import landmark_loss
 from mfnet.losses.multiview import MultiviewFlow, cross_pairs
 from mfnet.losses.photometric import TEXELS, Photometric, smooth_texture_space
 from mfnet.losses.regularisation import regularisation_loss
+from mfnet.model.mfnet import MFNet
 from mfnet.model.parameters import Prediction
 from mfnet.model.projection import DecodedHeads, decode
 from mfnet.params import LossParams
@@ -24,7 +25,8 @@ PAPER_TERMS = ("flow", "landmarks", "eye", "lip", "regularisation")
 
 def total_loss(terms: dict[str, Tensor], weights: LossParams) -> Tensor:
     """L_total (eq. 11): the sum of the terms, each times the weight of its name. Terms of weight 0 pass no gradient."""
-    return sum(getattr(weights, name) * value for name, value in terms.items() if getattr(weights, name))
+    weighted = (getattr(weights, name) * value for name, value in terms.items() if getattr(weights, name))
+    return sum(weighted, start=torch.zeros(()))
 
 
 def gradient_shares(terms: dict[str, Tensor], weights: LossParams, codes: Sequence[Tensor]) -> dict[str, float]:
@@ -49,7 +51,7 @@ class Objective:
     """The loss of a batch of triplets for a network's prediction; holds the head model, the params and the flow
     estimator."""
 
-    def __init__(self, flame, params: LossParams, n_albedo: int, estimate: Estimate) -> None:
+    def __init__(self, flame: Flame, params: LossParams, n_albedo: int, estimate: Estimate) -> None:
         """n_albedo: albedo coefficients of the network; estimate: F of eq. 6.
 
         Raises InputError where ``loss.albedo_space`` names a file that cannot be used.
@@ -63,7 +65,9 @@ class Objective:
             space = load_texture_space(path, n_albedo, TEXELS) if path else smooth_texture_space(n_albedo)
             self.photometric = Photometric(flame, space.to(flame.faces.device))
 
-    def __call__(self, prediction: Prediction, batch: TripletBatch, position: int, model=None) -> dict[str, Tensor]:
+    def __call__(
+        self, prediction: Prediction, batch: TripletBatch, position: int, model: MFNet | None = None
+    ) -> dict[str, Tensor]:
         """The terms whose weight is not 0, by name, each a scalar.
 
         prediction: for the batch's items and their first V views, with a person for every view
@@ -73,13 +77,13 @@ class Objective:
         return self.terms(prediction, batch, position, model, everything=False)[0]
 
     def measure(
-        self, prediction: Prediction, batch: TripletBatch, position: int, model=None
+        self, prediction: Prediction, batch: TripletBatch, position: int, model: MFNet | None = None
     ) -> tuple[dict[str, Tensor], DecodedHeads]:
         """All terms of eq. 11 and those beyond it that have a weight, by name; and the decoded heads."""
         return self.terms(prediction, batch, position, model, everything=True)
 
     def terms(
-        self, prediction: Prediction, batch: TripletBatch, position: int, model, everything: bool
+        self, prediction: Prediction, batch: TripletBatch, position: int, model: MFNet | None, everything: bool
     ) -> tuple[dict[str, Tensor], DecodedHeads]:
         """As `__call__` or, with `everything`, as `measure`."""
         weights, person, albedo = self.params, prediction.person, prediction.views.albedo
@@ -98,11 +102,12 @@ class Objective:
         if self.photometric is not None:
             terms["photometric"] = self.photometric(heads, prediction.views, photos)
         if weights.shape_consistency:
+            assert model is not None, "loss.shape_consistency runs the network on single views"
             terms["shape_consistency"] = shape_consistency_loss(single_view_shapes(model, batch), batch.subject)
         return terms, heads
 
 
-def single_view_shapes(model, batch: TripletBatch) -> Tensor:
+def single_view_shapes(model: MFNet, batch: TripletBatch) -> Tensor:
     """The shape that a network predicts from each photograph alone: [B, V, n_shape].
 
     A single-view network sees it in its one slot, a `set` network as the only present view, a `concat` network in

@@ -10,7 +10,9 @@ from pathlib import Path
 import torch
 
 from mfnet.errors import InputError
+from mfnet.flame import Flame
 from mfnet.io.tensors import load_torch
+from mfnet.model.fusion import Regressor, SetFusion
 from mfnet.model.parameters import Prediction
 from mfnet.model.pretrained import PretrainedNetwork
 from mfnet.params import ModelParams
@@ -41,7 +43,7 @@ def read_deca(path: str | Path) -> dict[str, torch.Tensor]:
     return state
 
 
-def pretrained_from_deca(path: str | Path, params: ModelParams, flame) -> PretrainedNetwork:
+def pretrained_from_deca(path: str | Path, params: ModelParams, flame: Flame) -> PretrainedNetwork:
     """MFNet's start from DECA: every variant gives DECA's own answer where its views are equal images.
 
     Raises InputError if the architecture is not DECA's or asks for more coefficients than DECA has.
@@ -73,6 +75,7 @@ def copy_deca(start: PretrainedNetwork, state: dict[str, torch.Tensor], path: st
         target.copy_(source)
     person, view = code_rows(start.counts)
     for name, regressor in [("view", start.view_regressor), *start.person_regressors.items()]:
+        assert isinstance(regressor, Regressor | SetFusion)  # a ModuleDict's values are of any kind
         fill_regressor(regressor, state, view if name == "view" else person)
     start.view_regressor.units.scale[-CODE["light"] :][:3] = 1 / DECA_FIRST_BAND
 
@@ -91,7 +94,7 @@ def code_rows(counts: dict[str, int]) -> tuple[list[int], list[int]]:
     return person, view
 
 
-def fill_regressor(regressor, state: dict[str, torch.Tensor], rows: list[int]) -> None:
+def fill_regressor(regressor: Regressor | SetFusion, state: dict[str, torch.Tensor], rows: list[int]) -> None:
     """DECA's two layers into one regressor; its outputs then are DECA's rows."""
     weight, bias = state["layers.2.weight"][rows], state["layers.2.bias"][rows]
     views = regressor.first.in_features // state["layers.0.weight"].shape[1]  # concatenated views

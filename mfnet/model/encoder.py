@@ -38,7 +38,9 @@ class Trunk(ResNet):
     def _scaled(self, channels: int) -> int:
         return max(8, round(channels * self.width))
 
-    def _make_layer(self, block, planes, blocks, stride=1, dilate=False):
+    def _make_layer(
+        self, block: type[BasicBlock | Bottleneck], planes: int, blocks: int, stride: int = 1, dilate: bool = False
+    ) -> nn.Sequential:
         if planes == 64:  # the first layer stands on the stem
             self.inplanes = self._scaled(64)
         return super()._make_layer(block, self._scaled(planes), blocks, stride, dilate)

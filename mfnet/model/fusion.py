@@ -11,10 +11,13 @@ class OutputUnits(nn.Module):
     deviations of each.
     """
 
+    mean: torch.Tensor  # [D]
+    scale: torch.Tensor  # [D]
+
     def __init__(self, mean: torch.Tensor, scale: torch.Tensor) -> None:
         super().__init__()
-        self.register_buffer("mean", mean.clone())  # [D]
-        self.register_buffer("scale", scale.clone())  # [D]
+        self.register_buffer("mean", mean.clone())
+        self.register_buffer("scale", scale.clone())
 
     def forward(self, raw: torch.Tensor) -> torch.Tensor:
         """Raw [..., D] -> outputs [..., D], float32 also under autocast."""
@@ -31,6 +34,8 @@ def small_last_layer(inputs: int, outputs: int) -> nn.Linear:
 
 class CentredLinear(nn.Linear):
     """A linear layer of what is left after a constant [F], no parameter, is subtracted from its input [..., F]."""
+
+    centre: torch.Tensor
 
     def __init__(self, centre: torch.Tensor, outputs: int) -> None:
         super().__init__(len(centre), outputs)
@@ -102,7 +107,9 @@ class SetFusion(nn.Module):
         return self.units(self.last(torch.cat([mean, hidden.amax(dim=1)], dim=-1)))
 
 
-def make_fusion(fusion: str, centre: torch.Tensor, hidden: int, mean: torch.Tensor, scale: torch.Tensor) -> nn.Module:
+def make_fusion(
+    fusion: str, centre: torch.Tensor, hidden: int, mean: torch.Tensor, scale: torch.Tensor
+) -> ConcatFusion | SetFusion:
     """The fusion that ``model.fusion`` names.
 
     centre [V,F]: features of the mean face in each slot, frontal first; mean, scale [D]: the units of the outputs.

@@ -6,10 +6,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from mfnet.flame import Flame
 from mfnet.io.tensors import fill, head_metadata, read_tensors, refuse_other_head, write_tensors
 from mfnet.model.architecture import architecture_metadata, stored_architecture
 from mfnet.model.encoder import Encoder
-from mfnet.model.fusion import Regressor, make_fusion
+from mfnet.model.fusion import ConcatFusion, Regressor, SetFusion, make_fusion
 from mfnet.model.parameters import Person, Prediction, View
 from mfnet.params import ModelParams
 from mfnet.render.shading import sh_basis
@@ -30,7 +31,7 @@ class ViewNetwork(nn.Module):
             mean head in such a crop. None: it is left open, since weights that bring theirs are filled in next.
     """
 
-    def __init__(self, params: ModelParams, flame, crop_scale: float | None) -> None:
+    def __init__(self, params: ModelParams, flame: Flame, crop_scale: float | None) -> None:
         super().__init__()
         self.params = params
         self.head = head_metadata(flame)
@@ -55,7 +56,7 @@ class MFNet(ViewNetwork):
     number, some of them missing.
     """
 
-    def __init__(self, params: ModelParams, flame, crop_scale: float | None) -> None:
+    def __init__(self, params: ModelParams, flame: Flame, crop_scale: float | None) -> None:
         super().__init__(params, flame, crop_scale)
         self.person_regressor = make_person_regressor(params, flame, self.encoder, crop_scale)
 
@@ -83,14 +84,16 @@ def assemble(person: torch.Tensor, view: torch.Tensor, counts: dict[str, int]) -
     )
 
 
-def make_person_regressor(params: ModelParams, flame, encoder: Encoder, crop_scale: float | None) -> nn.Module:
+def make_person_regressor(
+    params: ModelParams, flame: Flame, encoder: Encoder, crop_scale: float | None
+) -> ConcatFusion | SetFusion:
     """The fused regressor: shape, expression, jaw pose. Units: sigma; 0.1 rad of jaw."""
     scale = torch.cat([torch.ones(flame.n_shape + flame.n_expression), torch.full((3,), 0.1)])
     centre = mean_features(encoder, flame, SLOT_YAWS[: params.views], crop_scale)
     return make_fusion(params.fusion, centre, HIDDEN[params.pooling], torch.zeros_like(scale), scale)
 
 
-def make_view_regressor(params: ModelParams, flame, encoder: Encoder, crop_scale: float | None) -> Regressor:
+def make_view_regressor(params: ModelParams, flame: Flame, encoder: Encoder, crop_scale: float | None) -> Regressor:
     """The per-view regressor: global pose, camera, albedo code, light. Starts at a frontal head that fills a crop."""
     camera = torch.zeros(3)
     if crop_scale is not None:
@@ -107,7 +110,7 @@ def make_view_regressor(params: ModelParams, flame, encoder: Encoder, crop_scale
     return Regressor(mean_features(encoder, flame, (0.0,), crop_scale)[0], HIDDEN[params.pooling], mean, scale)
 
 
-def mean_features(encoder: Encoder, flame, yaws: Sequence[float], crop_scale: float | None) -> torch.Tensor:
+def mean_features(encoder: Encoder, flame: Flame, yaws: Sequence[float], crop_scale: float | None) -> torch.Tensor:
     """An encoder's features [V,F] of the mean head in crops at `yaws`, degrees, on which regressors centre theirs.
 
     crop_scale as `ViewNetwork` takes it; where it is None they are 0.
@@ -120,7 +123,7 @@ def mean_features(encoder: Encoder, flame, yaws: Sequence[float], crop_scale: fl
 
 
 @torch.no_grad()
-def neutral_landmarks(flame, yaws: Sequence[float]) -> torch.Tensor:
+def neutral_landmarks(flame: Flame, yaws: Sequence[float]) -> torch.Tensor:
     """The mean head's 68 landmarks [V,68,2] (x, y in metres) at each of `yaws`, degrees; on the CPU."""
     device, count = flame.faces.device, len(yaws)
     pose = torch.zeros(count, 3, device=device)
@@ -157,7 +160,7 @@ def save_mfnet(model: MFNet, path: str | Path) -> None:
     write_tensors(model.state_dict(), path, metadata)
 
 
-def load_mfnet(path: str | Path, flame) -> MFNet:
+def load_mfnet(path: str | Path, flame: Flame) -> MFNet:
     """Read a model back for `flame`, in evaluation mode.
 
     Raises InputError if the file is missing, damaged, of another kind, or was trained on another head.

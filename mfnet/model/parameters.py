@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 
+@dataclass(frozen=True)
 class TensorRecord:
     """Base of frozen dataclasses whose fields are tensors with a common batch axis, or again such dataclasses."""
 
@@ -25,7 +26,7 @@ class TensorRecord:
             },
         )
 
-    def __getitem__(self, rows) -> Self:
+    def __getitem__(self, rows: int | slice | Tensor) -> Self:
         """The record of some rows of the batch, which an index, a slice or an index tensor names."""
         return self.map(lambda value: value[rows])
 

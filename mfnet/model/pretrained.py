@@ -5,11 +5,13 @@ trunk and the per-view regressor and have had the same steps on the same images.
 """
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from mfnet.errors import InputError
+from mfnet.flame import Flame
 from mfnet.io.tensors import fill, halved, read_tensors, refuse_other_head, write_tensors
 from mfnet.model.architecture import architecture_metadata, stored_architecture
 from mfnet.model.mfnet import MFNet, ViewNetwork, assemble, make_person_regressor
@@ -34,7 +36,7 @@ def variant_name(params: ModelParams) -> str:
 class PretrainedNetwork(ViewNetwork):
     """Encoder, per-view regressor and all fused regressors, trained together (or copied from DECA)."""
 
-    def __init__(self, params: ModelParams, flame, crop_scale: float | None) -> None:
+    def __init__(self, params: ModelParams, flame: Flame, crop_scale: float | None) -> None:
         """As `ViewNetwork`."""
         super().__init__(params, flame, crop_scale)
         self.person_regressors = nn.ModuleDict(
@@ -66,7 +68,7 @@ class PretrainedNetwork(ViewNetwork):
             predictions[name] = assemble(person, view[:, :views], self.counts)
         return predictions
 
-    def model(self, params: ModelParams, flame) -> MFNet:
+    def model(self, params: ModelParams, flame: Flame) -> MFNet:
         """A new MFNet of `params` that starts here."""
         model = MFNet(params, flame, None)
         model.encoder.load_state_dict(self.encoder.state_dict())
@@ -75,13 +77,13 @@ class PretrainedNetwork(ViewNetwork):
         return model
 
 
-def save_pretrained(start: PretrainedNetwork, path: str | Path, half: bool, **origin) -> None:
+def save_pretrained(start: PretrainedNetwork, path: str | Path, half: bool, **origin: Any) -> None:
     """Write a start; `half` stores its matrices in half precision; `origin` (seed, steps) joins the metadata."""
     metadata = {"kind": "encoder", "model": architecture_metadata(start.params), **start.head, **origin}
     write_tensors(halved(start.state_dict()) if half else start.state_dict(), path, metadata)
 
 
-def load_pretrained(path: str | Path, flame, remedy: str = "run stage pretrained@encoder") -> PretrainedNetwork:
+def load_pretrained(path: str | Path, flame: Flame, remedy: str = "run stage pretrained@encoder") -> PretrainedNetwork:
     """Read a start for `flame`; an InputError that ends in `remedy` if it belongs to another head."""
     state, metadata = read_tensors(path, "encoder")
     refuse_other_head(path, metadata, flame, remedy)
@@ -90,7 +92,7 @@ def load_pretrained(path: str | Path, flame, remedy: str = "run stage pretrained
     return start
 
 
-def mfnet_from_pretrained(params: ModelParams, flame, path: str | Path) -> MFNet:
+def mfnet_from_pretrained(params: ModelParams, flame: Flame, path: str | Path) -> MFNet:
     """The MFNet of `params` that starts from an encoder file. Raises InputError if the trunk is of another kind."""
     start = load_pretrained(path, flame)
     require_same_trunk(start, params, path)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mfnet.flame import Flame
 from mfnet.geometry import axis_angle_to_matrix, perspective_divisor, project_orthographic, reference_depth, yaw
 from mfnet.landmarks.ibug import N_CONTOUR
 from mfnet.model.parameters import Prediction
@@ -34,7 +35,7 @@ class DecodedHeads:
     """[B, V, 68] in {0, 1}, without gradient."""
 
 
-def decode(flame, prediction: Prediction) -> DecodedHeads:
+def decode(flame: Flame, prediction: Prediction) -> DecodedHeads:
     """Eq. 1 and the projection into every view: `flame` is the head model, its neck and eyes at rest."""
     prediction = prediction.per_view()
     person, views = prediction.person, prediction.views
@@ -65,7 +66,7 @@ def decode(flame, prediction: Prediction) -> DecodedHeads:
     )
 
 
-def landmark_visibility(flame, vertices: Tensor, global_pose: Tensor) -> Tensor:
+def landmark_visibility(flame: Flame, vertices: Tensor, global_pose: Tensor) -> Tensor:
     """Which of the 68 landmarks the camera sees (the paper's i in MF_a): [B, 68] in {0, 1}.
 
     vertices [B, N, 3] posed; global_pose [B, 3]. A static landmark is seen where its triangle faces the camera; the jaw

@@ -1,16 +1,12 @@
 """Three photographs in, one textured head out."""
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from mfnet.errors import InputError
-from mfnet.geometry import crop_face
-from mfnet.io.images import read_photo, to_float
+from mfnet.flame import Flame
+from mfnet.model.mfnet import MFNet
 from mfnet.model.parameters import Prediction
 from mfnet.model.projection import decode
 from mfnet.render.texture import face_texture, fuse_views, inside_outline, unwrap, uv_layout
@@ -40,7 +36,9 @@ class Reconstruction:
 
 
 @torch.no_grad()
-def reconstruct(model, flame, photos: Tensor, inverse_distance: float = 0.0, texture_size: int = 512) -> Reconstruction:
+def reconstruct(
+    model: MFNet, flame: Flame, photos: Tensor, inverse_distance: float = 0.0, texture_size: int = 512
+) -> Reconstruction:
     """MFNet on one person's crops, photos [V, 3, H, W] in [0, 1] in slot order (frontal, left, right).
 
     inverse_distance: assumed of all cameras, 1/m (``loss.camera_distance``). The texture is unwrapped from every view
@@ -52,7 +50,7 @@ def reconstruct(model, flame, photos: Tensor, inverse_distance: float = 0.0, tex
 
 @torch.no_grad()
 def textured(
-    flame, prediction: Prediction, photos: Tensor, texture_size: int = 512, margin: float = 0.0
+    flame: Flame, prediction: Prediction, photos: Tensor, texture_size: int = 512, margin: float = 0.0
 ) -> Reconstruction:
     """The head of a prediction for one person in V views, textured from photos [V, 3, H, W].
 
@@ -66,7 +64,7 @@ def textured(
     meshes = orthographic_view(vertices, flame.faces, cameras, divisor)
     textures, weights = unwrap(photos, meshes, layout)
     if margin > 0:
-        weights = weights * inside_outline(meshes, layout, *photos.shape[-2:], margin)
+        weights = weights * inside_outline(meshes, layout, photos.shape[-2], photos.shape[-1], margin)
     texture, confidence = fuse_views(textures[None], weights[None])
     person = prediction.person.map(lambda code: code[:, 0])
     canonical = flame(
@@ -80,27 +78,3 @@ def textured(
         texture=face_texture(texture, confidence)[0].clamp(0, 1),
         confidence=confidence[0],
     )
-
-
-class Photos(NamedTuple):
-    """One person's photographs, cropped."""
-
-    images: Tensor  # [V, 3, S, S] in [0, 1]
-    landmarks: Tensor  # [V, 68, 2] ndc of the crops
-
-
-def crop_photos(paths: list[Path], backend, size: int, crop_scale: float) -> Photos:
-    """Photographs as the network wants them: found, cropped to their landmarks, `size` px wide.
-
-    backend: a landmark backend (`mfnet.landmarks.backends`). Raises InputError for a file that is no image or
-    shows no face.
-    """
-    images = [read_photo(path) for path in paths]
-    crops = []
-    detections = backend.detect([path.name for path in paths], images)
-    for path, image, detection in zip(paths, images, detections, strict=True):
-        if detection.landmarks is None:
-            raise InputError(f"{path}: {detection.reason or 'no face found'}; use a photograph with one clear face")
-        crops.append(crop_face(image, detection.landmarks, crop_scale, size))
-    pixels = to_float(torch.from_numpy(np.stack([crop.image for crop in crops])).permute(0, 3, 1, 2))
-    return Photos(pixels, torch.from_numpy(np.stack([crop.landmarks for crop in crops])).float())

@@ -6,6 +6,8 @@ which it passes takes as much of its neighbour's colour as the outline leaves to
 the image, is then a smooth function of the vertices.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -54,7 +56,7 @@ def opposite_vertices(faces: Tensor) -> Tensor:
 
 
 @kernel
-def on_screen(clip, height, width, screen) -> None:
+def on_screen(clip: np.ndarray, height: int, width: int, screen: np.ndarray) -> None:
     """Positions in pixels [V, 2]; NaN for a vertex that is not before the camera."""
     for v in range(clip.shape[0]):
         w = np.float64(clip[v, 3])
@@ -66,7 +68,9 @@ def on_screen(clip, height, width, screen) -> None:
 
 
 @kernel
-def outline_between(screen, faces, opposite, face, column, row, axis):
+def outline_between(
+    screen: np.ndarray, faces: np.ndarray, opposite: np.ndarray, face: int, column: int, row: int, axis: int
+) -> tuple[float, int, int, float, float]:
     """Where an outline of `face` passes between the pixel (column, row) and the next along `axis` (0: right, 1: down).
 
     Returns (t, a, b, s, slope): t in [0, 1] from centre to centre, or -1 where none does; a and b the edge's vertices,
@@ -96,7 +100,16 @@ def outline_between(screen, faces, opposite, face, column, row, axis):
 
 
 @kernel
-def outline_after(screen, faces, opposite, face_id, depth, row, column, axis):
+def outline_after(
+    screen: np.ndarray,
+    faces: np.ndarray,
+    opposite: np.ndarray,
+    face_id: np.ndarray,
+    depth: np.ndarray,
+    row: int,
+    column: int,
+    axis: int,
+) -> tuple[float, int, int, float, float]:
     """`outline_between` for the nearer of the faces that a pixel and the next along `axis` show; t is -1 without
     outline."""
     height, width = face_id.shape
@@ -109,7 +122,17 @@ def outline_after(screen, faces, opposite, face_id, depth, row, column, axis):
 
 
 @kernel
-def antialias_forward(start, stop, image, clip, face_id, depth, faces, opposite, out) -> None:
+def antialias_forward(
+    start: int,
+    stop: int,
+    image: np.ndarray,
+    clip: np.ndarray,
+    face_id: np.ndarray,
+    depth: np.ndarray,
+    faces: np.ndarray,
+    opposite: np.ndarray,
+    out: np.ndarray,
+) -> None:
     """Images start..stop: out [B, H, W, C] is image with its outlines blended.
 
     Up to the outline at t the colours are this pixel's, beyond it the next one's; the border between the pixels is at
@@ -133,7 +156,19 @@ def antialias_forward(start, stop, image, clip, face_id, depth, faces, opposite,
 
 
 @kernel
-def antialias_backward(start, stop, image, clip, face_id, depth, faces, opposite, grad, grad_image, grad_clip) -> None:
+def antialias_backward(
+    start: int,
+    stop: int,
+    image: np.ndarray,
+    clip: np.ndarray,
+    face_id: np.ndarray,
+    depth: np.ndarray,
+    faces: np.ndarray,
+    opposite: np.ndarray,
+    grad: np.ndarray,
+    grad_image: np.ndarray,
+    grad_clip: np.ndarray,
+) -> None:
     """Gradient [B, H, W, C] of the blended image -> of the image and of clip [B, V, 4], images start..stop."""
     height, width = image.shape[1:3]
     screen = np.empty((clip.shape[1], 2))
@@ -157,7 +192,17 @@ def antialias_backward(start, stop, image, clip, face_id, depth, faces, opposite
 
 
 @kernel
-def move_outline(clip, grad, vertex, weight, slope, moved, axis, height, width) -> None:
+def move_outline(
+    clip: np.ndarray,
+    grad: np.ndarray,
+    vertex: int,
+    weight: float,
+    slope: float,
+    moved: float,
+    axis: int,
+    height: int,
+    width: int,
+) -> None:
     """Add to grad [V, 4] what an outline's crossing, `weight` of it this vertex's, passes on to the vertex."""
     along, over = weight * moved, -weight * slope * moved
     gx, gy = (along, over) if axis == 0 else (over, along)
@@ -170,7 +215,9 @@ def move_outline(clip, grad, vertex, weight, slope, moved, axis, height, width) 
 
 class _Antialias(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, image, clip, face_id, depth, faces, opposite):
+    def forward(
+        ctx: Any, image: Tensor, clip: Tensor, face_id: Tensor, depth: Tensor, faces: Tensor, opposite: Tensor
+    ) -> Tensor:
         image, clip, depth = (tensor.detach().contiguous() for tensor in (image, clip, depth))
         inputs = (image, clip, face_id.contiguous(), depth, faces.to(torch.int32).contiguous(), opposite)
         out = empty(image.shape, image.dtype)
@@ -180,7 +227,7 @@ class _Antialias(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None, None]:
         inputs = ctx.saved_tensors
         grad_image, grad_clip = empty(inputs[0].shape, grad.dtype), torch.empty_like(inputs[1])
         tensors = (*inputs, grad.contiguous(), grad_image, grad_clip)

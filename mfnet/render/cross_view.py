@@ -65,7 +65,7 @@ def render_cross_view(
     # Where a snapped face reaches beyond itself, its nearest point stands for the pixel: add what it is off in b.
     off = pixel_centres(height, width, points) - ndc(points[..., 6:].detach())
     source = (ndc(points[..., :4]) + off) * (raster.face_id > 0)[..., None]
-    surface = surface_map(view_a.clip, view_a.distance, faces, photo.shape[-2:])
+    surface = surface_map(view_a.clip, view_a.distance, faces, (photo.shape[-2], photo.shape[-1]))
     head = raster.face_id > 0
     seen = head & seen_at(surface, source, points[..., 4:5]) & (points[..., 5] > LEAST_FACING)
     return CrossView(sample_image(photo, source) * head[:, None], seen, source, raster)

@@ -21,7 +21,7 @@ EMPTY = np.iinfo(np.int64).max
 
 
 @kernel
-def snap_vertices(clip, height, width, snapped, depth) -> None:
+def snap_vertices(clip: np.ndarray, height: int, width: int, snapped: np.ndarray, depth: np.ndarray) -> None:
     """clip [V, 4] -> snapped [V, 2] int64 (1/16 pixel) and depth [V] (steps); a vertex that must be clipped gets depth
     NaN.
 
@@ -39,7 +39,9 @@ def snap_vertices(clip, height, width, snapped, depth) -> None:
 
 
 @kernel
-def draw_triangle(x0, y0, z0, x1, y1, z1, x2, y2, z2, face, keys) -> None:
+def draw_triangle(
+    x0: int, y0: int, z0: float, x1: int, y1: int, z1: float, x2: int, y2: int, z2: float, face: int, keys: np.ndarray
+) -> None:
     """Draw one snapped triangle into keys [H, W] int64: depth steps above, face index below; the smallest stays."""
     area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
     if area == 0:
@@ -87,7 +89,7 @@ def draw_triangle(x0, y0, z0, x1, y1, z1, x2, y2, z2, face, keys) -> None:
 
 
 @kernel
-def plane_distance(plane, x, y, z, w):
+def plane_distance(plane: int, x: float, y: float, z: float, w: float) -> float:
     """Signed distances to the planes of the clipping volume: the near plane and the guard band's four sides."""
     if plane == 0:
         return z + w
@@ -101,7 +103,7 @@ def plane_distance(plane, x, y, z, w):
 
 
 @kernel
-def clip_polygon(corners, other):
+def clip_polygon(corners: np.ndarray, other: np.ndarray) -> int:
     """Clip the triangle corners[:3] (rows x, y, z, w; room for 8) by the five planes; returns the number of corners.
 
     Sutherland and Hodgman 1974. The result is in `corners`; `other` is scratch of the same shape.
@@ -125,7 +127,7 @@ def clip_polygon(corners, other):
 
 
 @kernel
-def draw_clipped(clip, faces, face, height, width, keys) -> None:
+def draw_clipped(clip: np.ndarray, faces: np.ndarray, face: int, height: int, width: int, keys: np.ndarray) -> None:
     """Clip one triangle and draw what is left of it as a fan; one with a position that is not finite is dropped."""
     corners, other = np.empty((9, 4)), np.empty((9, 4))
     for i in range(3):
@@ -148,13 +150,13 @@ def draw_clipped(clip, faces, face, height, width, keys) -> None:
 
 
 @kernel
-def corners(faces, face):
+def corners(faces: np.ndarray, face: int) -> tuple[np.uint32, np.uint32, np.uint32]:
     """The vertices of a face, as unsigned numbers: numba need not look whether an index counts from the end."""
     return np.uint32(faces[face, 0]), np.uint32(faces[face, 1]), np.uint32(faces[face, 2])
 
 
 @kernel
-def draw_image(clip, faces, keys, snapped, depth) -> None:
+def draw_image(clip: np.ndarray, faces: np.ndarray, keys: np.ndarray, snapped: np.ndarray, depth: np.ndarray) -> None:
     """Draw clip [V, 4], faces [F, 3] into keys [H, W]; snapped [V, 2] int64 and depth [V] are scratch."""
     height, width = keys.shape
     keys[:] = EMPTY
@@ -170,14 +172,16 @@ def draw_image(clip, faces, keys, snapped, depth) -> None:
 
 
 @kernel
-def image_positions(clip, positions) -> None:
+def image_positions(clip: np.ndarray, positions: np.ndarray) -> None:
     """The x, y and w of clip [V, 4] as float64, positions [V, 3]: converted once, not at every pixel."""
     for v in range(clip.shape[0]):
         positions[v, 0], positions[v, 1], positions[v, 2] = clip[v, 0], clip[v, 1], clip[v, 3]
 
 
 @kernel
-def corner_offsets(positions, a, b, c, x, y):
+def corner_offsets(
+    positions: np.ndarray, a: np.uint32, b: np.uint32, c: np.uint32, x: float, y: float
+) -> tuple[float, float, float, float, float, float]:
     """Each vertex's (x - x w, y - y w) seen from ndc (x, y); e_i are the cross products of the other two."""
     wa, wb, wc = positions[a, 2], positions[b, 2], positions[c, 2]
     xa, ya = positions[a, 0] - x * wa, positions[a, 1] - y * wa
@@ -187,7 +191,14 @@ def corner_offsets(positions, a, b, c, x, y):
 
 
 @kernel
-def resolve_image(positions, faces, keys, face_id, barycentrics, depth) -> None:
+def resolve_image(
+    positions: np.ndarray,
+    faces: np.ndarray,
+    keys: np.ndarray,
+    face_id: np.ndarray,
+    barycentrics: np.ndarray,
+    depth: np.ndarray,
+) -> None:
     """Turn keys [H, W] into face_id [H, W] (0 or face + 1), barycentrics [H, W, 3] and depth [H, W] (z / w)."""
     height, width = keys.shape
     for row in range(height):
@@ -218,7 +229,15 @@ def resolve_image(positions, faces, keys, face_id, barycentrics, depth) -> None:
 
 
 @kernel
-def rasterize(start, stop, clip, faces, face_id, barycentrics, depth) -> None:
+def rasterize(
+    start: int,
+    stop: int,
+    clip: np.ndarray,
+    faces: np.ndarray,
+    face_id: np.ndarray,
+    barycentrics: np.ndarray,
+    depth: np.ndarray,
+) -> None:
     """Rasterize images start..stop of clip [B, V, 4] into the three outputs [B, H, W(, 3)]."""
     count = clip.shape[1]
     keys = np.empty(face_id.shape[1:], np.int64)
@@ -230,7 +249,16 @@ def rasterize(start, stop, clip, faces, face_id, barycentrics, depth) -> None:
 
 
 @kernel
-def rasterize_backward(start, stop, clip, faces, face_id, barycentrics, grad, grad_clip) -> None:
+def rasterize_backward(
+    start: int,
+    stop: int,
+    clip: np.ndarray,
+    faces: np.ndarray,
+    face_id: np.ndarray,
+    barycentrics: np.ndarray,
+    grad: np.ndarray,
+    grad_clip: np.ndarray,
+) -> None:
     """Gradient [B, H, W, 3] of the barycentrics -> of the clip positions [B, V, 4] (z has none), images start..stop.
 
     With M the matrix of the face's vertices (x, y, w) as columns and u = M^-1 (x, y, 1) for the pixel, b = u / sum(u).
@@ -270,7 +298,7 @@ def rasterize_backward(start, stop, clip, faces, face_id, barycentrics, grad, gr
 
 
 @kernel
-def add_products(out, b0, b1, b2, h0, h1, h2) -> None:
+def add_products(out: np.ndarray, b0: float, b1: float, b2: float, h0: float, h1: float, h2: float) -> None:
     """Add the products of all b and all h to out [9], reading all of it before writing any."""
     p0, p1, p2 = out[0] + b0 * h0, out[1] + b0 * h1, out[2] + b0 * h2
     p3, p4, p5 = out[3] + b1 * h0, out[4] + b1 * h1, out[5] + b1 * h2
@@ -279,7 +307,9 @@ def add_products(out, b0, b1, b2, h0, h1, h2) -> None:
 
 
 @kernel
-def add_face(positions, a, b, c, sums, out) -> None:
+def add_face(
+    positions: np.ndarray, a: np.uint32, b: np.uint32, c: np.uint32, sums: np.ndarray, out: np.ndarray
+) -> None:
     """Turn the sums [9] of one face into its vertices' gradients and add them to out [V, 3] (x, y, w)."""
     xa, ya, wa = positions[a, 0], positions[a, 1], positions[a, 2]
     xb, yb, wb = positions[b, 0], positions[b, 1], positions[b, 2]
@@ -299,7 +329,18 @@ def add_face(positions, a, b, c, sums, out) -> None:
 
 
 @kernel
-def add_clamped(positions, a, b, c, x, y, g0, g1, g2, out) -> None:
+def add_clamped(
+    positions: np.ndarray,
+    a: np.uint32,
+    b: np.uint32,
+    c: np.uint32,
+    x: float,
+    y: float,
+    g0: float,
+    g1: float,
+    g2: float,
+    out: np.ndarray,
+) -> None:
     """The gradient of one pixel's barycentrics where some are zero, in full, added to out [V, 3] (x, y, w).
 
     With e_i the edge functions, negative ones set to zero, b_i = e_i / sum(e), so
@@ -319,7 +360,7 @@ def add_clamped(positions, a, b, c, x, y, g0, g1, g2, out) -> None:
 
 
 @kernel
-def add_corner(out, vertex, gx, gy, x, y) -> None:
+def add_corner(out: np.ndarray, vertex: np.uint32, gx: float, gy: float, x: float, y: float) -> None:
     """Add the gradient of one vertex's offsets from ndc (x, y) to out [V, 3] (x, y, w)."""
     out[vertex, 0] += gx
     out[vertex, 1] += gy
@@ -327,7 +368,15 @@ def add_corner(out, vertex, gx, gy, x, y) -> None:
 
 
 @kernel
-def interpolate(start, stop, attributes, faces, face_id, barycentrics, out) -> None:
+def interpolate(
+    start: int,
+    stop: int,
+    attributes: np.ndarray,
+    faces: np.ndarray,
+    face_id: np.ndarray,
+    barycentrics: np.ndarray,
+    out: np.ndarray,
+) -> None:
     """attributes [B or 1, V, C] at the pixels of images start..stop: out [B, H W, C], zero in the background."""
     channels = attributes.shape[2]
     for i in range(start, stop):
@@ -347,7 +396,15 @@ def interpolate(start, stop, attributes, faces, face_id, barycentrics, out) -> N
 
 
 @kernel
-def interpolate_backward_attributes(start, stop, faces, face_id, barycentrics, grad, out) -> None:
+def interpolate_backward_attributes(
+    start: int,
+    stop: int,
+    faces: np.ndarray,
+    face_id: np.ndarray,
+    barycentrics: np.ndarray,
+    grad: np.ndarray,
+    out: np.ndarray,
+) -> None:
     """Gradient [B, H W, C] of `interpolate` -> of the attributes, out [B, V, C], images start..stop."""
     for i in range(start, stop):
         values = out[i]
@@ -366,7 +423,15 @@ def interpolate_backward_attributes(start, stop, faces, face_id, barycentrics, g
 
 
 @kernel
-def interpolate_backward_barycentrics(start, stop, attributes, faces, face_id, grad, out) -> None:
+def interpolate_backward_barycentrics(
+    start: int,
+    stop: int,
+    attributes: np.ndarray,
+    faces: np.ndarray,
+    face_id: np.ndarray,
+    grad: np.ndarray,
+    out: np.ndarray,
+) -> None:
     """Gradient [B, H W, C] of `interpolate` -> of the barycentrics, out [B, H W, 3], images start..stop."""
     for i in range(start, stop):
         values = attributes[i if attributes.shape[0] > 1 else 0]
@@ -388,7 +453,15 @@ def interpolate_backward_barycentrics(start, stop, attributes, faces, face_id, g
 
 @kernel
 def interpolate_backward(
-    start, stop, attributes, faces, face_id, barycentrics, grad, grad_values, grad_barycentrics
+    start: int,
+    stop: int,
+    attributes: np.ndarray,
+    faces: np.ndarray,
+    face_id: np.ndarray,
+    barycentrics: np.ndarray,
+    grad: np.ndarray,
+    grad_values: np.ndarray,
+    grad_barycentrics: np.ndarray,
 ) -> None:
     """`interpolate_backward_attributes` and `interpolate_backward_barycentrics` in one pass over the gradient."""
     for i in range(start, stop):

@@ -5,24 +5,30 @@ scene mirrored about the horizontal, so that rows come out in our order and no i
 """
 
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+if TYPE_CHECKING:
+    from mfnet.render.rasterizer import Raster  # it imports this module
+
 
 @contextmanager
-def _built_modules_registered():
+def _built_modules_registered() -> Iterator[None]:
     """Make modules that torch builds at first use importable by name, which nvdiffrast relies on and torch 2.15
     ended."""
     from torch.utils import cpp_extension
 
     load = cpp_extension.load
 
-    def load_and_register(name, *arguments, **options):
+    def load_and_register(name: str, *arguments: Any, **options: Any) -> ModuleType | str:
         module = load(name, *arguments, **options)
-        if module is not None:
+        if isinstance(module, ModuleType):  # a path where a program was built, not a module
             sys.modules.setdefault(name, module)
         return module
 
@@ -33,9 +39,9 @@ def _built_modules_registered():
         cpp_extension.load = load
 
 
-def _library():
+def _library() -> Any:
     try:
-        import nvdiffrast.torch as library
+        import nvdiffrast.torch as library  # pyright: ignore[reportMissingImports]  # extra `gpu`
     except ImportError as error:
         raise RuntimeError(
             f"CUDA tensors need nvdiffrast: install mfnet[gpu] or move them to the CPU ({error})"
@@ -44,7 +50,7 @@ def _library():
 
 
 @cache
-def _context(device: torch.device):
+def _context(device: torch.device) -> Any:
     library = _library()
     with _built_modules_registered():
         return library.RasterizeCudaContext(device=device)
@@ -66,20 +72,20 @@ def rasterize(clip: Tensor, faces: Tensor, height: int, width: int) -> tuple[Ten
     return face_id.to(torch.int32), barycentrics.to(clip.dtype), depth.detach().to(clip.dtype)
 
 
-def _as_drawn(raster) -> Tensor:
+def _as_drawn(raster: "Raster") -> Tensor:
     """A Raster in nvdiffrast's own form [B, H, W, 4]."""
     u, v, _ = raster.barycentrics.float().unbind(-1)
     return torch.stack([u, v, raster.depth.float(), raster.face_id.float()], -1).contiguous()
 
 
-def interpolate(attributes: Tensor, raster, faces: Tensor) -> Tensor:
+def interpolate(attributes: Tensor, raster: "Raster", faces: Tensor) -> Tensor:
     """As `mfnet.render.interpolate` for attributes [B or 1, V, C]."""
     values = attributes.float().contiguous()
     out, _ = _library().interpolate(values, _as_drawn(raster), faces.int().contiguous())
     return out.to(attributes.dtype)
 
 
-def antialias(image: Tensor, raster, clip: Tensor, faces: Tensor) -> Tensor:
+def antialias(image: Tensor, raster: "Raster", clip: Tensor, faces: Tensor) -> Tensor:
     """As `mfnet.render.antialias`."""
     positions = _upside_down(clip).contiguous()
     out = _library().antialias(image.float().contiguous(), _as_drawn(raster), positions, faces.int().contiguous())

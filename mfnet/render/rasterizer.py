@@ -7,7 +7,8 @@ drawn; a triangle that crosses the near plane is cut there, so w <= 0 is never d
 position that is not finite, is dropped.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -94,13 +95,13 @@ def check_mesh(values: Tensor, faces: Tensor, channels: int | None) -> None:
             raise ValueError(f"faces: indices {low}..{high} do not fit {values.shape[1]} vertices")
 
 
-def _run(kernel, batch: int, *tensors: Tensor) -> None:
+def _run(kernel: Callable[..., None], batch: int, *tensors: Tensor) -> None:
     over_batch(kernel, batch, *(tensor.numpy() for tensor in tensors))
 
 
 class _Rasterize(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, clip, faces, height, width):
+    def forward(ctx: Any, clip: Tensor, faces: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
         clip, faces = clip.detach().contiguous(), faces.to(torch.int32).contiguous()
         shape = (len(clip), height, width)
         face_id, depth = empty(shape, torch.int32), empty(shape, clip.dtype)
@@ -113,7 +114,9 @@ class _Rasterize(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, _, grad, __):
+    def backward(
+        ctx: Any, _: Tensor | None, grad: Tensor | None, __: Tensor | None
+    ) -> tuple[Tensor | None, None, None, None]:
         if grad is None:
             return None, None, None, None
         clip, grad_clip = ctx.saved_tensors[0], torch.empty_like(ctx.saved_tensors[0])
@@ -123,7 +126,7 @@ class _Rasterize(torch.autograd.Function):
 
 class _Interpolate(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, attributes, barycentrics, face_id, faces):
+    def forward(ctx: Any, attributes: Tensor, barycentrics: Tensor, face_id: Tensor, faces: Tensor) -> Tensor:
         batch, height, width = face_id.shape
         attributes, faces = attributes.detach().contiguous(), faces.to(torch.int32).contiguous()
         face_id, weights = face_id.flatten(1).contiguous(), barycentrics.detach().flatten(1, 2).contiguous()
@@ -134,23 +137,25 @@ class _Interpolate(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         attributes, weights, face_id, faces = ctx.saved_tensors
         batch, height, width = grad.shape[:3]
         grad = grad.flatten(1, 2).contiguous()
         to_attributes, to_weights = ctx.needs_input_grad[:2]
         grad_attributes = empty((batch, *attributes.shape[1:]), grad.dtype) if to_attributes else None
         grad_weights = empty((batch, height * width, 3), weights.dtype) if to_weights else None
-        if to_attributes and to_weights:
+        if grad_attributes is not None and grad_weights is not None:
             inputs = (attributes, faces, face_id, weights, grad)
             _run(kernels.interpolate_backward, batch, *inputs, grad_attributes, grad_weights)
-        elif to_attributes:
+        elif grad_attributes is not None:
             _run(kernels.interpolate_backward_attributes, batch, faces, face_id, weights, grad, grad_attributes)
-        elif to_weights:
+        elif grad_weights is not None:
             _run(kernels.interpolate_backward_barycentrics, batch, attributes, faces, face_id, grad, grad_weights)
-        if to_attributes and len(attributes) != batch:
+        if grad_attributes is not None and len(attributes) != batch:
             grad_attributes = _sum_in_order(grad_attributes)
-        return grad_attributes, grad_weights.view(batch, height, width, 3) if to_weights else None, None, None
+        if grad_weights is not None:
+            grad_weights = grad_weights.view(batch, height, width, 3)
+        return grad_attributes, grad_weights, None, None
 
 
 def _sum_in_order(values: Tensor) -> Tensor:

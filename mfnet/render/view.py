@@ -113,9 +113,12 @@ def surface_map(
 
 
 @torch.no_grad()
-def surface_of(raster: Raster, distance: Tensor, faces: Tensor, uv: Tensor | None = None, uv_faces=None) -> Tensor:
+def surface_of(
+    raster: Raster, distance: Tensor, faces: Tensor, uv: Tensor | None = None, uv_faces: Tensor | None = None
+) -> Tensor:
     """`surface_map` of heads that are drawn already."""
     surface = interpolate(distance[..., None].contiguous(), raster, faces)
     if uv is not None:
+        assert uv_faces is not None  # uv and its table come together
         surface = torch.cat([surface, interpolate(uv.to(surface.dtype), raster, uv_faces)], -1)
     return torch.where((raster.face_id > 0)[..., None], surface, torch.full_like(surface, torch.inf))

@@ -5,11 +5,13 @@ format can be painted. Lengths are face millimetres: millimetres on a head whose
 """
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
-from scipy import ndimage, spatial
+from scipy import ndimage
 from scipy.interpolate import splev, splprep
+from scipy.spatial import cKDTree  # pyright: ignore[reportAttributeAccessIssue]  # compiled, without types
 
 from mfnet.flame import Flame
 from mfnet.flame.masks import inside_polygon
@@ -109,11 +111,14 @@ def _unwrap_attributes(flame: Flame, size: int, attributes: torch.Tensor) -> tup
     raster = uv_layout(flame.faces, flame.uv, flame.uv_faces, size).raster
     texels = interpolate(attributes, raster, flame.faces)[0].numpy()
     covered = raster.face_id[0].numpy() > 0
-    nearest = ndimage.distance_transform_edt(~covered, return_distances=False, return_indices=True)
+    found = ndimage.distance_transform_edt(~covered, return_distances=False, return_indices=True)
+    nearest = cast(np.ndarray, found)  # scipy has no types: None is for indices written in place
     return texels[nearest[0], nearest[1]].astype(np.float64), covered
 
 
-def _visible_from(vertices: torch.Tensor, faces: torch.Tensor, directions: torch.Tensor, size: int = 256):
+def _visible_from(
+    vertices: torch.Tensor, faces: torch.Tensor, directions: torch.Tensor, size: int = 256
+) -> torch.Tensor:
     """Which vertices [1, V, 3] are seen from far away along unit `directions` [D, 3] -> bool [D, V]; 2 mm tolerance."""
     side = torch.linalg.cross(torch.tensor([[0.0, 1.0, 1e-3]]).expand_as(directions), directions)
     side = torch.nn.functional.normalize(side, dim=-1)
@@ -150,7 +155,7 @@ def _curve(points: np.ndarray, closed: bool, count: int = 400) -> np.ndarray:
 def _line_distance(xy: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Distance of xy [H, W, 2] to the open curve through `points`, and the place along it (0..1)."""
     curve = _curve(points, closed=False)
-    distance, nearest = spatial.cKDTree(curve).query(xy)
+    distance, nearest = cKDTree(curve).query(xy)
     return distance.astype(np.float32), (nearest / (len(curve) - 1)).astype(np.float32)
 
 
@@ -158,7 +163,7 @@ def _signed_distance(position: np.ndarray, outline: np.ndarray, reachable: np.nd
     """Signed distance in the frontal plane to the closed curve through `outline` [N, 3]; FAR where not reachable."""
     curve = _curve(outline[:, :2], closed=True)
     xy = position[reachable][:, :2]
-    distance = spatial.cKDTree(curve).query(xy)[0]
+    distance = cKDTree(curve).query(xy)[0]
     result = np.full(position.shape[:2], FAR, np.float32)
     result[reachable] = np.where(inside_polygon(xy, curve), distance, -distance)
     return result
@@ -172,7 +177,9 @@ def _brows(position: np.ndarray, points: np.ndarray, front: np.ndarray) -> tuple
     return distance, np.where(right < left, along_right, along_left)
 
 
-def _eyes(position, weights, points, front) -> tuple[np.ndarray, np.ndarray]:
+def _eyes(
+    position: np.ndarray, weights: np.ndarray, points: np.ndarray, front: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Texels of the eyeballs and their offset from the eye's centre. weights [H, W, 2]: of left and right eye joint."""
     eye, offset = np.zeros(front.shape, bool), np.full((*front.shape, 2), -FAR, np.float32)
     for column, name in enumerate(EYE_JOINTS):

@@ -44,4 +44,6 @@ def _optics(image: np.ndarray, blur: float, quality: float) -> np.ndarray:
     if quality >= 0.5:
         return image
     encoded = cv2.imencode(".jpg", to_uint8(image), [cv2.IMWRITE_JPEG_QUALITY, int(40 + 110 * quality)])
-    return cv2.imdecode(encoded[1], cv2.IMREAD_COLOR).astype(np.float32) / 255
+    decoded = cv2.imdecode(encoded[1], cv2.IMREAD_COLOR)
+    assert decoded is not None  # it was encoded a line above
+    return decoded.astype(np.float32) / 255

@@ -141,7 +141,9 @@ def _true_flow(faces: Tensor, source: Tensor, vertices: Tensor, clip: Tensor, si
     return flow.permute(0, 3, 1, 2), whole & (target.abs() < 1).all(-1) & in_front
 
 
-def _follow(source: Tensor, raster: Raster, faces: Tensor, depth_a: Tensor, clip_b: Tensor, depth_b: Tensor):
+def _follow(
+    source: Tensor, raster: Raster, faces: Tensor, depth_a: Tensor, clip_b: Tensor, depth_b: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     """Where the skin that view a shows at source [B, H, W, 2] (ndc) lies in view b -> ndc, depth [B, H, W], certainty.
 
     raster: the heads in view a; depth_a, depth_b [B, V] metres towards the cameras; clip_b [B, V, 4]. Not certain where
@@ -187,7 +189,15 @@ def _disturbed(sampler: Sampler, rng: np.random.Generator, heads: PosedHeads, le
     return out.vertices, torch.cat([scale, camera[:, 1:] + 0.0015 * noise(2, total)], 1)
 
 
-def _render(sampler, rng, clip: Tensor, vertices: Tensor, textures: Tensor, light: Tensor, kept: Tensor) -> Tensor:
+def _render(
+    sampler: Sampler,
+    rng: np.random.Generator,
+    clip: Tensor,
+    vertices: Tensor,
+    textures: Tensor,
+    light: Tensor,
+    kept: Tensor,
+) -> Tensor:
     """The estimate on black [B, 3, size, size] uint8; kept [B, V]: 0 for vertices that are left black."""
     flame, factor = sampler.flame, sampler.crop.supersample
     side = factor * sampler.size

@@ -35,6 +35,7 @@ def draw(
     depth [B, V]: metres towards the camera, larger is nearer; normals [B, V, 3] in the axes of the light to come.
     """
     raster = rasterize(clip, flame.faces, *size)
+    assert flame.uv is not None and flame.uv_faces is not None  # without, there is no skin for it to be drawn with
     owners = uv_vertices(flame.faces, flame.uv_faces, len(flame.uv))
     per_vertex = torch.cat([normals, depth[..., None]], -1)[:, owners]
     uv = flame.uv.expand(len(clip), -1, -1)

@@ -24,7 +24,10 @@ from mfnet.synthetic.subjects import expression_scale, face_vertices
 
 CLIP_DEPTH = 0.5
 """Clip-space z per metre: a head within 30 cm of its centre stays inside, as near as the camera may come."""
-YAWS = {1: ((-90.0, 90.0),), 3: ((-10.0, 10.0), (-90.0, -10.0), (10.0, 90.0))}
+YAWS: dict[int, tuple[tuple[float, float], ...]] = {
+    1: ((-90.0, 90.0),),
+    3: ((-10.0, 10.0), (-90.0, -10.0), (10.0, 90.0)),
+}
 """Ranges of yaw in degrees of the view slots: any, or frontal, left, right."""
 
 
@@ -133,6 +136,7 @@ class Sampler:
         textures = self.random_textures(rng, subjects).repeat_interleave(views, 0)
         images, drawing = self.photograph(rng, heads.out, lens, textures, light)
         points = heads.out.landmarks
+        assert points is not None  # `face_vertices` refuses a head without
         visible = visible_points(points, lens.clip(points), drawing.depth)
 
         def by_subject(values: Tensor) -> Tensor:
@@ -182,6 +186,7 @@ class Sampler:
         least = 0.0 if options.farthest is None else 1 / options.farthest
         inverse_distance = rng.uniform(least, 1 / options.nearest, batch)
         inverse_distance *= rng.random(batch) >= options.orthographic_share
+        assert out.landmarks is not None  # `face_vertices` refuses a head without
         centre = out.vertices.mean(1)
         uncropped = Lens(centre, tensor(inverse_distance), torch.zeros(batch, 2), torch.ones(batch))
         points = uncropped.ndc(out.landmarks)
@@ -199,7 +204,9 @@ class Sampler:
         gain = rng.uniform(0.8, 1.2, (count, 1)) * (1 + 0.05 * rng.standard_normal((count, 3)))
         return (chosen * tensor(gain)[:, :, None, None]).clamp(0, 1)
 
-    def photograph(self, rng, out: FlameOutput, lens: Lens, textures: Tensor, light: Tensor) -> tuple[Tensor, Drawing]:
+    def photograph(
+        self, rng: np.random.Generator, out: FlameOutput, lens: Lens, textures: Tensor, light: Tensor
+    ) -> tuple[Tensor, Drawing]:
         """Photographs [B, 3, size, size] uint8 of heads under light [B, 9, 3] (view axes), and their drawing."""
         side = self.crop.supersample * self.size
         normals = vertex_normals(out.vertices, self.flame.faces)

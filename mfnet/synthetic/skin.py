@@ -66,8 +66,8 @@ def random_traits(rng: np.random.Generator) -> SkinTraits:
         brow_width=float(rng.uniform(2.6, 4.4) + 0.8 * bearded),
         brow_density=float(rng.uniform(0.55, 0.95)),
         hairline=float(rng.uniform(-6, 12)),
-        hair=tuple(hair[list(hair)[rng.integers(len(hair))]]),
-        iris=tuple(iris[list(iris)[rng.integers(len(iris))]]),
+        hair=hair[list(hair)[rng.integers(len(hair))]],
+        iris=iris[list(iris)[rng.integers(len(iris))]],
         gaze=(float(rng.normal(0, 0.8)), float(rng.normal(0, 0.5))),
     )
 
@@ -122,7 +122,9 @@ def _random_rotation(rng: np.random.Generator) -> np.ndarray:
     )
 
 
-def _pigments(atlas: HeadAtlas, traits: SkinTraits, noise: SolidNoise, rng) -> tuple[np.ndarray, np.ndarray]:
+def _pigments(
+    atlas: HeadAtlas, traits: SkinTraits, noise: SolidNoise, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Densities [H, W] of melanin and blood: patches, freckles and moles; cheeks, nose, chin, ears, lips."""
     contrast = traits.contrast
     melanin = traits.melanin * (1 + contrast * (0.09 * noise(45) + 0.05 * noise(12) + 0.035 * noise(4)))

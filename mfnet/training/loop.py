@@ -59,7 +59,7 @@ class TrainingFiles:
 
 def train(
     params: Params,
-    flame,
+    flame: Flame,
     inputs: TrainingFiles,
     out: Path,
     checkpoints: Path = Path(".mfnet/checkpoints"),
@@ -120,7 +120,7 @@ class Record:
     validations: list[dict[str, float]]
 
 
-def _trainer(params: Params, flame, inputs: TrainingFiles, shards: TripletShards, process: Process) -> Trainer:
+def _trainer(params: Params, flame: Flame, inputs: TrainingFiles, shards: TripletShards, process: Process) -> Trainer:
     size = params.train.batch_size
     per_epoch = len(shards) // (size * process.world)
     if per_epoch == 0:

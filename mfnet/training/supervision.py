@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mfnet.flame import Flame
 from mfnet.losses.supervised import FaceLosses
 from mfnet.model.parameters import Prediction
 from mfnet.params import Params, SupervisionParams
@@ -17,7 +18,7 @@ from mfnet.synthetic.subjects import texture_pool
 class Supervision:
     """Random people with known parameters, `share` of all triplets of a step, and their loss."""
 
-    def __init__(self, flame, config: SupervisionParams, params: Params) -> None:
+    def __init__(self, flame: Flame, config: SupervisionParams, params: Params) -> None:
         """config: ``train.supervision`` of `params`, which say the rest: crops, random heads, losses, batch, views."""
         self.config = config
         self.views = params.model.views

@@ -1,8 +1,9 @@
 """One optimisation step of MFNet, and the state that a checkpoint holds."""
 
 import math
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from mfnet.errors import InputError
 from mfnet.io.files import atomic_path
 from mfnet.io.images import to_float
 from mfnet.losses.total import Objective, gradient_shares, total_loss
+from mfnet.model.mfnet import MFNet
 from mfnet.model.parameters import Prediction
 from mfnet.params import TrainParams
 from mfnet.training.distributed import Process
@@ -44,7 +46,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: MFNet,
         objective: Objective,
         params: TrainParams,
         steps: int,
@@ -57,7 +59,8 @@ class Trainer:
         self.steps = steps
         self.process = process
         self.supervision = supervision
-        self.model = model.to(process.device, memory_format=torch.channels_last)
+        # torch's stubs take a device or a memory format, not both.
+        self.model: MFNet = model.to(process.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.views = model.params.views
         self.wrapped = self.model
         if process.world > 1:
@@ -75,11 +78,11 @@ class Trainer:
         self.diverged = False
 
     @property
-    def result(self) -> nn.Module:
+    def result(self) -> MFNet:
         """The weights to keep: averaged ones where there are."""
-        return self.model if self.averaged is None else self.averaged.module
+        return self.model if self.averaged is None else cast(MFNet, self.averaged.module)  # torch says: a module
 
-    def autocast(self):
+    def autocast(self) -> AbstractContextManager[Any]:
         """The context of the network's forward pass."""
         if self.params.precision == "32":
             return nullcontext()
@@ -123,7 +126,7 @@ class Trainer:
         prediction = prediction.float()
         real = len(inputs) * len(batch.triplet) // len(images)
         of_batch = prediction[:real].per_view(len(batch.triplet))
-        if sample is None:
+        if self.supervision is None or sample is None:
             return of_batch, {}
         return of_batch, {"supervised": self.supervision.loss(prediction[real:], sample)}
 

@@ -9,6 +9,7 @@ from mfnet.io.tensors import write_tensors
 from mfnet.landmarks.backends import (
     AnnotationBackend,
     FaceAlignmentBackend,
+    LandmarkBackend,
     NetworkBackend,
     fan_files,
     make_backend,
@@ -136,3 +137,4 @@ def test_params_choose_the_backend():
     assert chosen["face_alignment"] == FaceAlignmentBackend(None)
     assert chosen["annotations"] == AnnotationBackend("root")
     assert all(backend.name == name for name, backend in chosen.items())
+    assert all(isinstance(backend, LandmarkBackend) for backend in chosen.values())

@@ -69,14 +69,16 @@ def _subject_task(head: HeadFile, root: str, plan: multipie.CapturePlan, number:
     return multipie.write_subject(flame, atlas, Path(root), number, plan)
 
 
-def _benchmark_task(head: HeadFile, root: str, seed: int, item: tuple[str, int]):
+def _benchmark_task(
+    head: HeadFile, root: str, seed: int, item: tuple[str, int]
+) -> tuple[layout.WildItem | None, list[dict]]:
     """(predefined values of a wild item or None, rows of the truth table)."""
     flame, atlas = _studio(head)
     protocol, index = item
     if protocol == "lab":
         return None, facescape.write_lab(flame, atlas, Path(root), index, seed)
-    item, row = facescape.write_wild(flame, atlas, Path(root), index, seed)
-    return item, [row]
+    wild, row = facescape.write_wild(flame, atlas, Path(root), index, seed)
+    return wild, [row]
 
 
 @functools.lru_cache(maxsize=1)

@@ -10,11 +10,19 @@ from mfnet.landmarks.ibug import MIRRORED
 from mfnet.synthetic.atlas import EYE_CORNERS_MM
 from mfnet.synthetic.subjects import expression_scale
 
+Movements = dict[int, tuple[float, float, float]]
 # Landmark -> (outwards, up, forward) in face mm; "outwards" is away from the midline on either side.
-SMILE = {48: (5, 4, -2), 49: (3, 2.5, -1), 59: (3, 2.5, -1), 60: (4.5, 3.5, -1.5), 41: (0, 0.8, 0), 40: (0, 0.8, 0)}
-BROWS_UP = dict.fromkeys((17, 18, 19, 20, 21), (0, 5, 0))
-EYES_WIDE = {37: (0, 1.5, 0), 38: (0, 1.5, 0)}
-SQUINT = {
+SMILE: Movements = {
+    48: (5, 4, -2),
+    49: (3, 2.5, -1),
+    59: (3, 2.5, -1),
+    60: (4.5, 3.5, -1.5),
+    41: (0, 0.8, 0),
+    40: (0, 0.8, 0),
+}
+BROWS_UP: Movements = dict.fromkeys((17, 18, 19, 20, 21), (0, 5, 0))
+EYES_WIDE: Movements = {37: (0, 1.5, 0), 38: (0, 1.5, 0)}
+SQUINT: Movements = {
     37: (0, -2, 0),
     38: (0, -2, 0),
     40: (0, 1.5, 0),
@@ -23,7 +31,7 @@ SQUINT = {
     20: (0, -3, 0),
     21: (-1, -3, 0),
 }
-DISGUST = {
+DISGUST: Movements = {
     50: (0, 3, 1),
     49: (0.5, 2.5, 0),
     61: (0, 3, 1),
@@ -32,7 +40,7 @@ DISGUST = {
     20: (0, -2, 0),
     21: (-1, -3, 0),
 }
-SCREAM = {
+SCREAM: Movements = {
     50: (0, 2, 0),
     48: (1, 0, -1),
     37: (0, -1.5, 0),
@@ -41,7 +49,7 @@ SCREAM = {
     40: (0, 1, 0),
     21: (0, -2, 0),
 }
-EXPRESSIONS: dict[str, tuple[dict[int, tuple[float, float, float]], float]] = {
+EXPRESSIONS: dict[str, tuple[Movements, float]] = {
     "neutral": ({}, 0.0),
     "smile": (SMILE, 1.0),
     "surprise": (BROWS_UP | EYES_WIDE, 16.0),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from mfnet.datasets import facescape as layout
@@ -153,6 +154,6 @@ def _uint8(image: Tensor) -> np.ndarray:
     return to_uint8(image[0].permute(1, 2, 0)).numpy()
 
 
-def _row(values) -> Tensor:
+def _row(values: ArrayLike) -> Tensor:
     """A float32 batch of one."""
     return torch.as_tensor(np.asarray(values, dtype=np.float32))[None]
