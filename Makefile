@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS = 1
 export DO_NOT_TRACK = true
 
-.PHONY: help repro test test-capped lint ui clean setup
+.PHONY: help repro test test-all test-capped lint ui clean setup
 .DEFAULT_GOAL := repro
 
 help:  ## what can be made
@@ -23,8 +23,11 @@ repro: setup  ## rebuild everything that changed, then print the benchmark table
 	dvc repro
 	mfnet benchmark show
 
-test: setup  ## the test suite, on two cores
-	OMP_NUM_THREADS=1 pytest --numprocesses 2 --dist loadfile
+test: setup  ## the tests that take seconds, on two cores
+	OMP_NUM_THREADS=1 pytest --numprocesses 2 --dist loadfile -m "not slow"
+
+test-all: test  ## those, then the slow ones
+	OMP_NUM_THREADS=1 pytest --numprocesses 2 --dist loadfile -m slow
 
 # A CPU without AVX-512, as far as each library lets itself be capped: last bits differ there, verdicts must not.
 CAPPED = ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 OPENBLAS_CORETYPE=Haswell \
@@ -33,9 +36,10 @@ CAPPED = ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTION
 test-capped: setup  ## training and rendering as on a CPU without AVX-512
 	OMP_NUM_THREADS=1 $(CAPPED) pytest --numprocesses 2 --dist loadfile tests/training tests/render tests/pretraining
 
-lint: setup  ## style
+lint: setup  ## style and types
 	ruff check .
 	ruff format --check .
+	basedpyright
 
 ui: setup  ## compare runs at http://127.0.0.1:5000
 	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \

@@ -475,6 +475,9 @@ class SupervisionParams(Section):
 class TrainParams(Section):
     """Stage ``train``."""
 
+    launcher: Annotated[str, Field(pattern=r"^(python|torchrun( [\w.:=-]+)*)$")]
+    """Program that starts training and the ablations: ``python``, or on several GPUs
+    ``torchrun --standalone --nproc-per-node 4``."""
     seed: Seed
     """Seed of initial weights, order and augmentation."""
     epochs: Count
@@ -636,6 +639,8 @@ class Params(Section):
             if section not in TRAINING_SECTIONS:
                 known = f"{', '.join(TRAINING_SECTIONS[:-1])} or {TRAINING_SECTIONS[-1]}"
                 raise ParamsError(f"ablation.variants.{name}.{section}: a variant changes {known}")
+        if "launcher" in changes.get("train", {}):
+            raise ParamsError(f"ablation.variants.{name}.train.launcher: all variants start as train does")
         changed = overlaid(self.model_dump(), changes)
         changed["ablation"] = {"seeds": self.ablation.seeds, "run": [], "variants": {}}
         try:

@@ -46,6 +46,7 @@ def changed(tmp_path):
         (lambda raw: raw["train"].update(lr="1e-3"), "train.lr"),
         (lambda raw: raw["train"].update(batch_size=0), "train.batch_size"),
         (lambda raw: raw["train"].update(epochs=True), "train.epochs"),
+        (lambda raw: raw["train"].update(launcher="torchrun; rm"), "train.launcher"),
         (lambda raw: raw["plan"].update(min_side_yaw=80.0, max_side_yaw=20.0), "min_side_yaw is greater"),
         (lambda raw: raw["loss"].update(flow_estimator="dis", flow_gradient="through"), "flow_gradient"),
         (lambda raw: raw["loss"].update(flow_estimator="raft_large"), "flow_estimator: raft_large has no weights"),
@@ -55,6 +56,7 @@ def changed(tmp_path):
         (lambda raw: raw["ablation"]["variants"].update(bad={"loss": {"flw": 1}}), "ablation.variants.bad.loss.flw"),
         (lambda raw: raw["ablation"]["variants"].update(bad={"flame": {"seed": 1}}), "ablation.variants.bad.flame"),
         (lambda raw: raw["ablation"]["variants"].update(bad={"loss": {"flow": -1}}), "ablation.variants.bad.loss.flow"),
+        (lambda raw: raw["ablation"]["variants"].update(bad={"train": {"launcher": "torchrun"}}), "bad.train.launcher"),
         (
             lambda raw: raw["ablation"]["variants"].update(bad={"loss": {"flow": None}}),
             "ablation.variants.bad.loss.flow",

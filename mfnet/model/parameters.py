@@ -26,8 +26,8 @@ class TensorRecord:
             },
         )
 
-    def __getitem__(self, rows: int | slice | Tensor) -> Self:
-        """The record of some rows of the batch, which an index, a slice or an index tensor names."""
+    def __getitem__(self, rows: int | slice | list[int] | Tensor) -> Self:
+        """The record of some rows of the batch, which an index, a slice, a list or an index tensor names."""
         return self.map(lambda value: value[rows])
 
     def to(self, device: torch.device | str) -> Self:

@@ -272,6 +272,7 @@ def test_averaging_takes_persons_from_three_views_and_the_pose_from_one(flame):
     assert found.views.camera.shape == (1, 1, 3) and found.views.camera[0, 0, 0].item() == pytest.approx(1.6)
 
 
+@pytest.mark.slow
 def test_a_network_is_asked_once_for_its_heads_in_both_poses(flame, tmp_path):
     studio, items = lab_benchmark(flame, tmp_path)
     network = Echo(flame, lambda slot: torch.zeros(3), 1)

@@ -65,6 +65,7 @@ def test_a_run_writes_model_metrics_and_history(params, flame, inputs, tmp_path)
     assert list((tmp_path / "kept").iterdir()) == []  # a finished run leaves no checkpoint
 
 
+@pytest.mark.slow
 def test_the_loss_falls(params, flame, inputs, tmp_path):
     """Over 16 epochs of 3 steps, so that the fall is larger than what last bits do to so short a run: the last four end
     at 0.75 of the first epoch's loss with AVX-512 and at 0.74 with AVX2, single epochs differ by 0.05."""
@@ -74,6 +75,7 @@ def test_the_loss_falls(params, flame, inputs, tmp_path):
     assert totals.iloc[-4:].mean() < 0.85 * totals.iloc[0]
 
 
+@pytest.mark.slow
 def test_equal_runs_give_equal_bytes_and_another_seed_does_not(params, flame, inputs, tmp_path):
     for name in ("a", "b"):
         train(params, flame, inputs, tmp_path / name, tmp_path / "kept")
@@ -82,6 +84,7 @@ def test_equal_runs_give_equal_bytes_and_another_seed_does_not(params, flame, in
     assert outs(tmp_path / "a")["model.safetensors"] != outs(tmp_path / "c")["model.safetensors"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ema", [0.0, 0.5])
 def test_a_run_that_was_killed_ends_with_the_same_bytes(params, flame, inputs, tmp_path, kill_at, monkeypatch, ema):
     params = changed(params, train={"ema": ema})
@@ -99,6 +102,7 @@ def test_a_run_that_was_killed_ends_with_the_same_bytes(params, flame, inputs, t
     assert outs(tmp_path / "whole") == outs(tmp_path / "cut")
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_other_params_is_not_taken_up(params, flame, inputs, tmp_path, kill_at, monkeypatch):
     kill_at(5)
     with pytest.raises(Killed):
