@@ -23,18 +23,20 @@ repro: setup  ## rebuild everything that changed, then print the benchmark table
 	dvc repro
 	mfnet benchmark show
 
+PYTEST = OMP_NUM_THREADS=1 pytest --numprocesses 2 --dist loadfile
+
 test: setup  ## the tests that take seconds, on two cores
-	OMP_NUM_THREADS=1 pytest --numprocesses 2 --dist loadfile -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: test  ## those, then the slow ones
-	OMP_NUM_THREADS=1 pytest --numprocesses 2 --dist loadfile -m slow
+	$(PYTEST) -m slow
 
 # A CPU without AVX-512, as far as each library lets itself be capped: last bits differ there, verdicts must not.
 CAPPED = ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 OPENBLAS_CORETYPE=Haswell \
 	NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL AVX512_SPR" NUMBA_CPU_NAME=haswell NUMBA_CACHE_DIR=$(CURDIR)/.mfnet/numba-avx2
 
 test-capped: setup  ## training and rendering as on a CPU without AVX-512
-	OMP_NUM_THREADS=1 $(CAPPED) pytest --numprocesses 2 --dist loadfile tests/training tests/render tests/pretraining
+	$(CAPPED) $(PYTEST) tests/training tests/render tests/pretraining
 
 lint: setup  ## style and types
 	ruff check .

@@ -9,7 +9,14 @@ Names are imported when first used, so that ``import mfnet`` and the command lin
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mfnet.api import Face, Reconstructor, load
+    from mfnet.errors import InputError
+    from mfnet.flame.model import Flame, load_flame
+    from mfnet.model.mfnet import MFNet, load_mfnet
+    from mfnet.render.rasterizer import interpolate, rasterize
 
 _HOMES = {
     "load": "mfnet.api",
@@ -23,7 +30,19 @@ _HOMES = {
     "rasterize": "mfnet.render.rasterizer",
     "interpolate": "mfnet.render.rasterizer",
 }
-__all__ = [*_HOMES, "__version__"]
+__all__ = [
+    "Face",
+    "Flame",
+    "InputError",
+    "MFNet",
+    "Reconstructor",
+    "__version__",
+    "interpolate",
+    "load",
+    "load_flame",
+    "load_mfnet",
+    "rasterize",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -166,7 +166,7 @@ def end_point_error(flow: torch.Tensor, truth: torch.Tensor, mask: torch.Tensor)
 
 
 @torch.no_grad()
-def calibrate(estimator: RaftFlow | DisFlow, images: torch.Tensor) -> dict[str, float]:
+def calibrate(estimator: FlowEstimator, images: torch.Tensor) -> dict[str, float]:
     """Flow of each image [B,3,H,W] with itself: mean, 95th percentile and maximum length in pixels.
 
     Raises InputError if the mean is beyond CALIBRATION_LIMIT: such an estimator would push every mesh away from truth.
@@ -188,7 +188,7 @@ def calibrate(estimator: RaftFlow | DisFlow, images: torch.Tensor) -> dict[str, 
 # -------------------------------------------------------------------------------------------------------------- files
 
 
-def load_flow(name: str, path: str | Path) -> RaftFlow | DisFlow:
+def load_flow(name: str, path: str | Path) -> FlowEstimator:
     """The estimator that ``loss.flow_estimator`` names, with the weights of stage ``pretrained``; ``dis`` needs none.
 
     Raises InputError if the file is missing or holds another estimator.

@@ -38,7 +38,7 @@ def run(params: Params, args: Namespace, record: Run) -> None:
         pretrained / "encoder.safetensors",
         pretrained / "flow.safetensors",
     )
-    train(params, flame, inputs, out, on_epoch=lambda step, metrics: record.metrics({**metrics}, step))
+    train(params, flame, inputs, out, on_epoch=lambda step, metrics: record.metrics(metrics, step))
     if not record.active:
         return
     record.curves(pd.read_parquet(out / "history.parquet"), "step")

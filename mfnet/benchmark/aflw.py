@@ -68,7 +68,6 @@ def reconstruct_items(
     results = []
     for row, (item, crop) in enumerate(zip(items, crops, strict=True)):
         landmarks = transform_points(in_crop[row], crop.to_photograph)
-        assert isinstance(landmarks, np.ndarray)  # as what it transforms
         results.append(AflwResult(item, landmarks, crop, output.vertices[row].cpu(), clip[row]))
     return results
 
@@ -137,10 +136,8 @@ def picture_grid(results: Sequence[AflwResult], flame: Flame, size: int = 192) -
         crop, to_crop = result.crop.image, result.crop.matrix
         large = cv2.resize(crop, (size, size), interpolation=cv2.INTER_CUBIC)
         scale = size / len(crop)
-        true, found = (transform_points(points, to_crop) for points in (result.item.landmarks, result.landmarks))
-        assert isinstance(true, np.ndarray) and isinstance(found, np.ndarray)  # as what they are made of
-        marked = overlay_points(large, scale * true, (40, 200, 60))
-        marked = overlay_points(marked, scale * found, (220, 40, 40))
+        marked = overlay_points(large, scale * transform_points(result.item.landmarks, to_crop), (40, 200, 60))
+        marked = overlay_points(marked, scale * transform_points(result.landmarks, to_crop), (220, 40, 40))
         over = overlay_head(large, result.vertices, result.clip, flame)
         rows.append([large, marked, over, render_head(result.vertices, flame, size)])
     if not rows:

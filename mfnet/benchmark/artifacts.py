@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -42,7 +43,7 @@ def write_benchmark(
         for row in rows
         for figure in FIGURES
     }
-    arrays = {"faces": flame.faces.cpu().numpy().astype(np.int32)}
+    arrays: dict[str, Any] = {"faces": flame.faces.cpu().numpy().astype(np.int32)}
     for item in benchmark.items:
         if item.name not in shown:
             continue

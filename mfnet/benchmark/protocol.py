@@ -26,7 +26,7 @@ class Cropper:
     """Finds the faces of photographs and cuts them out as the networks saw them in training."""
 
     detect: Callable[[list[str], list[np.ndarray]], list[Detection]]
-    """`mfnet.landmarks.backends.Backend.detect`, (paths relative to the benchmark's data folder, images) ->
+    """`mfnet.landmarks.backends.LandmarkBackend.detect`, (paths relative to the benchmark's data folder, images) ->
     Detections."""
     size: int
     """Side of the crops, px."""

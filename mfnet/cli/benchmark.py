@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -133,8 +133,8 @@ def _read_scores(paths: list[str], dataset: str | None) -> "pd.DataFrame":
             raise InputError(f"{path}: not scores: no column {', '.join(sorted(missing))}")
     scores = pd.concat(parts, ignore_index=True)
     if dataset is not None:
-        scores = cast(pd.DataFrame, scores[scores["dataset"] == dataset])
-    count = cast(pd.Series, scores["dataset"]).nunique()
+        scores = scores.loc[scores["dataset"] == dataset]
+    count = scores.loc[:, "dataset"].nunique()
     if count != 1:
         raise InputError(f"--dataset: the files hold {count} data sets; name fswild or fslab")
     return scores
@@ -155,8 +155,7 @@ def show(
     interval = rows.apply(lambda row: f"{row.CD:.2f} [{row.CD_low:.2f}, {row.CD_high:.2f}]", axis=1)
     shown = rows.assign(**{"CD (mm) [95 %]": interval}).drop(columns=["CD", "CD_low", "CD_high"])
     order = ["protocol", "bin", "method", "views", "CD (mm) [95 %]", "MNE", "CR", "items", "done"]
-    ordered = cast(pd.DataFrame, shown[order])
-    print(ordered.to_string(index=False, formatters={"MNE": "{:.3f}".format, "CR": "{:.3f}".format}))
+    print(shown.loc[:, order].to_string(index=False, formatters={"MNE": "{:.3f}".format, "CR": "{:.3f}".format}))
 
 
 @app.command()

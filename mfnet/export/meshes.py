@@ -51,8 +51,7 @@ def _write_obj(path: Path, vertices: np.ndarray, flame: Flame, texture: np.ndarr
     write_png(texture, image)
     with atomic_path(material) as beside:
         beside.write_text(f"newmtl head\nKa 1 1 1\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {image.name}\n")
-    assert flame.uv is not None and flame.uv_faces is not None  # export_head has seen to it
-    mesh = ObjMesh(vertices, faces, _array(flame.uv), _array(flame.uv_faces))
+    mesh = ObjMesh(vertices, faces, *map(_array, flame.uv_map))
     write_obj(path, mesh, material=(material.name, "head"))
 
 
@@ -64,11 +63,11 @@ def _write_glb(path: Path, vertices: np.ndarray, flame: Flame, texture: np.ndarr
     if texture is None:
         mesh = trimesh.Trimesh(vertices, _array(flame.faces), process=False)
     else:
-        assert flame.uv is not None and flame.uv_faces is not None  # export_head has seen to it
-        owner = _array(uv_vertices(flame.faces, flame.uv_faces, len(flame.uv)))
+        uv, uv_faces = flame.uv_map
+        owner = _array(uv_vertices(flame.faces, uv_faces, len(uv)))
         material = PBRMaterial(baseColorTexture=Image.fromarray(texture), metallicFactor=0.0, roughnessFactor=1.0)
-        visual = TextureVisuals(uv=_array(flame.uv), material=material)
-        mesh = trimesh.Trimesh(vertices[owner], _array(flame.uv_faces), visual=visual, process=False)
+        visual = TextureVisuals(uv=_array(uv), material=material)
+        mesh = trimesh.Trimesh(vertices[owner], _array(uv_faces), visual=visual, process=False)
     content = mesh.export(file_type="glb", include_normals=True)
     assert isinstance(content, bytes)  # as glTF's binary form is
     with atomic_path(path) as beside:

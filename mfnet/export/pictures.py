@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mfnet.errors import InputError
 from mfnet.flame.model import Flame
 from mfnet.geometry import clip_from_orthographic, euler_to_matrix, vertex_normals
 from mfnet.io.images import to_float
@@ -108,9 +107,8 @@ def _draw(
     raster = rasterize(clip, flame.faces, height, width)
     cover = (raster.face_id > 0).float()[:, None]
     if texture is not None:
-        if flame.uv is None or flame.uv_faces is None:
-            raise InputError("texture: the head model has no UV; load it with its template OBJ")
-        colour = sample_texture(texture[None], interpolate(flame.uv, raster, flame.uv_faces))
+        uv, uv_faces = flame.uv_map
+        colour = sample_texture(texture[None], interpolate(uv, raster, uv_faces))
     else:
         normals = vertex_normals(vertices[None], flame.faces)[0]
         lamp = torch.nn.functional.normalize(normals.new_tensor([0.3, 0.4, 0.85]), dim=0)

@@ -4,7 +4,13 @@ Names are imported when first used, so that the command line starts without torc
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mfnet.flame.head import HeadArrays
+    from mfnet.flame.model import Flame, FlameOutput, load_flame, load_project_head
+    from mfnet.flame.readers import read_head, write_head
+    from mfnet.flame.texture_space import TextureSpace, load_texture_space
 
 _HOMES = {
     "Flame": "mfnet.flame.model",
@@ -17,7 +23,17 @@ _HOMES = {
     "TextureSpace": "mfnet.flame.texture_space",
     "load_texture_space": "mfnet.flame.texture_space",
 }
-__all__ = [*_HOMES]
+__all__ = [
+    "Flame",
+    "FlameOutput",
+    "HeadArrays",
+    "TextureSpace",
+    "load_flame",
+    "load_project_head",
+    "load_texture_space",
+    "read_head",
+    "write_head",
+]
 
 
 def __getattr__(name: str) -> Any:

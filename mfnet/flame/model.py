@@ -100,6 +100,13 @@ class Flame(nn.Module):
             self._constant("fixed_corners", torch.tensor(head.faces[fixed]))  # [51 + 68, 3]
 
     @property
+    def uv_map(self) -> tuple[Tensor, Tensor]:
+        """`uv` and `uv_faces` of a head that has them. Raises InputError for one without."""
+        if self.uv is None or self.uv_faces is None:
+            raise InputError("texture: the head model has no UV; load it with its template OBJ")
+        return self.uv, self.uv_faces
+
+    @property
     def masks(self) -> dict[str, Tensor]:
         """Regions of the head by name, each bool [V]."""
         return {name: getattr(self, f"mask_{name}") for name in self._masks}

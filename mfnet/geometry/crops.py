@@ -1,7 +1,7 @@
 """Square crops around a face, in the project's pixels (centres at +0.5)."""
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -10,6 +10,8 @@ from torch import Tensor
 
 from mfnet.errors import InputError
 from mfnet.geometry.cameras import pixels_to_ndc
+
+Points = TypeVar("Points", np.ndarray, Tensor)
 
 
 class CropBox(NamedTuple):
@@ -86,6 +88,6 @@ def crop_image(image: np.ndarray, box: CropBox, size: int) -> np.ndarray:
     return np.rint(cv2.resize(dense, (size, size), interpolation=cv2.INTER_AREA)).astype(np.uint8)
 
 
-def transform_points(points: np.ndarray | Tensor, matrix: np.ndarray | Tensor) -> np.ndarray | Tensor:
+def transform_points(points: Points, matrix: Points) -> Points:
     """Apply affine maps [..., 3, 3] to points [..., N, 2]; both NumPy arrays or both tensors."""
     return points @ matrix[..., :2, :2].swapaxes(-1, -2) + matrix[..., None, :2, 2]

@@ -32,7 +32,7 @@ class Photometric:
     def __init__(self, flame: Flame, space: TextureSpace) -> None:
         """Raises InputError for a head model without UV."""
         self.flame, self.space = flame, space
-        self.layout = uv_layout(flame.faces, flame.uv, flame.uv_faces, TEXELS)
+        self.layout = uv_layout(flame.faces, *flame.uv_map, TEXELS)
         self.skin = comparable_faces(flame.faces, flame.masks)
 
     def __call__(self, heads: DecodedHeads, views: View, photos: Tensor) -> Tensor:

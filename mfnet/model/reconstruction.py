@@ -60,7 +60,7 @@ def textured(
     prediction = prediction.per_view()
     heads = decode(flame, prediction)
     vertices, cameras, divisor = heads.vertices[0], heads.cameras[0], heads.divisor[0]
-    layout = uv_layout(flame.faces, flame.uv, flame.uv_faces, texture_size)
+    layout = uv_layout(flame.faces, *flame.uv_map, texture_size)
     meshes = orthographic_view(vertices, flame.faces, cameras, divisor)
     textures, weights = unwrap(photos, meshes, layout)
     if margin > 0:

@@ -21,7 +21,7 @@ from torchvision.models.optical_flow import RAFT
 from tqdm import tqdm
 
 from mfnet.flame import Flame
-from mfnet.flow import DisFlow, RaftFlow, calibrate, end_point_error
+from mfnet.flow import DisFlow, FlowEstimator, RaftFlow, calibrate, end_point_error
 from mfnet.io.checkpoints import Checkpoints
 from mfnet.io.images import to_float
 from mfnet.params import FlowTraining, Params
@@ -121,9 +121,8 @@ def mirrored(pairs: FlowPairs) -> FlowPairs:
 def sequence_loss(flows: list[Tensor], pairs: FlowPairs, decay: float) -> Tensor:
     """RAFT's loss: L1 error in px of every iteration's flow over the valid pixels, later ones weigh more."""
     errors = [(flow - pairs.flow).abs().sum(dim=1)[pairs.valid[:, 0]].mean() for flow in flows]
-    total = sum(decay ** (len(flows) - 1 - index) * error for index, error in enumerate(errors))
-    assert isinstance(total, Tensor)  # RAFT iterates at least once
-    return total
+    weighted = (decay ** (len(flows) - 1 - index) * error for index, error in enumerate(errors))
+    return sum(weighted, start=torch.zeros(()))
 
 
 @contextmanager
@@ -178,7 +177,7 @@ def cell_targets(pairs: FlowPairs, cell: int) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def measure_flow(estimator: RaftFlow | DisFlow, flame: Flame, params: Params) -> dict[str, float]:
+def measure_flow(estimator: FlowEstimator, flame: Flame, params: Params) -> dict[str, float]:
     """Held-out figures of the estimator, of DIS and of zero flow, and the calibration on identical images.
 
     ``epe_*_px`` mean and ``median_*_px`` median end-point error, ``below_1px_*`` share of pixels off by less than one,
@@ -199,7 +198,7 @@ def measure_flow(estimator: RaftFlow | DisFlow, flame: Flame, params: Params) ->
     return figures
 
 
-def errors(estimator: RaftFlow | DisFlow, pairs: FlowPairs, label: str = "") -> dict[str, float]:
+def errors(estimator: FlowEstimator, pairs: FlowPairs, label: str = "") -> dict[str, float]:
     """Figures of zero flow, DIS and the estimator on pairs; see `measure_flow`."""
     first, second, valid = to_float(pairs.first), to_float(pairs.second), pairs.valid[:, 0]
     flows = {"zero": torch.zeros_like(pairs.flow), "dis": DisFlow().flow(first, second)}

@@ -9,7 +9,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mfnet.errors import InputError
 from mfnet.render.rasterizer import Raster, interpolate, rasterize
 from mfnet.render.view import LEAST_FACING, ProjectedMesh, ndc, sample_image, seen_at, surface_of
 
@@ -27,13 +26,8 @@ class UVLayout(NamedTuple):
     """[1, T, T] which point of the surface each texel's centre is."""
 
 
-def uv_layout(faces: Tensor, uv: Tensor | None, uv_faces: Tensor | None, size: int) -> UVLayout:
-    """Lay the surface out on size x size texels. Compute it once: it depends on the head model alone.
-
-    Raises InputError for a head model without UV, of which both are None.
-    """
-    if uv is None or uv_faces is None:
-        raise InputError("texture: the head model has no UV; load it with its template OBJ")
+def uv_layout(faces: Tensor, uv: Tensor, uv_faces: Tensor, size: int) -> UVLayout:
+    """Lay the surface out on size x size texels. Compute it once: it depends on the head model alone."""
     flat = torch.cat([2 * uv - 1, torch.zeros_like(uv[:, :1]), torch.ones_like(uv[:, :1])], -1)
     return UVLayout(faces, uv, uv_faces, rasterize(flat[None].float(), uv_faces, size, size))
 

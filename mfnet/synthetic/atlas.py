@@ -108,7 +108,7 @@ def _vertex_attributes(flame: Flame, vertices: torch.Tensor) -> torch.Tensor:
 
 def _unwrap_attributes(flame: Flame, size: int, attributes: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Vertex attributes [V, C] -> texels [H, W, C] and which of them lie on a face; the others copy the nearest."""
-    raster = uv_layout(flame.faces, flame.uv, flame.uv_faces, size).raster
+    raster = uv_layout(flame.faces, *flame.uv_map, size).raster
     texels = interpolate(attributes, raster, flame.faces)[0].numpy()
     covered = raster.face_id[0].numpy() > 0
     found = ndimage.distance_transform_edt(~covered, return_distances=False, return_indices=True)

@@ -35,11 +35,11 @@ def draw(
     depth [B, V]: metres towards the camera, larger is nearer; normals [B, V, 3] in the axes of the light to come.
     """
     raster = rasterize(clip, flame.faces, *size)
-    assert flame.uv is not None and flame.uv_faces is not None  # without, there is no skin for it to be drawn with
-    owners = uv_vertices(flame.faces, flame.uv_faces, len(flame.uv))
+    uv, uv_faces = flame.uv_map
+    owners = uv_vertices(flame.faces, uv_faces, len(uv))
     per_vertex = torch.cat([normals, depth[..., None]], -1)[:, owners]
-    uv = flame.uv.expand(len(clip), -1, -1)
-    pixels = interpolate(torch.cat([uv, per_vertex], -1), raster, flame.uv_faces)  # [B, H, W, 2 + 3 + 1]
+    attributes = torch.cat([uv.expand(len(clip), -1, -1), per_vertex], -1)
+    pixels = interpolate(attributes, raster, uv_faces)  # [B, H, W, 2 + 3 + 1]
     head = raster.face_id > 0
     cover = head[:, None].float()
     albedo = sample_texture(textures, pixels[..., :2].contiguous())

@@ -19,10 +19,9 @@ def flame():
     from mfnet.flame.procedural import build_head
 
     arrays = build_head(0)
-    fields = {name: torch.from_numpy(np.asarray(arrays[name]).astype(np.int64)) for name in ("f", "uv_faces")}
-    uv = torch.from_numpy(np.asarray(arrays["uv"], np.float32))
-    vertices = torch.from_numpy(np.asarray(arrays["v_template"], np.float32))
-    return SimpleNamespace(faces=fields["f"], uv=uv, uv_faces=fields["uv_faces"], template=vertices)
+    faces, uv_faces = (torch.from_numpy(np.asarray(arrays[name]).astype(np.int64)) for name in ("f", "uv_faces"))
+    uv, vertices = (torch.from_numpy(np.asarray(arrays[name], np.float32)) for name in ("uv", "v_template"))
+    return SimpleNamespace(faces=faces, uv=uv, uv_faces=uv_faces, uv_map=(uv, uv_faces), template=vertices)
 
 
 def chart(size=64):

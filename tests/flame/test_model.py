@@ -140,6 +140,11 @@ def test_the_head_is_no_part_of_a_checkpoint():
     assert not Flame(random_head(vertices=60, faces=80), 4, 3).state_dict()
 
 
+def test_a_head_without_uv_is_refused(head):
+    with pytest.raises(InputError, match="head model has no UV"):
+        _ = Flame(head, 4, 3).uv_map
+
+
 def test_load_flame_takes_one_file_and_overrides(tmp_path, head):
     write_head(head, tmp_path / "head.npz")
     flame = load_flame(tmp_path / "head.npz", n_shape=10, n_expression=5)

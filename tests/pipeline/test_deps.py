@@ -56,9 +56,20 @@ def lazy_homes(file: Path) -> dict[str, str]:
     return {}
 
 
+def executed(node: ast.AST) -> Iterator[ast.AST]:
+    """A node and all below it but what ``if TYPE_CHECKING`` guards, which runs never."""
+    yield node
+    if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+        children = node.orelse
+    else:
+        children = ast.iter_child_nodes(node)
+    for child in children:
+        yield from executed(child)
+
+
 def imported_modules(file: Path) -> Iterator[str]:
     """Names of all modules that a file imports, also inside its functions."""
-    for node in ast.walk(parsed(file)):
+    for node in executed(parsed(file)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

@@ -1,7 +1,6 @@
 import pytest
 import torch
 
-from mfnet.errors import InputError
 from mfnet.render import (
     face_texture,
     facial_mask,
@@ -11,7 +10,6 @@ from mfnet.render import (
     render_textured,
     sample_texture,
     unwrap,
-    uv_layout,
 )
 from mfnet.render.view import LEAST_FACING
 from tests.render.conftest import smooth_texture
@@ -53,11 +51,6 @@ def test_layout_shows_each_texel_the_point_that_has_its_uv(head):
     on = (layout.raster.barycentrics > 1e-5).all(-1)
     assert on.float().mean() > 0.4
     torch.testing.assert_close(uv[on], grid(64)[on], atol=1e-4, rtol=0)
-
-
-def test_a_head_without_uv_is_refused(head):
-    with pytest.raises(InputError, match="head model has no UV"):
-        uv_layout(head.faces, None, None, 64)
 
 
 @pytest.mark.parametrize("size", [512, 1024])

@@ -23,15 +23,13 @@ def squares():
     vertices[4:, 2] = NEAR
     faces = torch.tensor([[0, 1, 2], [0, 2, 3], [4, 5, 6], [4, 6, 7]])
     uv = torch.cat([corners, corners]).add(1).div(2)
-    return SimpleNamespace(
-        vertices=vertices, faces=faces, uv=uv[torch.tensor([7, 6, 5, 4, 3, 2, 1, 0])], uv_faces=7 - faces
-    )
+    return SimpleNamespace(vertices=vertices, faces=faces, uv=uv[torch.tensor([7, 6, 5, 4, 3, 2, 1, 0])])
 
 
 def drawing(head, faces=None, size=16):
     clip = torch.cat([head.vertices * torch.tensor([1, 1, -1.0]), torch.ones(8, 1)], 1)[None]
     head.faces = head.faces if faces is None else faces
-    head.uv_faces = 7 - head.faces
+    head.uv_map = head.uv, 7 - head.faces
     texture = torch.full((1, 3, 4, 4), 0.5)
     normals = torch.tensor([0.0, 0, 1]).expand(1, 8, 3)
     return draw(head, clip, head.vertices[None, :, 2], texture, normals, (size, size))
