@@ -227,8 +227,8 @@ class PretrainedSource(Section):
     """Pixels of the renders that it is trained and measured on are averages of supersample x supersample."""
 
 
-class Descent(Section):
-    """How a pre-training descends: AdamW, a linear warm-up, then a cosine to zero."""
+class Optimisation(Section):
+    """How a network is pre-trained: AdamW, a linear warm-up, then a cosine to zero."""
 
     steps: Count
     """Optimiser steps of the first phase."""
@@ -278,7 +278,7 @@ class RegressorWeights(Section):
     """Any number of views."""
 
 
-class EncoderTraining(PretrainedSource, Descent):
+class EncoderTraining(PretrainedSource, Optimisation):
     """The encoder trained here: all architectures on one trunk, from renders of random heads."""
 
     source: Literal["train"]
@@ -315,7 +315,7 @@ class FlowFile(FlowSource, WeightsFile):
     """RAFT from a file."""
 
 
-class FlowTraining(FlowSource, Descent):
+class FlowTraining(FlowSource, Optimisation):
     """RAFT trained here, on rendered pairs with exact flow."""
 
     source: Literal["train"]
@@ -351,7 +351,7 @@ class LandmarkCrops(Section):
     """People, in three views each."""
 
 
-class LandmarkTraining(PretrainedSource, Descent):
+class LandmarkTraining(PretrainedSource, Optimisation):
     """The embedded landmark network trained here: crops from tight to whole photographs, and no-faces."""
 
     source: Literal["train"]

@@ -39,7 +39,7 @@ def run(params: Params, args: Namespace, record: Run) -> None:
     refiner = None
     if params.benchmark.refine:
         flow = Path("data/pretrained/flow.safetensors")
-        refiner = Refiner(params.loss.flow_estimator, flow, params.refine, compute)
+        refiner = Refiner(Path("data/head/head.npz"), params.loss.flow_estimator, flow, params.refine, compute)
     multi_view = load_mfnet("data/train/model.safetensors", flame)
     models = Models(flame, single_view, multi_view, refiner, params.benchmark.use_calibrated_camera)
     backend = make_backend(params.landmarks, root / "data", "data/pretrained/landmarks.safetensors")

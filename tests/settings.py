@@ -8,6 +8,8 @@ from mfnet.profiles import load_profile
 ROOT = Path(__file__).parents[1]
 EMBEDDED = load_profile("embedded")
 FROM_SCRATCH = load_profile(ROOT / "params" / "from-scratch.yaml")
+PAPER_TERMS = ("flow", "landmarks", "eye", "lip", "regularisation")
+"""The terms of eq. 11 in its order; each is weighted by the key of `loss` that has its name."""
 CROP_SCALE = EMBEDDED.triplets.crop_scale
 
 

@@ -163,10 +163,15 @@ def choose_inputs(method: Method, item: Item, crops: Crops) -> Inputs | ItemErro
 
 
 def predict_heads(method: Method, inputs: list[Inputs], crops: dict[str, FaceCrop], models: Models) -> Prediction:
-    """The prediction of a method for B items, each in its own view (V = 1)."""
+    """The prediction of a method for B items, each in its own view (V = 1).
+
+    Raises InputError where `models` lack the network that the method runs.
+    """
+    if method.network is None:
+        return mean_heads(len(inputs), models.flame)
     network = models.network(method)
     if network is None:
-        return mean_heads(len(inputs), models.flame)
+        raise InputError(f"{method.name}: needs the {method.network} network, which is not loaded")
     if method.refined:
         prediction = _refined([chosen.names for chosen in inputs], crops, models)
     elif method.views == 1:
@@ -209,7 +214,7 @@ def _refined(names: list[tuple[str, ...]], crops: dict[str, FaceCrop], models: M
     landmarks = np.stack([np.stack([crops[name].landmarks for name in photographs]) for photographs in sets])
     images = _images(sets, crops, models.multi_view)
     prediction = _run_network(sets, crops, models.multi_view)
-    refined = models.refiner(models.flame, prediction, images, torch.from_numpy(landmarks).to(images))
+    refined = models.refiner(prediction, images, torch.from_numpy(landmarks).to(images))
     return refined[[row_of[photographs] for photographs in names]]
 
 

@@ -1,8 +1,8 @@
 """FLAME as a differentiable module: coefficients in; vertices, joints and landmarks out."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,13 +18,31 @@ from mfnet.landmarks.ibug import N_LANDMARKS
 from mfnet.params import FlameParams
 
 
-class FlameOutput(NamedTuple):
+@dataclass(frozen=True)
+class FlameOutput:
     """A decoded batch in head space, metres."""
 
     vertices: Tensor  # [B, V, 3]
     joints: Tensor  # [B, 5, 3]
-    landmarks: Tensor | None  # [B, 68, 3]: 17 contour points that walk with the yaw, then the 51 static ones
-    landmarks_full: Tensor | None  # [B, 68, 3]: the frontal head's contour, fixed on the skin
+    points: Tensor | None = None  # [B, 2 * 68, 3]: `landmarks`, then `landmarks_full`
+
+    @property
+    def landmarks(self) -> Tensor:
+        """[B, 68, 3]: 17 contour points that walk with the yaw, then the 51 static ones.
+
+        Raises InputError for a head without landmarks, as `landmarks_full` does.
+        """
+        return self._points()[:, :N_LANDMARKS]
+
+    @property
+    def landmarks_full(self) -> Tensor:
+        """[B, 68, 3]: the frontal head's contour, fixed on the skin, and the 51 static ones."""
+        return self._points()[:, N_LANDMARKS:]
+
+    def _points(self) -> Tensor:
+        if self.points is None:
+            raise InputError("landmarks: the head model has none; load it with its landmark embedding")
+        return self.points
 
 
 def load_flame(
@@ -140,10 +158,10 @@ class Flame(nn.Module):
         scales, transforms, joints, rotations = pose_chain(coefficients, pose, *constants)
         unposed, count = blend_shapes(self.template, scales, self.basis), len(self.weights)
         if not self.has_landmarks:
-            return FlameOutput(skin(unposed, transforms, self.weight_blocks, count), joints, None, None)
-        points = self._landmark_points(contour_rows(rotations[:, 0], rotations[:, 1]))
-        vertices, landmarks = skin_with_points(unposed, transforms, self.weight_blocks, count, *points)
-        return FlameOutput(vertices, joints, landmarks[:, :N_LANDMARKS], landmarks[:, N_LANDMARKS:])
+            return FlameOutput(skin(unposed, transforms, self.weight_blocks, count), joints)
+        corners = self._landmark_points(contour_rows(rotations[:, 0], rotations[:, 1]))
+        vertices, points = skin_with_points(unposed, transforms, self.weight_blocks, count, *corners)
+        return FlameOutput(vertices, joints, points)
 
     def _landmark_points(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Vertices and weights, each [B, 136, 3]: the contour for the yaw `rows` [B], 51 static and 68 fixed points."""

@@ -19,9 +19,6 @@ from mfnet.model.parameters import Prediction
 from mfnet.model.projection import DecodedHeads, decode
 from mfnet.params import LossParams
 
-PAPER_TERMS = ("flow", "landmarks", "eye", "lip", "regularisation")
-"""The terms of eq. 11 in its order; each is weighted by the key of `loss` that has its name."""
-
 
 def total_loss(terms: dict[str, Tensor], weights: LossParams) -> Tensor:
     """L_total (eq. 11): the sum of the terms, each times the weight of its name. Terms of weight 0 pass no gradient."""

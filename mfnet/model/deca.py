@@ -13,7 +13,6 @@ from mfnet.errors import InputError
 from mfnet.flame import Flame
 from mfnet.io.tensors import load_torch
 from mfnet.model.fusion import Regressor, SetFusion
-from mfnet.model.parameters import Prediction
 from mfnet.model.pretrained import PretrainedNetwork
 from mfnet.params import ModelParams
 from mfnet.render.shading import DECA_FIRST_BAND
@@ -105,21 +104,3 @@ def fill_regressor(regressor: Regressor | SetFusion, state: dict[str, torch.Tens
     regressor.last.bias.copy_(bias)
     regressor.units.mean.zero_()
     regressor.units.scale.fill_(1.0)
-
-
-def deca_code(prediction: Prediction) -> torch.Tensor:
-    """A single-view Prediction as DECA's code [B, 236] (fewer where MFNet keeps fewer coefficients)."""
-    person, views = prediction.person, prediction.views
-    if views.camera.shape[1] != 1:
-        raise ValueError(f"DECA's code is of one view, got {views.camera.shape[1]}")
-    light = views.light[:, 0]
-    parts = [
-        person.shape,
-        views.albedo[:, 0],
-        person.expression,
-        views.global_pose[:, 0],
-        person.jaw_pose,
-        views.camera[:, 0],
-        torch.cat([light[:, :1] * DECA_FIRST_BAND, light[:, 1:]], dim=1).flatten(1),
-    ]
-    return torch.cat(parts, dim=1)

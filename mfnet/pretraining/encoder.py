@@ -53,15 +53,15 @@ def pretrain_encoder(
     seen = min(config.subjects, config.steps * config.batch)  # in either phase: nobody is drawn in vain for a short run
     config, crop_scale = config.model_copy(update={"subjects": seen}), params.triplets.crop_scale
     read = (config, params.model, params.sampler, params.supervised)
-    kept = [
+    saved = [
         pretraining_checkpoints(checkpoints, "encoder", flame, read, crop_scale=crop_scale, phase=phase)
         for phase in (1, 2)
     ]
     torch.manual_seed(config.seed)
     network = PretrainedNetwork(params.model, flame, crop_scale).to(memory_format=torch.channels_last)
-    losses = fit(network, flame, params, config, kept[0])
-    network = refit(network, flame, params, config, kept[1])
-    for each in kept:
+    losses = fit(network, flame, params, config, saved[0])
+    network = refit(network, flame, params, config, saved[1])
+    for each in saved:
         each.remove()
     return network.eval(), losses
 
@@ -73,13 +73,13 @@ def shrink(images: Tensor) -> Tensor:
 
 
 def fit(
-    network: PretrainedNetwork, flame: Flame, params: Params, config: EncoderTraining, kept: Checkpoints | None = None
+    network: PretrainedNetwork, flame: Flame, params: Params, config: EncoderTraining, saved: Checkpoints | None = None
 ) -> list[float]:
     """Train encoder and regressors together on a pool of renders; returns the loss of every step."""
     seed, steps = config.seed, config.steps
-    descent = TrainingLoop(network, config, steps, "pretrained@encoder", kept)
-    if descent.done:
-        return descent.history
+    loop = TrainingLoop(network, config, steps, "pretrained@encoder", saved)
+    if loop.done:
+        return loop.history
     spatial = network.params.pooling == "spatial"
     pool = sample_pool(training_sampler(flame, params, config, seed), seed, config.subjects, "renders")
     if spatial:
@@ -88,7 +88,7 @@ def fit(
     losses, fast = FaceLosses(flame, params.supervised), half_precision()
     weights = config.regressor_weights.model_dump()
     network.train()
-    for step in descent:
+    for step in loop:
         batch = pool[order[step]]
         with torch.autocast("cpu", torch.bfloat16, enabled=fast):
             features = network.encode(to_float(batch.images))
@@ -97,12 +97,12 @@ def fit(
         if spatial:
             located = network.encoder.located(features)
             loss = loss + (located - batch.landmarks).abs().mean() / losses.scales.located
-        descent.step(loss)
-    return descent.history
+        loop.step(loss)
+    return loop.history
 
 
 def refit(
-    network: PretrainedNetwork, flame: Flame, params: Params, config: EncoderTraining, kept: Checkpoints | None = None
+    network: PretrainedNetwork, flame: Flame, params: Params, config: EncoderTraining, saved: Checkpoints | None = None
 ) -> PretrainedNetwork:
     """A network of the same encoder with regressors trained anew, on new people, while the encoder rests.
 
@@ -121,12 +121,12 @@ def refit(
             chunks.append(replace(sample, images=fresh.encode(to_float(images)).float()))
     features = Sample.cat(chunks)  # its images are features
     regressors = nn.ModuleList([fresh.view_regressor, fresh.person_regressors])
-    descent = TrainingLoop(regressors, config, steps, "regressors", kept)
+    loop = TrainingLoop(regressors, config, steps, "regressors", saved)
     losses, weights = FaceLosses(flame, params.supervised), config.regressor_weights.model_dump()
     order = batches(np.random.default_rng((seed, 1 << 30)), len(features.images), 2 * config.batch, steps)
-    for step in descent:
+    for step in loop:
         batch = features[order[step]]
-        descent.step(losses(fresh.predict(batch.images), batch, weights))
+        loop.step(losses(fresh.predict(batch.images), batch, weights))
     return fresh
 
 

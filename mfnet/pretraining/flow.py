@@ -51,20 +51,20 @@ def pretrain_flow(
         phases.append((config.model_copy(update={"steps": ceil(share * config.steps), **finer}), config.enlarge))
     torch.manual_seed(config.seed)
     estimator = RaftFlow(config.estimator, config.updates).requires_grad_(True)
-    losses, kept = [], []
+    losses, saved = [], []
     read, crop_scale = (config, params.sampler), params.triplets.crop_scale
     for phase, (settings, estimator.enlarge) in enumerate(phases):
         more = {"crop_scale": crop_scale, "phase": phase}
-        kept.append(pretraining_checkpoints(checkpoints, config.estimator, flame, read, **more))
+        saved.append(pretraining_checkpoints(checkpoints, config.estimator, flame, read, **more))
         each = settings.model_copy(update={"seed": config.seed + phase * PHASE})
-        losses += fit(estimator, flame, params, each, kept[-1])
-    for each in kept:
+        losses += fit(estimator, flame, params, each, saved[-1])
+    for each in saved:
         each.remove()
     return estimator.cpu().requires_grad_(False), losses
 
 
 def fit(
-    estimator: RaftFlow, flame: Flame, params: Params, config: FlowTraining, kept: Checkpoints | None = None
+    estimator: RaftFlow, flame: Flame, params: Params, config: FlowTraining, saved: Checkpoints | None = None
 ) -> list[float]:
     """Train the estimator at its scale for a phase of its own seed on a pool of rendered pairs; returns the loss of
     every step."""
@@ -73,20 +73,20 @@ def fit(
     fast = device.type == "cuda" or half_precision()
     network = estimator.to(device).network
     label = f"pretrained@flow {estimator.name}, {SIDE * estimator.enlarge} px"
-    descent = TrainingLoop(network, config, steps, label, kept)
-    if descent.done:
-        return descent.history
+    loop = TrainingLoop(network, config, steps, label, saved)
+    if loop.done:
+        return loop.history
     pool = flow_pool(flame, params, config, min(config.pairs, steps * config.batch))
     order = batches(np.random.default_rng((seed, 1)), len(pool.first), config.batch, steps)
     mirror = np.random.default_rng((seed, 2)).random(steps) < 0.5
-    for step in descent:
+    for step in loop:
         pairs = FlowPairs(*(field[order[step]].to(device) for field in pool))
         pairs = mirrored(pairs) if mirror[step] else pairs
         with features_of(network) as features, torch.autocast(device.type, torch.bfloat16, enabled=fast):
             flows = estimator.iterations(to_float(pairs.first), to_float(pairs.second))
         loss = sequence_loss(flows, pairs, config.decay) + config.matching * matching_loss(features[0].float(), pairs)
-        descent.step(loss)
-    return descent.history
+        loop.step(loss)
+    return loop.history
 
 
 def make_sampler(flame: Flame, params: Params, skins: Tensor, supersample: int) -> Sampler:

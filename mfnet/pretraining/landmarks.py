@@ -45,9 +45,9 @@ def pretrain_landmarks(
     images, points = training_crops(params, config, flame)
     rng = np.random.default_rng((seed, 1))
     order = batches(rng, len(images), config.batch, steps)
-    kept = pretraining_checkpoints(checkpoints, "landmarks", flame, (config, params.sampler))
-    descent, fast = TrainingLoop(network, config, steps, "pretrained@landmarks", kept, rng), half_precision()
-    for step in descent:
+    saved = pretraining_checkpoints(checkpoints, "landmarks", flame, (config, params.sampler))
+    loop, fast = TrainingLoop(network, config, steps, "pretrained@landmarks", saved, rng), half_precision()
+    for step in loop:
         crops, places = to_float(images[order[step]]), points[order[step]]
         if rng.random() < 0.5:
             crops, places = crops.flip(-1), mirrored_points(places)
@@ -57,9 +57,9 @@ def pretrain_landmarks(
             logits, presence = network(crops.contiguous(memory_format=torch.channels_last))
         loss = landmark_loss(logits[negatives:], places[negatives:])
         loss = loss + functional.binary_cross_entropy_with_logits(presence, face_labels(len(crops), negatives))
-        descent.step(loss)
-    kept.remove()
-    return network.eval(), descent.history
+        loop.step(loss)
+    saved.remove()
+    return network.eval(), loop.history
 
 
 def training_crops(params: Params, config: LandmarkTraining, flame: Flame) -> tuple[Tensor, Tensor]:

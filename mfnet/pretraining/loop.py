@@ -1,4 +1,4 @@
-"""The descent of the pre-trainings: AdamW down a cosine, with a progress bar and a checkpoint.
+"""The loop of the pre-trainings: AdamW down a cosine, with a progress bar and a checkpoint.
 
 A pre-training takes from minutes to hours of two cores; a killed one goes on where its last checkpoint left it.
 """
@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from mfnet.flame import Flame
 from mfnet.io.checkpoints import Checkpoints, run_key
-from mfnet.params import Descent, Section
+from mfnet.params import Optimisation, Section
 
 CHECKPOINTS = Path(".mfnet/checkpoints")
 SAVE_EVERY = 100
@@ -43,31 +43,31 @@ def pretraining_checkpoints(
 
 
 class TrainingLoop:
-    """A network's way down, by AdamW with clipped gradients and `warmup_cosine` times the peak rate.
+    """Optimises a network by AdamW with clipped gradients and a learning rate of `warmup_cosine` times its peak.
 
-        for step in descent:
-            descent.step(loss of the step)
+        for step in loop:
+            loop.step(loss of the step)
 
-    Takes up an earlier run where the checkpoint left it. The last state stays until `kept.remove()`.
+    Takes up an earlier run where the checkpoint left it. The last state stays until `saved.remove()`.
     """
 
     def __init__(
         self,
         network: nn.Module,
-        config: Descent,
+        config: Optimisation,
         steps: int,
         label: str,
-        kept: Checkpoints | None = None,
+        saved: Checkpoints | None = None,
         rng: np.random.Generator | None = None,
     ) -> None:
         """steps: of this phase; rng: what the steps draw from, resumed with the rest."""
-        self.network, self.steps, self.label, self.kept, self.rng = network, steps, label, kept, rng
+        self.network, self.steps, self.label, self.saved, self.rng = network, steps, label, saved, rng
         self.parameters, self.clip = list(network.parameters()), config.clip
         self.optimiser = torch.optim.AdamW(self.parameters, lr=config.lr, weight_decay=config.weight_decay, fused=True)
         self.schedule = LambdaLR(self.optimiser, warmup_cosine(steps, config.warmup_steps))
         self.history: list[float] = []
         """Loss of every step so far."""
-        state = kept.load(self.parameters[0].device) if kept else None
+        state = saved.load(self.parameters[0].device) if saved else None
         if state is not None:
             self._restore(state)
 
@@ -82,8 +82,8 @@ class TrainingLoop:
         for step in bar:
             yield step
             bar.set_postfix(loss=f"{self.history[-1]:.2f}")
-            if self.kept and (self.done or len(self.history) % SAVE_EVERY == 0):
-                self.kept.save(self._state())
+            if self.saved and (self.done or len(self.history) % SAVE_EVERY == 0):
+                self.saved.save(self._state())
 
     def step(self, loss: Tensor) -> None:
         """Go one step down the gradient of a scalar loss."""

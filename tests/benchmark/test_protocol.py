@@ -171,7 +171,7 @@ def test_views_are_named_and_the_items_own_pose_is_used(flame, tmp_path):
     single = Echo(flame, lambda slot: torch.zeros(3), 1)
     fitted = []
 
-    def refiner(head, prediction, images, landmarks):
+    def refiner(prediction, images, landmarks):
         fitted.append((images, landmarks))
         return prediction.with_inverse_distance(1e-9)
 

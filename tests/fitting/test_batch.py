@@ -6,9 +6,11 @@ import torch
 from mfnet.compute.executor import Compute
 from mfnet.fitting.batch import Refiner, RefineTask, refine_people
 from mfnet.fitting.refine import refine
+from mfnet.flame import load_flame, write_head
+from mfnet.flame.procedural import head_arrays
 from mfnet.flow import DisFlow
 from mfnet.io.tensors import write_tensors
-from tests.losses.scenes import procedural_flame, rendered_scene, with_codes
+from tests.losses.scenes import rendered_scene, with_codes
 from tests.settings import EMBEDDED
 
 
@@ -20,6 +22,13 @@ def flow(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def head(tmp_path_factory):
+    path = tmp_path_factory.mktemp("head") / "head.npz"
+    write_head(head_arrays(0), path)
+    return path
+
+
+@pytest.fixture(scope="module")
 def people():
     """Rough predictions for two people, with their photographs and landmarks."""
     scene = rendered_scene()
@@ -27,14 +36,15 @@ def people():
 
 
 @pytest.mark.slow
-def test_workers_give_what_one_process_gives(flow, people, monkeypatch):
+def test_workers_give_what_one_process_gives(head, flow, people, monkeypatch):
     """Person by person, in this process and in others: bit for bit the result of `refine`."""
-    flame, (rough, images, landmarks) = procedural_flame(), people
+    rough, images, landmarks = people
     monkeypatch.setattr("mfnet.fitting.batch.PEOPLE", 1)
-    here = Refiner("dis", flow, EMBEDDED.refine)(flame, rough, images, landmarks)
-    there = Refiner("dis", flow, EMBEDDED.refine, Compute("local", 2))(flame, rough, images, landmarks)
+    here = Refiner(head, "dis", flow, EMBEDDED.refine)(rough, images, landmarks)
+    there = Refiner(head, "dis", flow, EMBEDDED.refine, Compute("local", 2))(rough, images, landmarks)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    flame = load_flame(head, n_shape=100, n_expression=50)
     alone = refine(flame, rough[1:], images[1], landmarks[1], DisFlow().flow, EMBEDDED.refine)
     torch.set_num_threads(threads)
     others, one = there.named_tensors(), alone.prediction.named_tensors()
@@ -44,10 +54,10 @@ def test_workers_give_what_one_process_gives(flow, people, monkeypatch):
     assert not torch.allclose(here.person.shape, rough.person.shape, atol=0.05)
 
 
-def test_a_prediction_that_is_not_finite_stays(flow, people):
+def test_a_prediction_that_is_not_finite_stays(head, flow, people):
     rough, images, landmarks = people
     broken = with_codes(rough[:1], shape=torch.full_like(rough.person.shape[:1], torch.nan))
-    refiner = Refiner("dis", flow, EMBEDDED.refine)
-    (left,) = refine_people(RefineTask(refiner, procedural_flame(), broken, images[:1], landmarks[:1]))
+    refiner = Refiner(head, "dis", flow, EMBEDDED.refine)
+    (left,) = refine_people(RefineTask(refiner, broken, images[:1], landmarks[:1]))
     assert left.person.shape.isnan().all() and torch.equal(left.views.camera, broken.views.camera)
     assert not left.views.inverse_distance.any()

@@ -9,7 +9,7 @@ import torch
 
 from benchmarks.flame import SmplxDecoder, random_head
 from mfnet.errors import InputError
-from mfnet.flame import Flame, load_flame, read_head, write_head
+from mfnet.flame import Flame, FlameOutput, load_flame, read_head, write_head
 
 TOLERANCE = {torch.float32: 1e-6, torch.float64: 2e-8}  # metres; smplx adds 1e-8 to each rotation vector
 
@@ -89,10 +89,15 @@ def test_float64_starts_from_the_files_precision():
     assert again.template.dtype == torch.float32 and torch.equal(again.template, Flame(fine, 2, 1).template)
 
 
+def tensors(out: FlameOutput) -> tuple[torch.Tensor, ...]:
+    """Vertices, joints and both sets of landmarks."""
+    return out.vertices, out.joints, out.landmarks, out.landmarks_full
+
+
 def test_gradients_by_finite_differences():
     flame = Flame(random_head(vertices=60, faces=80), 4, 3).double()
     values = {name: value.requires_grad_() for name, value in parameters(2, 4, 3).items()}
-    assert torch.autograd.gradcheck(lambda *args: flame(*args)[:3:2], tuple(values.values()), fast_mode=True)
+    assert torch.autograd.gradcheck(lambda *args: tensors(flame(*args))[::2], tuple(values.values()), fast_mode=True)
 
 
 def test_autocast_and_mixed_inputs_keep_the_precision():
@@ -112,8 +117,10 @@ def test_the_gpu_gives_the_same():
     results = []
     for device in ("cpu", "cuda"):
         out = flame.to(device)(**{name: value.to(device) for name, value in values.items()})
-        loss = sum(part.cpu().square().sum() for part in out)
-        results.append([part.detach().cpu() for part in out] + list(torch.autograd.grad(loss, tuple(values.values()))))
+        loss = sum(part.cpu().square().sum() for part in tensors(out))
+        results.append(
+            [part.detach().cpu() for part in tensors(out)] + list(torch.autograd.grad(loss, tuple(values.values())))
+        )
     for one, other in zip(*results, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
 
@@ -132,7 +139,7 @@ def test_the_batch_is_independent():
     together = flame(**values)
     for i in range(5):
         alone = flame(**{name: value[i : i + 1] for name, value in values.items()})
-        for one, other in zip(together, alone, strict=True):
+        for one, other in zip(tensors(together), tensors(alone), strict=True):
             torch.testing.assert_close(one[i : i + 1], other, rtol=0, atol=1e-13)
 
 
@@ -159,6 +166,9 @@ def test_load_flame_takes_one_file_and_overrides(tmp_path, head):
     bare = replace(head, landmarks=None)
     write_head(bare, tmp_path / "bare.npz")
     out = load_flame(tmp_path / "bare.npz")(torch.zeros(1, 100), torch.zeros(1, 50), torch.zeros(1, 3))
-    assert out.landmarks is None and out.landmarks_full is None
+    assert out.vertices.shape == (1, 42, 3)
+    for name in ("landmarks", "landmarks_full"):
+        with pytest.raises(InputError, match="landmarks: the head model has none"):
+            getattr(out, name)
     with pytest.raises(InputError, match=r"head.npz: n_shape is 301, but the model has 300"):
         load_flame(tmp_path / "head.npz", n_shape=301)

@@ -11,10 +11,11 @@ from mfnet.losses.eye_lip import eye_loss, lip_loss
 from mfnet.losses.landmarks import landmark_loss
 from mfnet.losses.multiview import MultiviewFlow, cross_pairs
 from mfnet.losses.regularisation import regularisation_loss
-from mfnet.losses.total import PAPER_TERMS, Objective, gradient_shares, single_view_shapes, total_loss
+from mfnet.losses.total import Objective, gradient_shares, single_view_shapes, total_loss
 from mfnet.model.projection import decode
 from tests.losses.scenes import with_codes
 from tests.losses.test_multiview import PARAMS
+from tests.settings import PAPER_TERMS
 
 
 def objective(flame, **changes) -> Objective:

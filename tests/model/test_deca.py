@@ -7,7 +7,8 @@ import torch
 import torchvision
 
 from mfnet.errors import InputError
-from mfnet.model.deca import deca_code, pretrained_from_deca, read_deca
+from mfnet.model.deca import pretrained_from_deca, read_deca
+from mfnet.model.parameters import Prediction
 from mfnet.model.pretrained import variants
 
 # DECA's code, as its authors order it; written down again here on purpose.
@@ -50,6 +51,15 @@ def image():
 @pytest.fixture
 def deca_params(small):
     return small(backbone="resnet50", width=1.0, pooling="global_average")
+
+
+def deca_code(prediction: Prediction) -> torch.Tensor:
+    """A prediction of one view as DECA's code [B, 236]; DECA's first light coefficient is ours times pi."""
+    person, views = prediction.person, prediction.views
+    light = views.light[:, 0] * torch.tensor([torch.pi] + [1.0] * 8)[:, None]
+    parts = (views.albedo, views.global_pose, views.camera)
+    albedo, pose, camera = (part[:, 0] for part in parts)
+    return torch.cat([person.shape, albedo, person.expression, pose, person.jaw_pose, camera, light.flatten(1)], dim=1)
 
 
 def test_single_view_gives_decas_236_numbers(plain, checkpoint, image, box_head, deca_params):

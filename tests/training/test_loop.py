@@ -9,12 +9,11 @@ import torch
 
 from mfnet.datasets.triplets import TripletBatch
 from mfnet.errors import InputError
-from mfnet.losses.total import PAPER_TERMS
 from mfnet.model.mfnet import load_mfnet
 from mfnet.training import loop
 from mfnet.training.loop import train
 from mfnet.training.trainer import NumericalError, Trainer
-from tests.settings import having
+from tests.settings import PAPER_TERMS, having
 from tests.training.conftest import changed
 
 OUTS = ("model.safetensors", "metrics.json", "history.parquet")

@@ -8,7 +8,6 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mfnet.losses.supervised import FaceLosses
-from mfnet.losses.total import PAPER_TERMS
 from mfnet.model.parameters import Person, Prediction, View
 from mfnet.training.distributed import Process
 from mfnet.training.schedule import learning_rate
@@ -17,7 +16,7 @@ from mfnet.training.trainer import NumericalError, Trainer, views_of
 from mfnet.training.validation import landmark_pixels
 from tests.losses.scenes import rendered_scene
 from tests.losses.test_multiview import PARAMS
-from tests.settings import EMBEDDED, having
+from tests.settings import EMBEDDED, PAPER_TERMS, having
 from tests.training.conftest import changed
 
 ALONE = Process(0, 1, torch.device("cpu"))
