@@ -16,12 +16,12 @@ from mfnet.flame import Flame, load_flame, write_head
 from mfnet.flow import FlowEstimator, load_flow
 from mfnet.geometry import crop_face
 from mfnet.io.images import read_photo, to_float
-from mfnet.io.tensors import read_tensors
+from mfnet.io.tensors import coefficient_counts, read_tensors
 from mfnet.landmarks.backends import LandmarkBackend, NetworkBackend, make_backend
-from mfnet.model.mfnet import MFNet, load_mfnet
+from mfnet.model.mfnet import MFNet, load_mfnet, read_crops
 from mfnet.model.pretrained import load_pretrained
 from mfnet.model.reconstruction import OUTLINE_MARGIN, textured
-from mfnet.params import RefineParams, load_params
+from mfnet.params import Params, RefineParams, load_params
 from mfnet.profiles import load_profile
 from mfnet.weights import bundled
 
@@ -125,16 +125,18 @@ def crop_photos(paths: list[Path], backend: LandmarkBackend, size: int, crop_sca
     return Photos(pixels, torch.from_numpy(np.stack([crop.landmarks for crop in crops])).float())
 
 
-def load(model: str | Path | None = None, params: str | Path = "params.yaml") -> Reconstructor:
+def load(model: str | Path | None = None, params: str | Path | None = None) -> Reconstructor:
     """A reconstructor with the shipped weights, or with those that stage ``train`` wrote.
 
     model: None for the shipped network and head (the head is built once, some 15 seconds, and kept in the user's cache
     folder); else a folder with ``model.safetensors`` such as ``data/train``, beside ``head`` and ``pretrained``.
-    params: the file that `model` was trained with; not read for the shipped one.
+    params: a params file whose landmark backend, flow and fit to use with `model`; None: the embedded profile's.
 
     Raises InputError for files that are missing, damaged or do not belong together.
     """
-    return _shipped() if model is None else _trained(Path(model), Path(params))
+    if model is None:
+        return _shipped()
+    return _trained(Path(model), load_profile() if params is None else load_params(params))
 
 
 def _shipped() -> Reconstructor:
@@ -152,11 +154,11 @@ def shipped_head() -> Flame:
     from platformdirs import user_cache_path
 
     _, metadata = read_tensors(bundled("encoder"), "encoder")
-    counts = {"n_shape": metadata["n_shape"], "n_expression": metadata["n_expression"]}
+    n_shape, n_expression = coefficient_counts(bundled("encoder"), "encoder")
     path = user_cache_path("mfnet") / f"head-{metadata['head_hash'][:16]}.npz"
     if path.is_file():
         try:
-            flame = load_flame(path, **counts)
+            flame = load_flame(path, n_shape=n_shape, n_expression=n_expression)
             if flame.content_hash == metadata["head_hash"]:
                 return flame
         except InputError:
@@ -169,18 +171,18 @@ def shipped_head() -> Flame:
         write_head(head, path)
     except OSError as error:
         print(f"{path}: cannot be kept ({error}); the head is built anew each time", file=sys.stderr)
-    return Flame(head, **counts)
+    return Flame(head, n_shape, n_expression)
 
 
-def _trained(folder: Path, params_path: Path) -> Reconstructor:
-    params, data = load_params(params_path), folder.parent
+def _trained(folder: Path, params: Params) -> Reconstructor:
+    path, data = folder / "model.safetensors", folder.parent
     if not (data / "head" / "head.npz").is_file():
         raise InputError(
             f"{data / 'head' / 'head.npz'}: no such file; a model's folder lies beside its head and weights"
         )
-    flame = load_flame(data / "head" / "head.npz", n_shape=params.flame.n_shape, n_expression=params.flame.n_expression)
-    network = load_mfnet(folder / "model.safetensors", flame)
+    n_shape, n_expression = coefficient_counts(path, "mfnet")
+    flame = load_flame(data / "head" / "head.npz", n_shape=n_shape, n_expression=n_expression)
+    network = load_mfnet(path, flame)
     detector = make_backend(params.landmarks, ".", data / "pretrained" / "landmarks.safetensors")
     flow = load_flow(params.loss.flow_estimator, data / "pretrained" / "flow.safetensors")
-    crops = (params.triplets.image_size, params.triplets.crop_scale)
-    return Reconstructor(flame, network, detector, flow, *crops, params.refine)
+    return Reconstructor(flame, network, detector, flow, *read_crops(path), params.refine)

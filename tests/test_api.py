@@ -12,7 +12,7 @@ from mfnet import api
 from mfnet.errors import InputError
 from mfnet.flame import write_head
 from mfnet.flame.procedural import head_arrays
-from mfnet.model.mfnet import save_mfnet
+from mfnet.model.mfnet import Crops, save_mfnet
 from mfnet.weights import bundled
 from tests.losses.scenes import procedural_flame
 from tests.photographs import rendered_person, write_photographs
@@ -96,7 +96,7 @@ def test_a_damaged_head_in_the_cache_is_built_anew(cache, monkeypatch):
     assert built == [0]
 
 
-def test_a_trained_model_gives_what_its_network_says(reconstructor, cache, photographs, faces, tmp_path):
+def test_a_trained_model_gives_what_its_network_says(reconstructor, cache, photographs, faces, tmp_path, monkeypatch):
     data = tmp_path / "data"
     for folder in ("head", "pretrained", "train"):
         (data / folder).mkdir(parents=True)
@@ -104,11 +104,26 @@ def test_a_trained_model_gives_what_its_network_says(reconstructor, cache, photo
     shutil.copy(path, data / "head" / "head.npz")
     for network in ("landmarks", "flow"):
         shutil.copy(bundled(network), data / "pretrained" / f"{network}.safetensors")
-    save_mfnet(reconstructor.network, data / "train" / "model.safetensors")
-    face = mfnet.load(data / "train", ROOT / "params.yaml").reconstruct(*photographs, refine=False)
-    np.testing.assert_allclose(face.vertices, faces[False].vertices, atol=1e-5)
+    path = data / "train" / "model.safetensors"
+    save_mfnet(reconstructor.network, path, Crops(reconstructor.image_size, reconstructor.crop_scale))
+    monkeypatch.chdir(tmp_path)  # where there is no params.yaml
+    for params in (None, ROOT / "params.yaml"):
+        face = mfnet.load("data/train", params).reconstruct(*photographs, refine=False)
+        np.testing.assert_allclose(face.vertices, faces[False].vertices, atol=1e-5)
+
+
+def test_a_trained_model_sees_the_crops_that_it_was_trained_on(reconstructor, cache, tmp_path):
+    data = tmp_path / "data"
+    (data / "pretrained").mkdir(parents=True)
+    shutil.copy(bundled("flow"), data / "pretrained" / "flow.safetensors")
+    shutil.copy(bundled("landmarks"), data / "pretrained" / "landmarks.safetensors")
+    (data / "head").mkdir()
+    shutil.copy(next(cache.glob("head-*.npz")), data / "head" / "head.npz")
+    save_mfnet(reconstructor.network, data / "train" / "model.safetensors", Crops(160, 1.5))
+    loaded = mfnet.load(data / "train")
+    assert (loaded.image_size, loaded.crop_scale) == (160, 1.5)
 
 
 def test_a_folder_without_its_head_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"head\.npz: no such file"):
-        mfnet.load(tmp_path / "data" / "train", "params.yaml")
+        mfnet.load(tmp_path / "data" / "train")

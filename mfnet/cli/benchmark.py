@@ -178,7 +178,7 @@ def aflw(
     from mfnet.flame import load_project_head
     from mfnet.io.files import write_table
     from mfnet.io.images import write_png
-    from mfnet.model.mfnet import load_mfnet
+    from mfnet.model.mfnet import load_mfnet, read_crops
     from mfnet.params import load_params
 
     settings = load_params(params)
@@ -187,9 +187,8 @@ def aflw(
         raise InputError(f"{params}: source.aflw2000 is null; name the folder there or by --root")
     files = image_files(folder)[:limit]
     flame = load_project_head(data / "head", settings.flame)
-    network = load_mfnet(model or data / "train/model.safetensors", flame)
-    size, scale = settings.triplets.image_size, settings.triplets.crop_scale
-    table, results = score_images(files, network, flame, size, scale, pictures if grid else 0)
+    model = model or data / "train/model.safetensors"
+    table, results = score_images(files, load_mfnet(model, flame), flame, *read_crops(model), pictures if grid else 0)
     write_table(table, out)
     if grid:
         write_png(picture_grid(results, flame), grid)

@@ -5,8 +5,6 @@ from typing import Annotated
 
 import typer
 
-from mfnet.cli.options import PARAMS, ParamsFile
-
 
 def reconstruct(
     front: Annotated[Path, typer.Argument(help="Photograph from the front.")],
@@ -23,7 +21,10 @@ def reconstruct(
     model: Annotated[
         Path | None, typer.Option(help="A trained model such as data/train; default: the shipped weights.")
     ] = None,
-    params: ParamsFile = PARAMS,
+    params: Annotated[
+        Path | None,
+        typer.Option(help="Params file whose landmark backend, flow and fit go with --model; default: embedded."),
+    ] = None,
 ) -> None:
     """Three photographs in, one textured head out."""
     from mfnet.errors import InputError

@@ -79,6 +79,18 @@ def head_metadata(flame: HeadIdentity) -> dict:
     return {"head_hash": flame.content_hash, "n_shape": flame.n_shape, "n_expression": flame.n_expression}
 
 
+def coefficient_counts(path: str | Path, kind: str) -> tuple[int, int]:
+    """(n_shape, n_expression) in use of the head that one of our files belongs to.
+
+    Raises InputError as `read_tensors` does, and where the file does not name them.
+    """
+    _, metadata = read_tensors(path, kind)
+    try:
+        return int(metadata["n_shape"]), int(metadata["n_expression"])
+    except (KeyError, TypeError, ValueError):
+        raise InputError(f"{path}: its metadata do not name its head's coefficient counts; train it again") from None
+
+
 def refuse_other_head(
     path: str | Path, metadata: dict, flame: HeadIdentity, remedy: str = "train on this head"
 ) -> None:

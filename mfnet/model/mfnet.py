@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import nn
 
+from mfnet.errors import InputError
 from mfnet.flame import Flame
 from mfnet.io.tensors import fill, head_metadata, read_tensors, refuse_other_head, write_tensors
 from mfnet.model.architecture import architecture_metadata, stored_architecture
@@ -154,9 +156,21 @@ def constant_harmonic() -> float:
 # ------------------------------------------------------------------------------------------------------------- files
 
 
-def save_mfnet(model: MFNet, path: str | Path) -> None:
-    """Write a model as safetensors with what is needed to build and to trust it: params, head hash, counts."""
-    metadata = {"kind": "mfnet", "model": architecture_metadata(model.params), **model.head}
+class Crops(NamedTuple):
+    """The photographs that a network was trained on, cropped around the face."""
+
+    image_size: int
+    """Side, pixels."""
+    crop_scale: float
+    """Side over the larger side of the landmarks' box."""
+
+
+def save_mfnet(model: MFNet, path: str | Path, crops: Crops) -> None:
+    """Write a model as safetensors with what is needed to build, to feed and to trust it.
+
+    That is its architecture, the crops that it was trained on, coefficient counts and the hash of its head.
+    """
+    metadata = {"kind": "mfnet", "model": architecture_metadata(model.params), "crops": crops._asdict(), **model.head}
     write_tensors(model.state_dict(), path, metadata)
 
 
@@ -170,3 +184,13 @@ def load_mfnet(path: str | Path, flame: Flame) -> MFNet:
     model = MFNet(stored_architecture(metadata, path), flame, None)
     fill(model, state, path)
     return model.eval()
+
+
+def read_crops(path: str | Path) -> Crops:
+    """The crops that the model in a file was trained on. Raises InputError where the file does not say."""
+    _, metadata = read_tensors(path, "mfnet")
+    try:
+        size, scale = (metadata["crops"][name] for name in Crops._fields)
+        return Crops(int(size), float(scale))
+    except (KeyError, TypeError, ValueError):
+        raise InputError(f"{path}: its metadata do not name the crops it was trained on; train it again") from None

@@ -27,7 +27,7 @@ from mfnet.io.checkpoints import Checkpoints, run_key
 from mfnet.io.files import write_json, write_table
 from mfnet.losses.flow import Estimate
 from mfnet.losses.total import Objective
-from mfnet.model.mfnet import save_mfnet
+from mfnet.model.mfnet import Crops, save_mfnet
 from mfnet.model.pretrained import mfnet_from_pretrained
 from mfnet.params import LossParams, Params, TrainParams
 from mfnet.training import distributed
@@ -91,7 +91,8 @@ def train(
         _epochs(trainer, shards, inputs, record, saved, on_epoch)
         metrics = _metrics(trainer, record) if process.first else {}
         if process.first:
-            save_mfnet(trainer.result, out / "model.safetensors")
+            crops = Crops(params.triplets.image_size, params.triplets.crop_scale)
+            save_mfnet(trainer.result, out / "model.safetensors", crops)
             write_table(pd.DataFrame(record.history), out / "history.parquet")
             write_json(metrics, out / "metrics.json")
             saved.remove()

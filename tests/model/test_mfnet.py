@@ -4,8 +4,11 @@ import pytest
 import torch
 
 from mfnet.errors import InputError
-from mfnet.model.mfnet import MFNet, crop_camera, load_mfnet, neutral_landmarks, save_mfnet
+from mfnet.io.tensors import write_tensors
+from mfnet.model.mfnet import Crops, MFNet, crop_camera, load_mfnet, neutral_landmarks, read_crops, save_mfnet
 from tests.settings import CROP_SCALE
+
+CROPS = Crops(96, CROP_SCALE)
 
 
 def images(batch, views, seed=0):
@@ -94,17 +97,17 @@ def test_views_do_not_disturb_each_others_pose(box_head, small):
 def test_file_round_trip_is_exact_and_reproducible(box_head, small, tmp_path):
     torch.manual_seed(0)
     model = MFNet(small(), box_head, CROP_SCALE).eval()
-    save_mfnet(model, tmp_path / "a.safetensors")
+    save_mfnet(model, tmp_path / "a.safetensors", CROPS)
     loaded = load_mfnet(tmp_path / "a.safetensors", box_head)
-    save_mfnet(loaded, tmp_path / "b.safetensors")
+    save_mfnet(loaded, tmp_path / "b.safetensors", CROPS)
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
-    assert not loaded.training
+    assert not loaded.training and read_crops(tmp_path / "b.safetensors") == CROPS
     torch.testing.assert_close(loaded(images(1, 3)).person.shape, model(images(1, 3)).person.shape, rtol=0, atol=0)
 
 
 def test_refuses_another_head_and_other_counts(box_head, other_head, small, tmp_path):
     path = tmp_path / "model.safetensors"
-    save_mfnet(MFNet(small(), box_head, CROP_SCALE), path)
+    save_mfnet(MFNet(small(), box_head, CROP_SCALE), path, CROPS)
     with pytest.raises(InputError, match=r"model\.safetensors: head_hash is aaaa.*has bbbb"):
         load_mfnet(path, other_head)
     box_head.n_shape = 60
@@ -116,13 +119,14 @@ def test_refuses_damaged_and_foreign_files(box_head, small, tmp_path):
     path = tmp_path / "model.safetensors"
     with pytest.raises(InputError, match="no such file"):
         load_mfnet(path, box_head)
-    save_mfnet(MFNet(small(), box_head, CROP_SCALE), path)
+    save_mfnet(MFNet(small(), box_head, CROP_SCALE), path, CROPS)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match="not a readable safetensors file"):
         load_mfnet(path, box_head)
-    from mfnet.io.tensors import write_tensors
-
+    write_tensors({"a": torch.zeros(1)}, path, {"kind": "mfnet", "crops": {"image_size": 96}})
+    with pytest.raises(InputError, match=r"model\.safetensors: its metadata do not name the crops"):
+        read_crops(path)
     write_tensors({"a": torch.zeros(1)}, path, {"kind": "flow"})
     with pytest.raises(InputError, match="holds flow, expected mfnet"):
         load_mfnet(path, box_head)
