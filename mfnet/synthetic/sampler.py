@@ -136,7 +136,6 @@ class Sampler:
         textures = self.random_textures(rng, subjects).repeat_interleave(views, 0)
         images, drawing = self.photograph(rng, heads.out, lens, textures, light)
         points = heads.out.landmarks
-        assert points is not None  # `face_vertices` refuses a head without
         visible = visible_points(points, lens.clip(points), drawing.depth)
 
         def by_subject(values: Tensor) -> Tensor:
@@ -186,7 +185,6 @@ class Sampler:
         least = 0.0 if options.farthest is None else 1 / options.farthest
         inverse_distance = rng.uniform(least, 1 / options.nearest, batch)
         inverse_distance *= rng.random(batch) >= options.orthographic_share
-        assert out.landmarks is not None  # `face_vertices` refuses a head without
         centre = out.vertices.mean(1)
         uncropped = Lens(centre, tensor(inverse_distance), torch.zeros(batch, 2), torch.ones(batch))
         points = uncropped.ndc(out.landmarks)

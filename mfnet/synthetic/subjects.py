@@ -57,9 +57,9 @@ def decode(flame: Flame, shape: Tensor, expression: Tensor, jaw_pose: Tensor | N
 
 def face_vertices(flame: Flame) -> Tensor:
     """Indices of the face's vertices. Raises InputError for a head without what the synthetic camera needs."""
-    out = flame(torch.zeros(1, flame.n_shape), torch.zeros(1, flame.n_expression), torch.zeros(1, 3))
-    for name, value in (("uv", flame.uv), ("landmarks", out.landmarks), ("face mask", flame.masks.get("face"))):
-        if value is None:
+    has = {"uv": flame.uv is not None, "landmarks": flame.has_landmarks, "face mask": "face" in flame.masks}
+    for name, there in has.items():
+        if not there:
             raise InputError(f"head model: has no {name}; give a landmark embedding and a template with UV")
     return flame.masks["face"].nonzero()[:, 0]
 
