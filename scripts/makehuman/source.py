@@ -81,7 +81,7 @@ class Source:
     @cached_property
     def bones(self) -> dict[str, dict]:
         """The default rig: bone -> `parent`, `head` and `tail` (each names a joint's cube), roll."""
-        return json.loads(self._text(_MPFB + "rigs/standard/rig.default.json"))["bones"]
+        return json.loads(self._text(_MPFB + "rigs/standard/rig.default.json"))
 
     @cached_property
     def bone_weights(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
