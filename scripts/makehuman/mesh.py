@@ -17,7 +17,7 @@ NECK_CUT = 0.593
 """Height on the base mesh (metres) of the plane at which the neck ends."""
 SNAP = 0.35
 """A vertex nearer to the plane than this share of a cut edge moves onto it: no slivers at the border."""
-LONGEST = 0.0095
+LONGEST = 0.0115
 """Quads of the skin with a longer edge (metres) are subdivided: skull and neck, whose outline shows facets."""
 _HALF_WIDTH = 0.15  # of the box around head and neck, metres
 APART = ("helper-l-eye", "helper-upper-teeth", "helper-lower-teeth", "helper-tongue")
