@@ -9,6 +9,8 @@ UNIT_SHARE = 0.4
 """Of a whole unit per coefficient. The prior of the coefficients is N(0, 1): 2.5 sigma are the whole of a unit."""
 OF_JOINTS = ("jawOpen", "tongueOut")
 """No columns: the jaw is a joint, and nobody sees the tongue."""
+CLOSED = 0.78
+"""Of MakeHuman's blink units, at which the lids of the mean head meet; at 1 the upper lies over the lower."""
 GAZE = "eyeLook"
 """Units whose columns move the lids alone: eyeballs turn by their joints, and offsets would squash them."""
 
@@ -27,6 +29,8 @@ def whole_units(mesh: HeadMesh, source: Source, names: list[str]) -> np.ndarray:
     """[V, 3, N] metres at weight 1, left and right units exact images, all others symmetric."""
     image = np.array([-1.0, 1.0, 1.0])
     units = {name: mesh.operator @ source.dense(source.unit(name)) for name in source.unit_names}
+    for name in ("eyeBlinkLeft", "eyeBlinkRight"):
+        units[name] *= CLOSED
     paired = [0.5 * (units[name] + units[other_side(name)][mesh.mirror] * image) for name in names]
     return np.stack(paired, -1)
 

@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from scripts.makehuman.source import Source
 from scripts.makehuman.subdivision import Subdivided, catmull_clark, split_quads
 
-NECK_CUT = 0.593
+NECK_CUT = 0.602
 """Height on the base mesh (metres) of the plane at which the neck ends."""
 SNAP = 0.35
 """A vertex nearer to the plane than this share of a cut edge moves onto it: no slivers at the border."""

@@ -1,0 +1,45 @@
+"""Loops of edges around the mouth and the eyes, found from the borders between the skin's rooms."""
+
+import numpy as np
+from scipy import sparse
+
+from scripts.makehuman.mesh import HeadMesh
+
+LID_EDGE = 2
+"""Rings from the socket's border to the front edge of the lids' margin."""
+
+
+def edges_of(faces: np.ndarray) -> np.ndarray:
+    """[E, 2] each edge of triangles [F, 3] once, smaller vertex first."""
+    return np.unique(np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), 1), axis=0)
+
+
+def opening(mesh: HeadMesh, room: str) -> np.ndarray:
+    """[N, 2] edges between the face and `room` (`mouth_inside`, `neck` or, both sides, `socket`)."""
+    known = {tuple(edge) for edge in edges_of(mesh.faces[mesh.room == room]).tolist()}
+    return np.array([edge for edge in edges_of(mesh.faces[mesh.room == "face"]).tolist() if tuple(edge) in known])
+
+
+def lid_ring(mesh: HeadMesh) -> np.ndarray:
+    """[N, 2] edges along the front of the left lids' margin."""
+    faces = mesh.faces[: len(mesh.faces) // 2][mesh.room[: len(mesh.faces) // 2] == "face"]
+    edges = edges_of(faces)
+    links = sparse.csr_matrix((np.ones(len(edges)), edges.T), (len(mesh.part),) * 2)
+    reached = np.zeros(len(mesh.part), bool)
+    reached[np.intersect1d(opening(mesh, "socket"), edges)] = True
+    for _ in range(LID_EDGE):
+        previous, reached = reached, reached | ((links + links.T) @ reached > 0)
+    ring = reached & ~previous
+    return edges[ring[edges].all(1)]
+
+
+def ordered(edges: np.ndarray, start: int, towards: int) -> np.ndarray:
+    """The vertices of a closed loop of edges [N, 2], from `start` by way of its neighbour `towards`."""
+    beside: dict[int, list[int]] = {}
+    for a, b in edges.tolist():
+        beside.setdefault(a, []).append(b)
+        beside.setdefault(b, []).append(a)
+    loop = [start, towards]
+    while len(loop) < len(beside):
+        loop.append(next(v for v in beside[loop[-1]] if v != loop[-2]))
+    return np.array(loop)
