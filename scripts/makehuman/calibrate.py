@@ -35,13 +35,13 @@ NOISE = 2e-3
 it, hence more than the half millimetre that is left."""
 EM_STEPS = 5
 """More steps only move variance between directions that the scans cannot tell apart."""
-MEAN_BOUND = 1.0
-"""Most of a detail in the mean person."""
+MEAN_BOUND = 0.6
+"""The mean person lies within this share of the coefficients' bounds, to leave room on both sides."""
 _ICP_STEPS = 30
 _COARSE = 15  # first steps, in which the landmarks count more
 _REACH = 0.01  # metres: pairs farther apart fade
 _PRIOR = {"ears": 0.2, "neck": 0.2, "asym": 0.2}  # standard deviations of details before anything is seen, by room
-_PRIOR_ODD, _PRIOR_DETAIL, _PRIOR_ATTRIBUTE, _PRIOR_PLACE = 0.2, 0.35, 0.5, 0.2
+_PRIOR_ODD, _PRIOR_DETAIL, _PRIOR_ATTRIBUTE, _PRIOR_PLACE = 0.2, 0.35, 0.3, 0.2
 
 
 @dataclass(frozen=True)
@@ -159,10 +159,14 @@ def fit_mean(design: np.ndarray, offset: np.ndarray, prior: np.ndarray, directio
     limits = Statistics(directions.names, prior, np.diag(prior))
     even = ~directions.odd
     rows = np.concatenate([design.T / NOISE, np.diag(1 / prior)])[:, even]
-    bounds = np.maximum(limits.lower, -MEAN_BOUND)[even], np.minimum(limits.upper, MEAN_BOUND)[even]
+    bounds = (_inner(limits.lower, limits.upper)[even], _inner(limits.upper, limits.lower)[even])
     mean = np.zeros(len(prior))
     mean[even] = lsq_linear(rows, np.concatenate([offset / NOISE, np.zeros(len(prior))]), bounds=bounds).x
     return mean
+
+
+def _inner(bound: np.ndarray, other: np.ndarray) -> np.ndarray:
+    return (bound + other) / 2 + MEAN_BOUND * (bound - other) / 2
 
 
 def fit_covariance(design: np.ndarray, offsets: np.ndarray, prior: np.ndarray, odd: np.ndarray) -> np.ndarray:
