@@ -30,7 +30,7 @@ LANDMARKS = {  # iBUG: vertex of the base mesh; corners of the eyes, nose and mo
 }
 SLIDE = 0.3
 """Weight of a difference along the skin against one across it."""
-NOISE = 2e-3
+NOISE = 3e-3
 """Standard deviation of a difference across the skin that is not the directions' to explain, metres. Neighbours share
 it, hence more than the half millimetre that is left."""
 EM_STEPS = 5
@@ -40,7 +40,7 @@ MEAN_BOUND = 0.6
 _ICP_STEPS = 30
 _COARSE = 15  # first steps, in which the landmarks count more
 _REACH = 0.01  # metres: pairs farther apart fade
-_PRIOR = {"ears": 0.2, "neck": 0.2, "asym": 0.2}  # standard deviations of details before anything is seen, by room
+_PRIOR = {"ears": 0.2, "neck": 0.15, "asym": 0.2}  # standard deviations of details before anything is seen, by room
 _PRIOR_ODD, _PRIOR_DETAIL, _PRIOR_ATTRIBUTE, _PRIOR_PLACE = 0.2, 0.35, 0.3, 0.2
 
 
@@ -98,9 +98,9 @@ def register(
     """
     outer = mesh.faces[np.isin(mesh.room, ("face", "neck"))]
     light = _lit(openness(directions.average, mesh.faces))
-    ears = _moved_by(directions, "ears/")
+    trust = np.where(_moved_by(directions, "ears/"), 0.5, np.where(_moved_by(directions, "neck/"), 0.3, 1.0))[:, None]
     pick = np.flatnonzero(scans.skin & (_lit(scans.openness) > 0))
-    own = _lit(scans.openness[pick]) * np.where(scans.face[pick], 1.0, 0.5)
+    own = _lit(scans.openness[pick]) * np.where(scans.face[pick], 1.0, 0.8)
     points, normals = scans.mean[pick], vertex_normals(scans.mean, scans.faces)[pick]
     marks = scans.landmarks[np.array(_numbers()) - 17]
     rotation, shift = rigid(marks, landmarks[0])
@@ -112,7 +112,7 @@ def register(
         skin = nearest.mix(vertex_normals(vertices, mesh.faces))
         agree = (skin * (normals @ rotation)).sum(-1) > 0.5
         importance = own * agree * np.exp(-((nearest.distance / _REACH) ** 2)) * nearest.mix(light[:, None])[:, 0]
-        importance = importance * np.where(ears[nearest.corners].any(1), 0.5, 1.0)
+        importance = importance * np.where(scans.face[pick], 1.0, nearest.mix(trust)[:, 0])
         tie = Tie(pick, nearest, skin, importance, rotation, shift)
         if step == _ICP_STEPS - 1:
             return tie
