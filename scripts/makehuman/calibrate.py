@@ -35,6 +35,9 @@ NOISE = 3e-3
 it, hence more than the half millimetre that is left."""
 EM_STEPS = 5
 """More steps only move variance between directions that the scans cannot tell apart."""
+MIXED = {"sex": 0.25, "age": 0.2, "african": 0.2, "asian": 0.25}
+"""Least standard deviations of attributes: the scans are not labelled, and a population of both sexes and all origins
+has more of MakeHuman's differences than a fit without labels ascribes to them."""
 MEAN_BOUND = 0.6
 """The mean person lies within this share of the coefficients' bounds, to leave room on both sides."""
 _ICP_STEPS = 30
@@ -70,7 +73,7 @@ def calibrate(source: Source, scans: Scans) -> Statistics:
     tie = register(directions, mesh, scans, prior, _landmarks(source, base))
     design, mean_offset, offsets = _without_motion(tie, directions, scans)
     mean = fit_mean(design, mean_offset, prior, base)
-    covariance = fit_covariance(design, offsets, prior, base.odd)
+    covariance = mix(fit_covariance(design, offsets, prior, base.odd))
     return Statistics(base.names, mean, np.linalg.cholesky(covariance))
 
 
@@ -163,6 +166,15 @@ def fit_mean(design: np.ndarray, offset: np.ndarray, prior: np.ndarray, directio
     mean = np.zeros(len(prior))
     mean[even] = lsq_linear(rows, np.concatenate([offset / NOISE, np.zeros(len(prior))]), bounds=bounds).x
     return mean
+
+
+def mix(covariance: np.ndarray) -> np.ndarray:
+    """The covariance [K, K] with attributes as wide as `MIXED` at least, their correlations kept."""
+    spread = np.sqrt(np.diag(covariance))
+    wider = np.ones(len(spread))
+    for k, name in enumerate(ATTRIBUTES):
+        wider[k] = max(1.0, MIXED.get(name, 0.0) / spread[k])
+    return covariance * wider * wider[:, None]
 
 
 def _inner(bound: np.ndarray, other: np.ndarray) -> np.ndarray:
