@@ -45,7 +45,7 @@ class Surface:
         The distance is positive where the surface lies before the point, negative behind it.
         """
         rays = np.tile([0.0, 0.0, -1.0], (len(points), 1)).astype(np.float32)
-        hits = self._caster.cast((points + (0, 0, _FAR)).astype(np.float32), rays)
+        hits = self._caster.cast((points + np.array([0, 0, _FAR])).astype(np.float32), rays)
         return self._places(hits, _FAR - np.array(hits.ray_depth, float))
 
     def _places(self, hits, distance: np.ndarray) -> Closest:
