@@ -1,6 +1,7 @@
 """The head's own texture layout: one island for face, scalp and neck, others for eyes, teeth and what lies inside.
 
-The layout is made on the base mesh, so it does not depend on the people. The right half is the left's image: u' = 1 - u.
+The layout is made on the base mesh, so it does not depend on the people. The right half is the left's image:
+u' = 1 - u.
 """
 
 from typing import NamedTuple
