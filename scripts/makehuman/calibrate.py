@@ -30,17 +30,20 @@ LANDMARKS = {  # iBUG: vertex of the base mesh; corners of the eyes, nose and mo
 }
 SLIDE = 0.3
 """Weight of a difference along the skin against one across it."""
-NOISE = 2e-3
+NOISE = 3e-3
 """Standard deviation of a difference across the skin that is not the directions' to explain, metres. Neighbours share
 it, hence more than the half millimetre that is left."""
 EM_STEPS = 5
 """More steps only move variance between directions that the scans cannot tell apart."""
+MIXED = {"sex": 0.25, "age": 0.2, "african": 0.2, "asian": 0.25}
+"""Least standard deviations of attributes: the scans are not labelled, and a population of both sexes and all origins
+has more of MakeHuman's differences than a fit without labels ascribes to them."""
 MEAN_BOUND = 0.6
 """The mean person lies within this share of the coefficients' bounds, to leave room on both sides."""
 _ICP_STEPS = 30
 _COARSE = 15  # first steps, in which the landmarks count more
 _REACH = 0.01  # metres: pairs farther apart fade
-_PRIOR = {"ears": 0.2, "neck": 0.2, "asym": 0.2}  # standard deviations of details before anything is seen, by room
+_PRIOR = {"ears": 0.2, "neck": 0.15, "asym": 0.2}  # standard deviations of details before anything is seen, by room
 _PRIOR_ODD, _PRIOR_DETAIL, _PRIOR_ATTRIBUTE, _PRIOR_PLACE = 0.2, 0.35, 0.3, 0.2
 
 
@@ -70,7 +73,7 @@ def calibrate(source: Source, scans: Scans) -> Statistics:
     tie = register(directions, mesh, scans, prior, _landmarks(source, base))
     design, mean_offset, offsets = _without_motion(tie, directions, scans)
     mean = fit_mean(design, mean_offset, prior, base)
-    covariance = fit_covariance(design, offsets, prior, base.odd)
+    covariance = mix(fit_covariance(design, offsets, prior, base.odd))
     return Statistics(base.names, mean, np.linalg.cholesky(covariance))
 
 
@@ -98,9 +101,9 @@ def register(
     """
     outer = mesh.faces[np.isin(mesh.room, ("face", "neck"))]
     light = _lit(openness(directions.average, mesh.faces))
-    ears = _moved_by(directions, "ears/")
+    trust = np.where(_moved_by(directions, "ears/"), 0.5, np.where(_moved_by(directions, "neck/"), 0.3, 1.0))[:, None]
     pick = np.flatnonzero(scans.skin & (_lit(scans.openness) > 0))
-    own = _lit(scans.openness[pick]) * np.where(scans.face[pick], 1.0, 0.5)
+    own = _lit(scans.openness[pick]) * np.where(scans.face[pick], 1.0, 0.8)
     points, normals = scans.mean[pick], vertex_normals(scans.mean, scans.faces)[pick]
     marks = scans.landmarks[np.array(_numbers()) - 17]
     rotation, shift = rigid(marks, landmarks[0])
@@ -112,7 +115,7 @@ def register(
         skin = nearest.mix(vertex_normals(vertices, mesh.faces))
         agree = (skin * (normals @ rotation)).sum(-1) > 0.5
         importance = own * agree * np.exp(-((nearest.distance / _REACH) ** 2)) * nearest.mix(light[:, None])[:, 0]
-        importance = importance * np.where(ears[nearest.corners].any(1), 0.5, 1.0)
+        importance = importance * np.where(scans.face[pick], 1.0, nearest.mix(trust)[:, 0])
         tie = Tie(pick, nearest, skin, importance, rotation, shift)
         if step == _ICP_STEPS - 1:
             return tie
@@ -163,6 +166,15 @@ def fit_mean(design: np.ndarray, offset: np.ndarray, prior: np.ndarray, directio
     mean = np.zeros(len(prior))
     mean[even] = lsq_linear(rows, np.concatenate([offset / NOISE, np.zeros(len(prior))]), bounds=bounds).x
     return mean
+
+
+def mix(covariance: np.ndarray) -> np.ndarray:
+    """The covariance [K, K] with attributes as wide as `MIXED` at least, their correlations kept."""
+    spread = np.sqrt(np.diag(covariance))
+    wider = np.ones(len(spread))
+    for k, name in enumerate(ATTRIBUTES):
+        wider[k] = max(1.0, MIXED.get(name, 0.0) / spread[k])
+    return covariance * wider * wider[:, None]
 
 
 def _inner(bound: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from scripts.makehuman.scans import read_scans
 from scripts.makehuman.source import Source
 
 PEOPLE = 8
-SIZE = 200
+SIZE = 150
 YAWS = (0.0, 35.0)
 
 
