@@ -16,7 +16,7 @@ from scripts.makehuman.masks import region_masks
 from scripts.makehuman.mesh import HeadMesh, make_mesh
 from scripts.makehuman.people import read_directions, read_statistics
 from scripts.makehuman.source import Source
-from scripts.makehuman.uv import make_uv
+from scripts.makehuman.uv import read_uv
 
 PEOPLE = 2000
 SEED = 0
@@ -51,7 +51,7 @@ def build(source: Source) -> dict[str, np.ndarray]:
     for part, offset in SETTLED.items():
         template[mesh.part == part] += offset
     half = mesh.n_middle + mesh.n_side
-    uv, uv_faces = make_uv(mesh, base)
+    uv, uv_faces = read_uv(mesh)
     n_uv = int(uv_faces[: len(uv_faces) // 2].max()) + 1
     landmarks = make_landmarks(mesh, base)
     fields = {
