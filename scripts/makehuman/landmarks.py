@@ -30,21 +30,20 @@ Points = tuple[np.ndarray, np.ndarray]
 """Faces [N] and barycentric weights [N, 3]."""
 
 
-def make_landmarks(mesh: HeadMesh, vertices: np.ndarray, ears: np.ndarray) -> LandmarkEmbedding:
-    """The embedding on the head; `vertices` [V, 3] of the base mesh, `ears` [V] bool."""
+def make_landmarks(mesh: HeadMesh, vertices: np.ndarray) -> LandmarkEmbedding:
+    """The embedding on the head; `vertices` [V, 3] of the base mesh."""
     with open(TABLE, newline="") as file:
         table = {
             row["name"]: np.array([float(row[axis] or "nan") for axis in "xyz"]) / 1e3 for row in csv.DictReader(file)
         }
     half = len(mesh.faces) // 2
-    skin = np.flatnonzero(mesh.room[:half] == "face")
+    skin = np.flatnonzero(np.isin(mesh.room[:half], ("face", "neck")))
     left = {
         int(name): _place(mesh, vertices, skin, int(name), point) for name, point in table.items() if name.isdigit()
     }
     sides = left | {int(MIRRORED[k]): (f + half, w[::-1]) for k, (f, w) in left.items() if MIRRORED[k] not in left}
     static = [np.array([sides[k][i] for k in range(17, 68)]) for i in (0, 1)]
-    plain = skin[~ears[mesh.faces[skin]].any(1)]
-    dynamic = _contour(mesh.faces, vertices, plain, table)
+    dynamic = _contour(mesh.faces, vertices, skin, table)
     full = [np.concatenate([walking[0], still]) for walking, still in zip(dynamic, static, strict=True)]
     return LandmarkEmbedding(*static, *dynamic, *full)
 
@@ -55,7 +54,10 @@ def _place(
     """Face and weights of one of the left half's points, a vertex where the landmark is one."""
     if name not in EYE and name not in LIPS:
         faces, weights = closest(vertices[mesh.faces[skin]], point[None])
-        return int(skin[faces[0]]), weights[0]
+        row = int(skin[faces[0]])
+        if point[0] == 0:
+            weights = weights * (mesh.faces[row] < mesh.n_middle)
+        return row, weights[0] / weights.sum()
     among = np.unique(lid_ring(mesh) if name in EYE else mesh.faces[skin])
     if point[0] == 0:
         among = among[among < mesh.n_middle]
@@ -104,13 +106,15 @@ def _contour(faces: np.ndarray, vertices: np.ndarray, skin: np.ndarray, table: d
     """
     triangles, half = vertices[faces[skin]], len(faces) // 2
     starts = np.array([[*table[f"front{k}"][:2], -1.0] for k in range(8, 17)])
-    front = _farthest(triangles, starts, np.tile([0.0, 0, 1], (9, 1)))
+    front = _meet(triangles, starts, np.tile([0.0, 0, 1], (9, 1)), np.full(9, 1.2))
     front = (triangles[front[0]] * front[1][..., None]).sum(1)
     origin = np.array([0, table["30"][1] + INSIDE[0], table["30"][2] - 2 * INSIDE[1]])
     jaw = np.array([table[str(k)] for k in range(8, 17)])
     share = np.linspace(0, 1, SAMPLES)[None, :, None]
     arcs = _unit(_unit(front - origin)[:, None] * (1 - share) + _unit(jaw - origin)[:, None] * share)
-    hit, weights = _farthest(triangles, np.tile(origin, (9 * SAMPLES, 1)), arcs.reshape(-1, 3))
+    between = front[:, None] * (1 - share) + jaw[:, None] * share
+    aims = np.linalg.norm(between - origin, axis=2).ravel()
+    hit, weights = _meet(triangles, np.tile(origin, (9 * SAMPLES, 1)), arcs.reshape(-1, 3), aims)
     points = (triangles[hit] * weights[..., None]).sum(1).reshape(9, SAMPLES, 3)
     hit, weights = skin[hit].reshape(9, SAMPLES), weights.reshape(9, SAMPLES, 3)
     outward = np.array(OUTWARD, float)[:, None]
@@ -130,11 +134,14 @@ def _outermost(points: np.ndarray, outward: np.ndarray, yaw: float) -> np.ndarra
     return np.round(across * outward[..., 0] + points[..., 1] * outward[..., 1], 9).argmax(1)
 
 
-def _farthest(triangles: np.ndarray, starts: np.ndarray, rays: np.ndarray) -> Points:
-    """Where rays leave the surface for good (Moller and Trumbore 1997); raises ValueError for a ray that meets none."""
+def _meet(triangles: np.ndarray, starts: np.ndarray, rays: np.ndarray, aims: np.ndarray) -> Points:
+    """Where rays meet the surface (Moller and Trumbore 1997), nearest to the distance that each aims at.
+
+    So the cheek is met and no ear. Raises ValueError for a ray that meets nothing.
+    """
     a, ab, ac = triangles[:, 0], triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]
     faces, weights = [], []
-    for start, ray in zip(starts, rays, strict=True):
+    for start, ray, aim in zip(starts, rays, aims, strict=True):
         across = np.cross(ray, ac)
         scale = (ab * across).sum(1)
         scale = np.where(np.abs(scale) < 1e-14, np.inf, scale)
@@ -145,7 +152,7 @@ def _farthest(triangles: np.ndarray, starts: np.ndarray, rays: np.ndarray) -> Po
         hits = np.flatnonzero((u > -1e-7) & (v > -1e-7) & (u + v < 1 + 1e-7) & (far > 0))
         if not len(hits):
             raise ValueError(f"the ray from {start} along {ray} meets no skin")
-        best = hits[np.round(far[hits], 9).argmax()]
+        best = hits[np.round(np.abs(far[hits] - aim), 9).argmin()]
         weight = np.array([1 - u[best] - v[best], u[best], v[best]])
         weight = np.where(weight < 1e-6, 0, weight)
         faces.append(best)

@@ -1,8 +1,8 @@
 """Does what lies behind lips and lids show through them? Measured by drawing: an inner part may be seen through its
 opening alone.
 
-The opening is a loop of the skin, closed by a fan: where it turns into the mouth's inside, or the lids' front edges. A pixel that
-shows a tooth, the tongue or an eyeball where the fan is not drawn is pierced skin.
+The opening is a loop of the skin, closed by a fan: where it turns into the mouth's inside, or the lids' front edges.
+A pixel that shows a tooth, the tongue or an eyeball where the fan is not drawn is pierced skin.
 """
 
 import numpy as np

@@ -20,26 +20,20 @@ def opening(mesh: HeadMesh, room: str) -> np.ndarray:
     return np.array([edge for edge in edges_of(mesh.faces[mesh.room == "face"]).tolist() if tuple(edge) in known])
 
 
-def lid_ring(mesh: HeadMesh) -> np.ndarray:
-    """[N, 2] edges along the front of the left lids' margin."""
-    faces = mesh.faces[: len(mesh.faces) // 2][mesh.room[: len(mesh.faces) // 2] == "face"]
-    edges = edges_of(faces)
+def within(mesh: HeadMesh, start: np.ndarray, rings: int) -> np.ndarray:
+    """[V] bool: vertices of the face at most `rings` edges from the vertices `start`."""
+    edges = edges_of(mesh.faces[mesh.room == "face"])
     links = sparse.csr_matrix((np.ones(len(edges)), edges.T), (len(mesh.part),) * 2)
     reached = np.zeros(len(mesh.part), bool)
-    reached[np.intersect1d(opening(mesh, "socket"), edges)] = True
-    for _ in range(LID_EDGE):
-        previous, reached = reached, reached | ((links + links.T) @ reached > 0)
-    ring = reached & ~previous
+    reached[start] = True
+    for _ in range(rings):
+        reached = reached | ((links + links.T) @ reached > 0)
+    return reached
+
+
+def lid_ring(mesh: HeadMesh) -> np.ndarray:
+    """[N, 2] edges along the front of the left lids' margin."""
+    socket = np.unique(opening(mesh, "socket"))
+    ring = within(mesh, socket, LID_EDGE) & ~within(mesh, socket, LID_EDGE - 1)
+    edges = edges_of(mesh.faces[: len(mesh.faces) // 2][mesh.room[: len(mesh.faces) // 2] == "face"])
     return edges[ring[edges].all(1)]
-
-
-def ordered(edges: np.ndarray, start: int, towards: int) -> np.ndarray:
-    """The vertices of a closed loop of edges [N, 2], from `start` by way of its neighbour `towards`."""
-    beside: dict[int, list[int]] = {}
-    for a, b in edges.tolist():
-        beside.setdefault(a, []).append(b)
-        beside.setdefault(b, []).append(a)
-    loop = [start, towards]
-    while len(loop) < len(beside):
-        loop.append(next(v for v in beside[loop[-1]] if v != loop[-2]))
-    return np.array(loop)

@@ -1,19 +1,22 @@
 """The head's own texture layout: one island for face, scalp and neck, others for eyes, teeth and what lies inside.
 
-The layout is made on the base mesh, so it does not depend on the people. The right half is the left's image: u' = 1 - u.
+The layout is made on the base mesh, so it does not depend on the people. The right half is the left's image:
+u' = 1 - u.
 """
 
+import argparse
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from mfnet.flame.makehuman import TEXEL
 from scripts.makehuman.flatten import border_loops, flatten
-from scripts.makehuman.mesh import HeadMesh
+from scripts.makehuman.mesh import HeadMesh, make_mesh
+from scripts.makehuman.source import Source
 
 CUT_BEHIND = 0.05
 """The skin is cut open along the middle behind this depth on the base mesh (metres): crown, back of the head, nape."""
-EYE_OPEN = 1.9
-"""Angle from the pupil (radians) at which the eyeball's disc is 0.92 of its radius; what lies behind fills the rim."""
 
 
 class Box(NamedTuple):
@@ -32,6 +35,8 @@ MOUTH = Box(0.65, 0.01, 0.72, 0.19)
 TONGUE = Box(0.73, 0.07, 0.79, 0.19)
 SOCKET = Box(0.735, 0.01, 0.785, 0.06)
 EYE = Box(0.80, 0.01, 0.99, 0.20)
+EYE_BEHIND = Box(0.93, 0.93, 0.99, 0.99)
+TABLE = Path(__file__).with_name("uv.npz")
 
 
 def make_uv(mesh: HeadMesh, vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -40,7 +45,10 @@ def make_uv(mesh: HeadMesh, vertices: np.ndarray) -> tuple[np.ndarray, np.ndarra
     The rows of the right half's places follow the left's; those on the line u = 0.5 are shared.
     """
     half = len(mesh.faces) // 2
-    faces, rooms = mesh.faces[:half], mesh.room[:half]
+    faces = mesh.faces[:half]
+    centre = vertices[(mesh.part == "eye") & (vertices[:, 0] > 0)].mean(0)
+    behind = vertices[faces].mean(1)[:, 2] < centre[2]
+    rooms = np.where((mesh.room[:half] == "eye") & behind, "eye_behind", mesh.room[:half])
     places, uv_faces, start = [], np.zeros((half, 3), int), 0
     for names, island, box in (
         (("face", "neck"), _skin, MAIN),
@@ -49,12 +57,14 @@ def make_uv(mesh: HeadMesh, vertices: np.ndarray) -> tuple[np.ndarray, np.ndarra
         (("mouth_inside",), _apart, MOUTH),
         (("tongue",), _apart, TONGUE),
         (("socket",), _apart, SOCKET),
-        (("eye",), _eyeball, EYE),
+        (("eye",), _eye_front, EYE),
+        (("eye_behind",), _eye_behind, EYE_BEHIND),
     ):
         chosen = np.isin(rooms, names)
         used, local = np.unique(faces[chosen], return_inverse=True)
         local = local.reshape(-1, 3)
-        plane, local = island(vertices[used], local, used < mesh.n_middle)
+        origin = centre if "eye" in names[0] else 0.0
+        plane, local = island(vertices[used] - origin, local, used < mesh.n_middle)
         places.append(_fitted(plane, box, on_axis=island in (_skin, _on_axis)))
         uv_faces[chosen] = local + start
         start += len(places[-1])
@@ -68,6 +78,30 @@ def _mirrored(left: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarr
     image[~shared] = len(left) + np.arange(int((~shared).sum()))
     right = left[~shared] * [-1, 1] + [1, 0]
     return np.concatenate([left, right]), np.concatenate([faces, image[faces][:, ::-1]])
+
+
+def read_uv(mesh: HeadMesh) -> tuple[np.ndarray, np.ndarray]:
+    """The layout as `make_uv` found it once: its many steps amplify what processors differ by, so the recipe keeps it.
+
+    Raises ValueError where the table is of another mesh.
+    """
+    with np.load(TABLE) as table:
+        left, faces = table["uv"] * TEXEL, table["faces"].astype(int)
+    if len(faces) != len(mesh.faces) // 2:
+        raise ValueError(f"{TABLE.name} is of another mesh: run python -m scripts.makehuman.uv WHEEL")
+    return _mirrored(left, faces)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Make the layout anew and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("wheel")
+    source = Source(parser.parse_args(argv).wheel)
+    mesh = make_mesh(source)
+    uv, faces = make_uv(mesh, mesh.operator @ source.vertices)
+    faces = faces[: len(faces) // 2]
+    left = np.rint(uv[: faces.max() + 1] / TEXEL)
+    np.savez_compressed(TABLE, uv=left.astype(np.int32), faces=faces.astype(np.uint16))
 
 
 _Island = tuple[np.ndarray, np.ndarray]
@@ -86,21 +120,18 @@ def _apart(points: np.ndarray, faces: np.ndarray, middle: np.ndarray) -> _Island
     return flatten(points, faces, np.zeros(0, int), np.ones(len(faces))), faces
 
 
-def _eyeball(points: np.ndarray, faces: np.ndarray, middle: np.ndarray) -> _Island:
-    """Azimuthal about the line of sight, pupil in the middle; the pole behind gets a place in each of its faces."""
-    away = points - 0.5 * (points.min(0) + points.max(0))
-    planar = np.hypot(away[:, 0], away[:, 1])
-    angle = np.arctan2(planar, away[:, 2])
-    radius = np.where(angle < EYE_OPEN, 0.92 * angle / EYE_OPEN, 0.92 + 0.08 * (angle - EYE_OPEN) / (np.pi - EYE_OPEN))
-    plane = away[:, :2] / np.maximum(planar, 1e-9)[:, None] * radius[:, None]
-    pole = int(angle.argmax())
-    rows, columns = np.nonzero(faces == pole)
-    beside = np.mean([plane[faces[rows, (columns + k) % 3]] for k in (1, 2)], axis=0)
-    faces = faces.copy()
-    faces[rows, columns] = len(plane) + np.arange(len(rows))
-    plane = np.concatenate([plane, beside / np.linalg.norm(beside, axis=1, keepdims=True)])
-    kept, faces = np.unique(faces, return_inverse=True)
-    return plane[kept], faces.reshape(-1, 3)
+def _eye_front(points: np.ndarray, faces: np.ndarray, middle: np.ndarray) -> _Island:
+    return _azimuthal(points), faces
+
+
+def _eye_behind(points: np.ndarray, faces: np.ndarray, middle: np.ndarray) -> _Island:
+    return _azimuthal(points * [-1, 1, -1]), faces
+
+
+def _azimuthal(points: np.ndarray) -> np.ndarray:
+    """A cap of a sphere about z, equidistant from its middle; points about x = y = 0, z forward."""
+    planar = np.hypot(points[:, 0], points[:, 1])
+    return points[:, :2] * (np.arctan2(planar, points[:, 2]) / np.maximum(planar, 1e-9))[:, None]
 
 
 def texel_density(points: np.ndarray) -> np.ndarray:
@@ -148,3 +179,7 @@ def texels_per_mm(
     surface = np.stack([np.stack([x, p], -1), np.stack([np.zeros_like(x), q], -1)], 1)
     plane = np.stack([uv[uv_faces[:, k]] - uv[uv_faces[:, 0]] for k in (1, 2)], -1)
     return np.linalg.svd(plane @ np.linalg.inv(surface), compute_uv=False) * size / 1e3
+
+
+if __name__ == "__main__":
+    main()
