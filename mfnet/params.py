@@ -37,7 +37,7 @@ class FlameParams(Section):
     """Stage ``head``: which head model everything stands on."""
 
     model: str
-    """``procedural``, or the path of a FLAME-format file (.pkl, .npz)."""
+    """``procedural``, ``makehuman`` (the open head that ships), or the path of a FLAME-format file (.pkl, .npz)."""
     landmarks: str | None
     """Path of the landmark embedding of an official file; null: the procedural head, or an npz that carries it."""
     template: str | None

@@ -15,11 +15,14 @@ if TYPE_CHECKING:
 
 def make_head(params: FlameParams) -> "HeadArrays":
     """The head that the params ask for, complete with landmarks, UV and masks."""
+    from mfnet.flame.makehuman import MODEL, makehuman_head
     from mfnet.flame.procedural import head_arrays
     from mfnet.flame.readers import read_head
 
     if params.model == "procedural":
         head = head_arrays(params.seed)
+    elif params.model == MODEL:
+        head = makehuman_head()
     else:
         head = read_head(params.model, params.landmarks, params.template, params.masks)
     if head.landmarks is None:
