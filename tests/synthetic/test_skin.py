@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mfnet.synthetic.skin import HAIR, IRIS, SkinTraits, SolidNoise, paint_skin, random_traits
+from mfnet.synthetic.noise import SolidNoise
+from mfnet.synthetic.skin import HAIR, IRIS, SkinTraits, paint_skin, random_traits
 from tests.synthetic.texels import texel
 
 PLAIN = SkinTraits(
@@ -15,10 +16,13 @@ PLAIN = SkinTraits(
     freckles=0.0,
     moles=0,
     stubble=0.0,
+    beard=0.0,
     contrast=1.0,
     brow_width=3.5,
     brow_density=0.9,
     hairline=0.0,
+    hair_density=1.0,
+    teeth=0.8,
     hair=HAIR["black"],
     iris=IRIS["blue"],
     gaze=(0.0, 0.0),
