@@ -7,7 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mfnet.geometry import ndc_to_pixels
 from mfnet.landmarks.ibug import LEFT_EYE, RIGHT_EYE
+from mfnet.synthetic.hair import FAIR_HAIR, HAIR
 
 SHAPES = 24
 """Most things of a cluttered background."""
@@ -24,26 +26,22 @@ def cluttered_backgrounds(rng: np.random.Generator, plain: Tensor, share: float)
         if rng.random() >= share:
             continue
         for _ in range(rng.integers(4, SHAPES)):
-            _polygon(rng, image, rng.uniform(0, 1, 2), rng.uniform(0.05, 0.4), rng.uniform(0, 1, 3))
+            _polygon(rng, image, rng.uniform(0, 1, 2), rng.uniform(0.05, 0.4), _colour(rng))
         cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 2.0), dst=image)
     return _to_torch(images)
 
 
 def long_hair(rng: np.random.Generator, colour: Tensor, cover: Tensor, background: Tensor, share: float) -> Tensor:
-    """Backgrounds [B, 3, S, S] with hair that falls behind a `share` of the heads of `colour` under `cover` [B, 1, S, S].
+    """Backgrounds [B, 3, S, S], a `share` of them with long hair that falls behind the head under `cover` [B, 1, S, S].
 
-    It has the colour of the head's top, frames the head a little wider than it is and ends anywhere below it.
+    It is as bright as the head of that `colour`, a little wider than the head, and ends anywhere below it.
     """
-    size = cover.shape[-1]
+    size, tones = cover.shape[-1], list((HAIR | FAIR_HAIR).values())
     result = background.clone()
     for index in np.flatnonzero(rng.random(len(cover)) < share):
         head = cover[index]
-        rows = torch.nonzero(head[0].amax(1) > 0.5)[:, 0]
-        if not len(rows):
-            continue
-        top = int(rows[0])
-        cap = (head[0] > 0.5) & (torch.arange(size)[:, None] < top + size // 12)
-        tint = colour[index][:, cap].mean(1)
+        brightness = 2 * colour[index].sum() / (3 * head.sum()).clamp_min(1)
+        tint = brightness * torch.tensor(tones[rng.integers(len(tones))])
         wide = 2 * int(rng.integers(1, max(2, size // 12))) + 1
         spread = torch.nn.functional.max_pool2d(head[None], wide, 1, wide // 2)[0]
         falling = spread.cummax(1).values
@@ -61,7 +59,7 @@ def occlude(rng: np.random.Generator, images: Tensor, landmarks: Tensor, share: 
     landmarks [B, 68, 2]: ndc.
     """
     pixels, size = _to_numpy(images), images.shape[-1]
-    points = ((landmarks.numpy() + 1) * size / 2).astype(np.float64)
+    points = ndc_to_pixels(landmarks, size, size).numpy().astype(np.float64)
     kinds: Sequence[Callable[[np.random.Generator, np.ndarray, np.ndarray], None]] = (_glasses, _hand, _thing)
     for image, face in zip(pixels, points, strict=True):
         if rng.random() < share:
@@ -112,7 +110,7 @@ def _thing(rng: np.random.Generator, image: np.ndarray, face: np.ndarray) -> Non
     size = len(image)
     rim = face[rng.integers(17)]
     centre = rim + size * rng.uniform(-0.1, 0.25) * -_towards(rim, face[30])
-    _polygon(rng, image, centre / size, rng.uniform(0.1, REACH), rng.uniform(0, 1, 3))
+    _polygon(rng, image, centre / size, rng.uniform(0.1, REACH), _colour(rng))
 
 
 def _polygon(
@@ -125,13 +123,19 @@ def _polygon(
     cv2.fillPoly(image, [np.rint(corners).astype(np.int32)], colour.tolist(), cv2.LINE_AA)
 
 
+def _colour(rng: np.random.Generator) -> np.ndarray:
+    """RGB [3], mostly dull, sometimes bright."""
+    return (rng.uniform(0, 1) + rng.exponential(0.1) * rng.standard_normal(3)).clip(0, 1)
+
+
 def _towards(start: np.ndarray, end: np.ndarray) -> np.ndarray:
     """The unit vector [2] from one point to another."""
     return (end - start) / max(np.linalg.norm(end - start), 1e-6)
 
 
 def _pixel(point: np.ndarray) -> tuple[int, int]:
-    return int(round(point[0])), int(round(point[1]))
+    x, y = np.rint(point).astype(int).tolist()
+    return x, y
 
 
 def _to_numpy(images: Tensor) -> np.ndarray:

@@ -8,6 +8,8 @@ import numpy as np
 from mfnet.synthetic.atlas import HeadAtlas
 from mfnet.synthetic.noise import SolidNoise, step
 
+HAIR = {"black": (0.05, 0.045, 0.04), "brown": (0.17, 0.11, 0.07), "chestnut": (0.28, 0.17, 0.10)}
+FAIR_HAIR = {"blond": (0.55, 0.42, 0.26), "red": (0.42, 0.18, 0.09), "grey": (0.50, 0.49, 0.47)}
 CROWN_MM = 70.0
 """Radius of the skull about the whorl's axis: turns angles around the whorl into lengths."""
 BROW_MM = 45.0

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mfnet.synthetic.atlas import HeadAtlas
-from mfnet.synthetic.hair import hair_layers
+from mfnet.synthetic.hair import FAIR_HAIR, HAIR, hair_layers
 from mfnet.synthetic.noise import SolidNoise, step
 
 DERMIS = np.array([0.93, 0.83, 0.75])
@@ -19,8 +19,6 @@ MELANIN = np.array([1.10, 1.45, 1.75])
 """Absorption (natural log, RGB) of melanin of density 1: the darkest skins."""
 BLOOD = np.array([0.10, 0.62, 0.52])
 """Absorption of surface blood of density 1: full lips."""
-HAIR = {"black": (0.05, 0.045, 0.04), "brown": (0.17, 0.11, 0.07), "chestnut": (0.28, 0.17, 0.10)}
-FAIR_HAIR = {"blond": (0.55, 0.42, 0.26), "red": (0.42, 0.18, 0.09), "grey": (0.50, 0.49, 0.47)}
 IRIS = {
     "dark": (0.13, 0.08, 0.05),
     "hazel": (0.30, 0.20, 0.09),
