@@ -186,9 +186,8 @@ def _brows(position: np.ndarray, points: np.ndarray, front: np.ndarray) -> tuple
     right, along_right = _line_distance(position[..., :2], points[[21, 20, 19, 18, 17], :2])
     left, along_left = _line_distance(position[..., :2], points[22:27, :2])
     along, nearer = np.where(right < left, along_right, along_left), np.minimum(right, left)
-    heights = [
-        np.interp(along, np.linspace(0, 1, 5), points[brow, 1]) for brow in ([21, 20, 19, 18, 17], range(22, 27))
-    ]
+    places, brows = np.linspace(0, 1, 5), ([21, 20, 19, 18, 17], [22, 23, 24, 25, 26])
+    heights = [np.interp(along, places, points[brow, 1]) for brow in brows]
     above = position[..., 1] > np.where(right < left, *heights)
     return np.where(front, np.where(above, nearer, -nearer), -FAR).astype(np.float32), along
 

@@ -82,12 +82,8 @@ def _beard_area(atlas: HeadAtlas, noise: SolidNoise) -> np.ndarray:
     x, y, z = np.moveaxis(atlas.position, -1, 0)
     points = atlas.landmarks
     upper = points[33, 1] - 3 - 0.02 * np.minimum(np.abs(x), 45) ** 2 * (np.abs(x) < 30) - 12 * (np.abs(x) >= 30)
-    area = (
-        step(upper - y + 3 * noise(8) + 2 * noise(2), 5)
-        * step(y - (points[8, 1] - 22), 8)
-        * step(z - (points[2, 2] - 8), 6)
-    )
-    return area * step(-1.5 - atlas.lips, 1)
+    below = step(upper - y + 3 * noise(8) + 2 * noise(2), 5)
+    return below * step(y - (points[8, 1] - 22), 8) * step(z - (points[2, 2] - 8), 6) * step(-1.5 - atlas.lips, 1)
 
 
 def _brow_strands(atlas: HeadAtlas, noise: SolidNoise) -> np.ndarray:
