@@ -16,13 +16,14 @@ from scipy.spatial import cKDTree  # pyright: ignore[reportAttributeAccessIssue]
 from mfnet.flame import Flame
 from mfnet.flame.masks import inside_polygon
 from mfnet.geometry import clip_from_orthographic, ndc_to_pixels, vertex_normals
+from mfnet.landmarks.ibug import LEFT_EYE, RIGHT_EYE
 from mfnet.render import interpolate, rasterize, uv_layout
 from mfnet.synthetic.photo import BEHIND, not_hidden
 
 EYE_CORNERS_MM = 90.0
 FAR = -1e3
 """Signed distance (mm) of texels that a region cannot reach: hidden ones, and those behind the face."""
-EYES = {"right": slice(36, 42), "left": slice(42, 48)}
+EYES = {"right": list(RIGHT_EYE), "left": list(LEFT_EYE)}
 JAW_JOINT, EYE_JOINTS = 2, {"left": 3, "right": 4}
 
 
