@@ -81,8 +81,9 @@ def _readme(metrics: dict[str, float | None]) -> str:
 
 
 def _markdown(head: list[str], rows: list[list[str]]) -> str:
+    """A table without blanks beside its bars: five intervals in bold just fit a line."""
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return "\n".join(f"|{'|'.join(line)}|" for line in lines)
 
 
 def found(root: Path) -> str | None:

@@ -23,9 +23,9 @@ def test_the_best_of_a_column_is_bold_and_what_was_not_run_has_no_figure():
             metrics[f"lab/{name}/{method}/CD"] = error and 3 - error
             metrics[f"lab/{name}/{method}/CD_low"] = metrics[f"lab/{name}/{method}/CD_high"] = error
     found = tables(metrics)
-    assert "| **1.50 [1.50,1.50]** |" in found["wild"] and "mfnet_3" not in found["wild"]
-    assert found["lab"].splitlines()[2].startswith("| mean_head | **1.00 ")
-    assert "| – | – |" in found["readme"]
+    assert "|**1.50 [1.50,1.50]**|" in found["wild"] and "mfnet_3" not in found["wild"]
+    assert found["lab"].splitlines()[2].startswith("|mean_head|**1.00 ")
+    assert "|–|–|" in found["readme"]
 
 
 def test_a_part_without_new_text_stays():
