@@ -28,6 +28,8 @@ IRIS = {
 IRIS_MM, PUPIL_MM = 6.3, 2.4
 MOUTH, TONGUE = np.array([0.33, 0.13, 0.12]), np.array([0.52, 0.24, 0.22])
 GUMS = np.array([0.60, 0.30, 0.28])
+LID_SHADOW = 0.45
+"""How much darker the eyeball is under the upper lid."""
 CROWN_MM = 9.0
 """Height of a tooth over its biting edge; gums lie beyond."""
 TOOTH_EDGES = np.array([0.0, 8.5, 15.0, 22.5, 29.5, 36.5])
@@ -131,8 +133,10 @@ def _lip_line(atlas: HeadAtlas) -> np.ndarray:
 
 
 def _lash_line(atlas: HeadAtlas) -> np.ndarray:
-    """Lashes around the eyes, and the fold above the upper lid."""
-    return 0.85 * np.exp(-((atlas.lids / 1.1) ** 2)) + 0.25 * np.exp(-(((atlas.lids + 5) / 1.5) ** 2))
+    """Lashes around the eyes, thicker on the upper lid, and the fold above it."""
+    upper = atlas.position[..., 1] > atlas.landmarks[36:48, 1].mean()
+    lashes = np.exp(-((atlas.lids / np.where(upper, 1.6, 0.9)) ** 2))
+    return 0.85 * lashes + 0.25 * upper * np.exp(-(((atlas.lids + 5) / 1.5) ** 2))
 
 
 def _eyes(atlas: HeadAtlas, traits: SkinTraits) -> np.ndarray:
@@ -144,7 +148,8 @@ def _eyes(atlas: HeadAtlas, traits: SkinTraits) -> np.ndarray:
     spokes = 1 + 0.15 * np.sin(23 * angle) + 0.10 * np.sin(37 * angle + 1)
     colour = _blend(colour, np.array(traits.iris) * spokes[..., None], step(IRIS_MM - radius, 0.5))
     colour = _blend(colour, 0.35 * colour, np.exp(-(((radius - IRIS_MM) / 0.7) ** 2)))
-    return _blend(colour, np.array([0.02, 0.02, 0.02]), step(PUPIL_MM - radius, 0.4))
+    colour = _blend(colour, np.array([0.02, 0.02, 0.02]), step(PUPIL_MM - radius, 0.4))
+    return colour * (1 - LID_SHADOW * step(atlas.eye_offset[..., 1:] - 3.0, 4.0))
 
 
 def _teeth(atlas: HeadAtlas, traits: SkinTraits) -> np.ndarray:
