@@ -182,6 +182,12 @@ class SamplerParams(Section):
     one_flash: bool
     """True: all views of a person see the same light, as when the cameras of a rig fire together; false: each its
     own."""
+    clutter: Share
+    """Share of photographs with a cluttered background; the others stand before a plain one."""
+    long_hair: Share
+    """Share of heads behind which long hair falls."""
+    occluders: Share
+    """Share of photographs with glasses, or with a hand or a thing before a part of the face."""
     degrade: bool
     """True: photometric jitter, blur, noise and JPEG artefacts."""
 

@@ -6,11 +6,11 @@ import numpy as np
 
 from mfnet.errors import InputError, fail
 from mfnet.flame.head import HeadArrays
+from mfnet.landmarks.ibug import LEFT_EYE, RIGHT_EYE
 
 REGIONS = ("face", "eyes", "eyeballs", "lips", "neck")
 """Always there when any mask is. face: frontal skin from jaw line to forehead, lips and lids included, eyeballs not;
 eyes: lids and eyeballs; neck: below jaw and nape."""
-_LEFT_EYE, _RIGHT_EYE = range(42, 48), range(36, 42)  # iBUG, the subject's own sides
 _LIPS = range(48, 60)
 _JAW, _BROWS = range(17), range(17, 27)
 _CHIN, _NOSE_TIP = 8, 33
@@ -55,7 +55,7 @@ def derive_masks(head: HeadArrays) -> dict[str, np.ndarray]:
     outline = np.concatenate([points[_JAW], forehead[::-1]])
     face = inside_polygon(head.v_template[:, :2], outline[:, :2]) & front & ~eyeballs & (z > points[_JAW, 2].min())
     eyes = eyeballs.copy()
-    for eye in (_LEFT_EYE, _RIGHT_EYE):
+    for eye in (LEFT_EYE, RIGHT_EYE):
         eyes |= _region(head.v_template, points[eye], _EYE_MARGIN) & front
     chin = points[_CHIN]
     border = np.minimum(chin[1] + _NAPE_SLOPE * (chin[2] - z), points[_NOSE_TIP, 1])

@@ -20,6 +20,8 @@ MIRRORED = [
 ]
 """For each point, the one at its place in a mirror."""
 
+RIGHT_EYE, LEFT_EYE = range(36, 42), range(42, 48)
+"""Corners and lids of each eye."""
 EYE_PAIRS = ((37, 41), (38, 40), (43, 47), (44, 46))
 """(upper, lower) points that lie opposite each other: right eye, then left. Corners (36, 39, 42, 45) have no
 counterpart."""

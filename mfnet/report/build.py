@@ -28,8 +28,8 @@ def build_report(params: Params, data: str | Path = "data", out: str | Path = "d
     runs, differences = ablation_runs(params, data, scores.get("wild")), None
     if "wild" in scores:
         differences = ablation_differences(params, scores["wild"])
-    sections = [contents.benchmark_section(rows, main[name], name) for name in params.benchmark.protocols]
-    sections += [contents.pictures_section(params, data)]
+    sections = [contents.pictures_section(params, data), contents.results_section(rows, main, differences)]
+    sections += [contents.benchmark_section(rows, main[name], name) for name in params.benchmark.protocols]
     sections += [contents.error_section(data / "benchmark" / name / "meshes.npz", name) for name in main]
     sections += [
         contents.ablation_section(runs, differences),

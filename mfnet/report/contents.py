@@ -8,6 +8,7 @@ import pandas as pd
 
 from mfnet.benchmark.names import BY_NAME, unposed
 from mfnet.params import Params
+from mfnet.report.findings import findings, overview
 from mfnet.report.page import PageSection
 from mfnet.report.plots import plot_ablation, plot_benchmark, plot_errors, plot_history
 from mfnet.scoring.published import published_means
@@ -24,9 +25,25 @@ COLUMNS = (
 )
 
 
+def results_section(
+    rows: pd.DataFrame, scores: dict[str, pd.DataFrame], differences: pd.DataFrame | None
+) -> PageSection:
+    """What a reader wants first: every method in every bin, the best in bold, and what that says."""
+    section = PageSection("Results")
+    for sentence in findings(rows, scores, differences):
+        section.note(sentence)
+    table, best = overview(rows)
+    section.table(table, "results", best=best)
+    section.note(
+        "CD (Chamfer distance, mm): the mean distance between the faces of answer and scan, both ways, after the "
+        "official alignment; the best of a column in bold. Intervals, other figures and what the methods are: below."
+    )
+    return section
+
+
 def benchmark_section(rows: pd.DataFrame, scores: pd.DataFrame, protocol: str) -> PageSection:
     """The table of one protocol, its chart and the paired comparisons against mfnet_3 or mfnet_1."""
-    section = PageSection(f"FaceScape {protocol}")
+    section = PageSection(f"FaceScape {protocol}", folded=True)
     section.note(f"{PROTOCOLS[protocol]} {COLUMNS}")
     own = rows.loc[rows.protocol == protocol]
     best = own.groupby("bin").CD.transform("min") == own.CD
@@ -59,7 +76,7 @@ def pictures_section(params: Params, folder: Path) -> PageSection:
     from mfnet.io.images import encode_png
     from mfnet.model.mfnet import load_mfnet
 
-    section = PageSection("Pictures")
+    section = PageSection("Held-out people")
     section.note(
         "Subjects of the validation split, never trained on. Above: the three crops with their detected landmarks, "
         "then the predicted head over each. Below: the head from three views that no photograph shows, as clay, then "
@@ -77,7 +94,7 @@ def pictures_section(params: Params, folder: Path) -> PageSection:
 
 def error_section(path: Path, protocol: str) -> PageSection:
     """Where the errors lie: the front of the face in colour for a few items and all methods."""
-    section = PageSection(f"Error maps, {protocol}")
+    section = PageSection(f"Error maps, {protocol}", folded=True)
     section.note("Distance to the ground truth seen from the front after the official alignment, 0-5 mm.")
     with np.load(path) as arrays:
         images = {name.split("/", 1)[1]: arrays[name] for name in arrays.files if name.startswith("image/")}
@@ -91,7 +108,7 @@ def error_section(path: Path, protocol: str) -> PageSection:
 
 def ablation_section(runs: pd.DataFrame, differences: pd.DataFrame | None) -> PageSection:
     """One row per variant and seed: what training ended with, and CD in wild; then each variant against full."""
-    section = PageSection("Ablation")
+    section = PageSection("Ablation", folded=True)
     section.note(
         "Table 3 of the paper: the same training with one term removed. The paper gives one run of each; a difference "
         "smaller than the spread between seeds says nothing. `diverged` runs are flagged, never dropped."
@@ -113,7 +130,7 @@ def ablation_section(runs: pd.DataFrame, differences: pd.DataFrame | None) -> Pa
 
 def published_section() -> PageSection:
     """The fourteen published methods on the real benchmark: another data set, so another table."""
-    section = PageSection("Published baselines")
+    section = PageSection("Published baselines", folded=True)
     section.note(
         "Results that the benchmark's authors published for 14 methods on the real FaceScape benchmark (means over "
         "items; NaN items left out, their share is in `done`). Marked `published`: they are not comparable with the "
@@ -126,7 +143,7 @@ def published_section() -> PageSection:
 
 def training_section(folder: Path) -> PageSection:
     """Loss curves and the last figures of the main run."""
-    section = PageSection("Training")
+    section = PageSection("Training", folded=True)
     history = pd.read_parquet(folder / "train" / "history.parquet")
     section.picture(plot_history(history), "history", "terms of eq. 11 over the training steps")
     metrics = json.loads((folder / "train" / "metrics.json").read_text())
@@ -138,7 +155,7 @@ def training_section(folder: Path) -> PageSection:
 
 def weights_section(folder: Path) -> PageSection:
     """Held-out figures of the three pre-trained networks."""
-    section = PageSection("Start weights")
+    section = PageSection("Start weights", folded=True)
     section.note("Measured by the weights stages on held-out synthetic renders, at this run.")
     rows = [
         {"network": path.stem, "figure": name, "value": value}
@@ -151,7 +168,7 @@ def weights_section(folder: Path) -> PageSection:
 
 def data_section(folder: Path) -> PageSection:
     """What went in, what was turned away and why."""
-    section = PageSection("Data")
+    section = PageSection("Data", folded=True)
     multipie = folder / "multipie"
     plan = pd.read_parquet(multipie / "plan.parquet")
     counts = {

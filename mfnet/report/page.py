@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 TEMPLATE = Path(__file__).with_name("template.html")
@@ -16,6 +17,8 @@ class PageSection:
     """One titled part of the page; blocks stand in the order they were added."""
 
     title: str
+    folded: bool = False
+    """Whether a reader of the HTML must open it: long tables, terms and settings."""
     blocks: list[dict] = field(default_factory=list)
 
     @property
@@ -35,14 +38,26 @@ class PageSection:
         """A PNG, inlined in HTML and written as `name`.png beside the Markdown; `text` is its alternative."""
         self.blocks.append({"kind": "picture", "name": name, "png": png, "text": text})
 
-    def table(self, table: pd.DataFrame, name: str, marks: list[str] | None = None, form: dict | None = None) -> None:
+    def table(
+        self,
+        table: pd.DataFrame,
+        name: str,
+        marks: list[str] | None = None,
+        form: dict | None = None,
+        best: np.ndarray | None = None,
+    ) -> None:
         """A table, also written as `name`.csv; `marks` names a row style (``best``, ``marked``) per row.
 
-        form: how the floats of a column are written, by its name; two decimals where it says nothing.
+        form: how the floats of a column are written, by its name; two decimals where it says nothing. best: bool
+        [rows, columns], cells in bold.
         """
         marks = marks or [""] * len(table)
         form = dict.fromkeys(table.columns, ".2f") | (form or {})
-        cells = [[_cell(value, form[column]) for column, value in row.items()] for row in table.to_dict("records")]
+        bold = np.zeros(table.shape, bool) if best is None else best
+        cells = [
+            [(_cell(value, form[column]), flag) for (column, value), flag in zip(row.items(), flags, strict=True)]
+            for row, flags in zip(table.to_dict("records"), bold.tolist(), strict=True)
+        ]
         self.blocks.append(
             {
                 "kind": "table",
@@ -97,7 +112,7 @@ def _markdown_table(block: dict) -> list[str]:
     return [
         row(block["columns"]),
         row("---" for _ in block["columns"]),
-        *(row(line["cells"]) for line in block["rows"]),
+        *(row(f"**{text}**" if bold else text for text, bold in line["cells"]) for line in block["rows"]),
     ]
 
 

@@ -16,14 +16,15 @@ from scipy.spatial import cKDTree  # pyright: ignore[reportAttributeAccessIssue]
 from mfnet.flame import Flame
 from mfnet.flame.masks import inside_polygon
 from mfnet.geometry import clip_from_orthographic, ndc_to_pixels, vertex_normals
+from mfnet.landmarks.ibug import LEFT_EYE, RIGHT_EYE
 from mfnet.render import interpolate, rasterize, uv_layout
 from mfnet.synthetic.photo import BEHIND, not_hidden
 
 EYE_CORNERS_MM = 90.0
 FAR = -1e3
 """Signed distance (mm) of texels that a region cannot reach: hidden ones, and those behind the face."""
-EYES = {"right": slice(36, 42), "left": slice(42, 48)}
-EYE_JOINTS = {"left": 3, "right": 4}
+EYES = {"right": list(RIGHT_EYE), "left": list(LEFT_EYE)}
+JAW_JOINT, EYE_JOINTS = 2, {"left": 3, "right": 4}
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,15 @@ class HeadAtlas:
     eye_offset: np.ndarray
     """[H, W, 2] x and y from the centre of the nearest eye."""
     brow: np.ndarray
-    """[H, W] distance to the nearest brow's line."""
+    """[H, W] signed distance to the nearest brow's line, positive above."""
     brow_along: np.ndarray
     """[H, W] 0 at the brow's inner end, 1 at the outer."""
+    teeth: np.ndarray
+    """[H, W] bool: teeth and their gums, on heads that have them."""
+    crown: np.ndarray
+    """[H, W] height over the biting edge, towards the root, of texels of `teeth`."""
+    tongue: np.ndarray
+    """[H, W] bool, on heads that have one."""
     front: np.ndarray
     """[H, W] bool: seen from straight ahead."""
     occlusion: np.ndarray
@@ -75,7 +82,8 @@ def head_atlas(flame: Flame, size: int) -> HeadAtlas:
     attributes, covered = texels
     position = (attributes[..., :3] - landmarks[27]) / scale
     points = (landmarks - landmarks[27]) / scale
-    eye, eye_offset = _eyes(position, attributes[..., 5:], points, front=attributes[..., 3] > 0.5)
+    eye, eye_offset = _eyes(position, attributes[..., 6:8], points, front=attributes[..., 3] > 0.5)
+    teeth, tongue = (attributes[..., column] > 0.5 for column in (8, 9))
     front = (attributes[..., 3] > 0.5) & ~eye
     brow, brow_along = _brows(position, points, front)
     lids = np.maximum(*[_signed_distance(position, points[eyelids], front) for eyelids in EYES.values()])
@@ -92,18 +100,23 @@ def head_atlas(flame: Flame, size: int) -> HeadAtlas:
         eye_offset=eye_offset,
         brow=brow,
         brow_along=brow_along,
+        teeth=teeth,
+        crown=_crown(position, teeth, lower=attributes[..., 5] > 0.5),
+        tongue=tongue,
         front=front,
         occlusion=attributes[..., 4].astype(np.float32),
     )
 
 
 def _vertex_attributes(flame: Flame, vertices: torch.Tensor) -> torch.Tensor:
-    """[V, 7]: position, seen from the front (0 or 1), ambient occlusion, weights of left and right eye joint."""
+    """[V, 10]: position, seen from the front, ambient occlusion, weights of jaw, left and right eye, teeth, tongue."""
     forward = torch.tensor([[0.0, 0.0, 1.0]])
     front = _visible_from(vertices, flame.faces, forward)[0].float()[:, None]
     occlusion = _ambient_occlusion(vertices, flame.faces)[:, None]
-    eyes = flame.weights[:, list(EYE_JOINTS.values())].float()
-    return torch.cat([vertices[0], front, occlusion, eyes], -1)
+    joints = flame.weights[:, [JAW_JOINT, *EYE_JOINTS.values()]].float()
+    nowhere = torch.zeros(len(joints), dtype=torch.bool)
+    regions = torch.stack([flame.masks.get(name, nowhere) for name in ("teeth", "tongue")], -1).float()
+    return torch.cat([vertices[0], front, occlusion, joints, regions], -1)
 
 
 def _unwrap_attributes(flame: Flame, size: int, attributes: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
@@ -170,11 +183,14 @@ def _signed_distance(position: np.ndarray, outline: np.ndarray, reachable: np.nd
 
 
 def _brows(position: np.ndarray, points: np.ndarray, front: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distance to the nearer brow and the place along it, from the inner end outwards."""
+    """Signed distance to the nearer brow and the place along it, from the inner end outwards."""
     right, along_right = _line_distance(position[..., :2], points[[21, 20, 19, 18, 17], :2])
     left, along_left = _line_distance(position[..., :2], points[22:27, :2])
-    distance = np.where(front, np.minimum(right, left), -FAR).astype(np.float32)
-    return distance, np.where(right < left, along_right, along_left)
+    along, nearer = np.where(right < left, along_right, along_left), np.minimum(right, left)
+    places, brows = np.linspace(0, 1, 5), ([21, 20, 19, 18, 17], [22, 23, 24, 25, 26])
+    heights = [np.interp(along, places, points[brow, 1]) for brow in brows]
+    above = position[..., 1] > np.where(right < left, *heights)
+    return np.where(front, np.where(above, nearer, -nearer), -FAR).astype(np.float32), along
 
 
 def _eyes(
@@ -192,6 +208,16 @@ def _eyes(
         eye |= region
         offset[region] = position[region][:, :2] - centre
     return eye, offset
+
+
+def _crown(position: np.ndarray, teeth: np.ndarray, lower: np.ndarray) -> np.ndarray:
+    """Height [H, W] of the teeth's texels over the edge where upper and `lower` teeth meet, 0 elsewhere."""
+    height = np.zeros(teeth.shape, np.float32)
+    for row, sign in ((teeth & ~lower, 1), (teeth & lower, -1)):
+        if row.any():
+            y = sign * position[row][:, 1]
+            height[row] = y - y.min()
+    return height
 
 
 def _inner_mouth(position: np.ndarray, points: np.ndarray, front: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from mfnet.io.images import to_float, to_uint8
 from mfnet.model.parameters import Person, TensorRecord, View
 from mfnet.params import SamplerParams
 from mfnet.synthetic import lights
+from mfnet.synthetic.clutter import cluttered_backgrounds, long_hair, occlude
 from mfnet.synthetic.degrade import degrade, random_backgrounds
 from mfnet.synthetic.photo import Drawing, develop, draw, visible_points
 from mfnet.synthetic.subjects import expression_scale, face_vertices
@@ -210,9 +211,12 @@ class Sampler:
         normals = vertex_normals(out.vertices, self.flame.faces)
         drawing = draw(self.flame, lens.clip(out.vertices), out.vertices[..., 2], textures, normals, (side, side))
         colour, cover = develop(drawing, light[:, None], self.crop.supersample)
-        colour = colour[:, 0] * exposure(colour[:, 0], cover)
-        images = colour + (1 - cover) * random_backgrounds(rng, len(colour), self.size)
-        images = degrade(rng, images) if self.options.degrade else images
+        colour, options = colour[:, 0] * exposure(colour[:, 0], cover), self.options
+        background = cluttered_backgrounds(rng, random_backgrounds(rng, len(colour), self.size), options.clutter)
+        background = long_hair(rng, colour, cover, background, options.long_hair)
+        images = colour + (1 - cover) * background
+        images = occlude(rng, images, lens.ndc(out.landmarks), options.occluders)
+        images = degrade(rng, images) if options.degrade else images
         return to_uint8(images), drawing
 
     def fit_camera(self, out: FlameOutput, lens: Lens) -> Tensor:

@@ -8,9 +8,10 @@ tone. Detail is solid noise, evaluated where a texel lies in space, so no seam o
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from mfnet.synthetic.atlas import HeadAtlas
+from mfnet.synthetic.hair import FAIR_HAIR, HAIR, hair_layers
+from mfnet.synthetic.noise import SolidNoise, step
 
 DERMIS = np.array([0.93, 0.83, 0.75])
 """RGB reflectance of skin without melanin and surface blood."""
@@ -18,8 +19,6 @@ MELANIN = np.array([1.10, 1.45, 1.75])
 """Absorption (natural log, RGB) of melanin of density 1: the darkest skins."""
 BLOOD = np.array([0.10, 0.62, 0.52])
 """Absorption of surface blood of density 1: full lips."""
-HAIR = {"black": (0.05, 0.045, 0.04), "brown": (0.17, 0.11, 0.07), "chestnut": (0.28, 0.17, 0.10)}
-FAIR_HAIR = {"blond": (0.55, 0.42, 0.26), "red": (0.42, 0.18, 0.09), "grey": (0.50, 0.49, 0.47)}
 IRIS = {
     "dark": (0.13, 0.08, 0.05),
     "hazel": (0.30, 0.20, 0.09),
@@ -27,6 +26,14 @@ IRIS = {
     "blue": (0.25, 0.37, 0.50),
 }
 IRIS_MM, PUPIL_MM = 6.3, 2.4
+MOUTH, TONGUE = np.array([0.33, 0.13, 0.12]), np.array([0.52, 0.24, 0.22])
+GUMS = np.array([0.60, 0.30, 0.28])
+LID_SHADOW = 0.45
+"""How much darker the eyeball is under the upper lid."""
+CROWN_MM = 9.0
+"""Height of a tooth over its biting edge; gums lie beyond."""
+TOOTH_EDGES = np.array([0.0, 8.5, 15.0, 22.5, 29.5, 36.5])
+"""Where neighbours meet, mm from the middle along x."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +46,13 @@ class SkinTraits:
     freckles: float
     moles: int
     stubble: float
+    beard: float
     contrast: float
     brow_width: float
     brow_density: float
     hairline: float
+    hair_density: float
+    teeth: float
     hair: tuple[float, float, float]
     iris: tuple[float, float, float]
     gaze: tuple[float, float]
@@ -62,10 +72,13 @@ def random_traits(rng: np.random.Generator) -> SkinTraits:
         freckles=float(rng.uniform(0, 0.35) ** 2 / 0.35 if melanin < 0.4 else 0.0),
         moles=int(rng.poisson(7)),
         stubble=float(rng.uniform(0.1, 0.9) if bearded else 0.0),
+        beard=float(rng.uniform(0.5, 1.0) if bearded and rng.random() < 0.4 else 0.0),
         contrast=float(rng.uniform(0.7, 1.3)),
         brow_width=float(rng.uniform(2.6, 4.4) + 0.8 * bearded),
         brow_density=float(rng.uniform(0.55, 0.95)),
         hairline=float(rng.uniform(-6, 12)),
+        hair_density=float(rng.choice([0.0, 0.45, 1.0], p=[0.1, 0.2, 0.7])),
+        teeth=float(rng.uniform(0.6, 0.9)),
         hair=hair[list(hair)[rng.integers(len(hair))]],
         iris=iris[list(iris)[rng.integers(len(iris))]],
         gaze=(float(rng.normal(0, 0.8)), float(rng.normal(0, 0.5))),
@@ -79,47 +92,16 @@ def paint_skin(atlas: HeadAtlas, traits: SkinTraits, rng: np.random.Generator) -
     skin = DERMIS * np.exp(-melanin[..., None] * MELANIN - blood[..., None] * BLOOD)
     skin = skin * (1 + 0.035 * traits.contrast * noise(1.6))[..., None]  # pores and fine wrinkles
     skin = _blend(skin, 0.45 * skin, _lip_line(atlas) + _lash_line(atlas))
-    hair = np.array(traits.hair)
-    skin = _blend(skin, 0.55 * skin + 0.45 * hair, _stubble(atlas, traits, noise))
-    strands = hair * (1 + 0.22 * noise(1.8, stretch=(1, 0.12, 0.12)) + 0.1 * noise(20))[..., None].clip(0.3)
-    skin = _blend(skin, strands, np.maximum(_brow_cover(atlas, traits, noise), _scalp_cover(atlas, traits, noise)))
-    skin = np.where(atlas.inner_mouth[..., None], np.array([0.33, 0.13, 0.12]), skin)
+    for colour, cover in hair_layers(atlas, traits, noise, skin):
+        skin = _blend(skin, colour, cover)
+    skin = np.where((atlas.inner_mouth & ~atlas.teeth)[..., None], MOUTH, skin)
+    skin = np.where(atlas.tongue[..., None], TONGUE * (1 + 0.15 * noise(1.5))[..., None], skin)
     skin = skin * (0.35 + 0.65 * np.clip(atlas.occlusion, 0, 1) ** 0.8)[..., None]
-    eyes = _eyes(atlas, traits) * (0.5 + 0.5 * np.clip(2 * atlas.occlusion, 0, 1))[..., None]
-    return np.where(atlas.eye[..., None], eyes, skin).clip(0.01, 1).astype(np.float32)
-
-
-class SolidNoise:
-    """Noise of unit variance over space: a random periodic lattice, interpolated, turned anew for each use."""
-
-    SIDE = 48
-
-    def __init__(self, rng: np.random.Generator, position: np.ndarray) -> None:
-        self.rng, self.position = rng, torch.from_numpy(position)
-        lattice = np.pad(rng.standard_normal((self.SIDE,) * 3, dtype=np.float32), ((0, 1),) * 3, mode="wrap")
-        self.lattice = torch.from_numpy(lattice)[None, None]
-
-    def __call__(self, wavelength: float, stretch: tuple[float, float, float] = (1, 1, 1)) -> np.ndarray:
-        """[H, W] noise with features of about `wavelength` mm, longer by 1/stretch along x, y and z."""
-        turn = _random_rotation(self.rng) if stretch == (1, 1, 1) else np.diag(stretch)
-        shift = torch.from_numpy(self.rng.uniform(0, self.SIDE, 3).astype(np.float32))
-        place = self.position @ torch.from_numpy((turn.T / wavelength).astype(np.float32)) + shift
-        place = torch.remainder(place, self.SIDE) * (2 / self.SIDE) - 1
-        values = torch.nn.functional.grid_sample(self.lattice, place[None, None], align_corners=True)
-        return values[0, 0, 0].numpy() / 0.54  # the deviation that linear interpolation leaves of white noise in 3-D
-
-
-def _random_rotation(rng: np.random.Generator) -> np.ndarray:
-    """A random rotation [3, 3] from a random unit quaternion."""
-    quaternion = rng.standard_normal(4)
-    w, x, y, z = quaternion / np.linalg.norm(quaternion)
-    return np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-        ]
-    )
+    open_air = (0.5 + 0.5 * np.clip(2 * atlas.occlusion, 0, 1))[
+        ..., None
+    ]  # wet and white: they catch what light there is
+    skin = np.where(atlas.teeth[..., None], _teeth(atlas, traits) * open_air, skin)
+    return np.where(atlas.eye[..., None], _eyes(atlas, traits) * open_air, skin).clip(0.01, 1).astype(np.float32)
 
 
 def _pigments(
@@ -134,13 +116,13 @@ def _pigments(
     for place in rng.choice(texels, traits.moles):
         radius = rng.uniform(0.7, 1.8)
         distance = np.linalg.norm(atlas.position - atlas.position.reshape(-1, 3)[place], axis=-1)
-        melanin = melanin + rng.uniform(0.3, 0.8) * _step(radius - distance, 0.5)
+        melanin = melanin + rng.uniform(0.3, 0.8) * step(radius - distance, 0.5)
     points = atlas.landmarks
     cheeks = [np.array([sign * 38.0, points[33, 1] + 8, points[33, 2] - 25]) for sign in (-1, 1)]
     flushed = sum(_blob(atlas, centre, 17) for centre in cheeks)
     flushed = flushed + 0.8 * _blob(atlas, points[30], 11) + 0.4 * _blob(atlas, points[8], 14)
     blood = traits.blood * (1 + contrast * (0.18 * noise(30) + 0.12 * noise(9) + 0.07 * noise(3)) + 0.8 * flushed)
-    lips = _step(atlas.lips, 1.0)
+    lips = step(atlas.lips, 1.0)
     lip_blood = traits.lip_blood * (1 + 0.12 * noise(2.0, stretch=(1, 0.3, 0.3)) + 0.1 * noise(6))
     return melanin.clip(0), (blood * (1 - lips) + lip_blood * lips).clip(0)
 
@@ -151,35 +133,10 @@ def _lip_line(atlas: HeadAtlas) -> np.ndarray:
 
 
 def _lash_line(atlas: HeadAtlas) -> np.ndarray:
-    """Lashes around the eyes, and the fold above the upper lid."""
-    return 0.85 * np.exp(-((atlas.lids / 1.1) ** 2)) + 0.25 * np.exp(-(((atlas.lids + 5) / 1.5) ** 2))
-
-
-def _stubble(atlas: HeadAtlas, traits: SkinTraits, noise: SolidNoise) -> np.ndarray:
-    """Cover by a shaven beard: below nose and ears, above the throat, not on the lips."""
-    x, y, z = np.moveaxis(atlas.position, -1, 0)
-    points = atlas.landmarks
-    upper = points[33, 1] - 3 - 0.02 * np.minimum(np.abs(x), 45) ** 2 * (np.abs(x) < 30) - 12 * (np.abs(x) >= 30)
-    area = _step(upper - y, 4) * _step(y - (points[8, 1] - 22), 8) * _step(z - (points[2, 2] - 8), 6)
-    area = area * _step(-1.5 - atlas.lips, 1)
-    return traits.stubble * area * np.clip(0.55 + 0.35 * noise(1.5) + 0.12 * noise(15), 0, 1)
-
-
-def _brow_cover(atlas: HeadAtlas, traits: SkinTraits, noise: SolidNoise) -> np.ndarray:
-    """Cover by the brows: thickest near the nose, thinning outwards, edges of single hairs."""
-    width = traits.brow_width * (1.05 - 0.65 * atlas.brow_along**1.5) + 0.6 * noise(1.8, stretch=(0.6, 1, 1))
-    return traits.brow_density * _step(width - atlas.brow, 0.8) * np.clip(0.85 + 0.15 * noise(1.4), 0, 1)
-
-
-def _scalp_cover(atlas: HeadAtlas, traits: SkinTraits, noise: SolidNoise) -> np.ndarray:
-    """Cover by hair: above and behind a plane from the forehead to behind the ears, down to the nape."""
-    points, (y, z) = atlas.landmarks, np.moveaxis(atlas.position[..., 1:], -1, 0)
-    front = np.array([points[[19, 24], 1].mean() + 48 + traits.hairline, points[[19, 24], 2].mean() - 8])
-    ear = np.array([points[[0, 16], 1].mean(), points[[0, 16], 2].mean() - 33])
-    up = np.array([front[1] - ear[1], ear[0] - front[0]]) / np.linalg.norm(front - ear)  # normal of the plane in (y, z)
-    height = (y - ear[0]) * up[0] + (z - ear[1]) * up[1]
-    nape = y - (points[8, 1] + 12)
-    return _step(np.minimum(height, nape) + 2.0 * noise(6) + 1.2 * noise(2.0), 1.5)
+    """Lashes around the eyes, thicker on the upper lid, and the fold above it."""
+    upper = atlas.position[..., 1] > atlas.landmarks[36:48, 1].mean()
+    lashes = np.exp(-((atlas.lids / np.where(upper, 1.6, 0.9)) ** 2))
+    return 0.85 * lashes + 0.25 * upper * np.exp(-(((atlas.lids + 5) / 1.5) ** 2))
 
 
 def _eyes(atlas: HeadAtlas, traits: SkinTraits) -> np.ndarray:
@@ -189,19 +146,24 @@ def _eyes(atlas: HeadAtlas, traits: SkinTraits) -> np.ndarray:
     angle = np.arctan2(offset[..., 1], offset[..., 0])
     colour = np.broadcast_to(np.array([0.86, 0.83, 0.80]), (*radius.shape, 3))
     spokes = 1 + 0.15 * np.sin(23 * angle) + 0.10 * np.sin(37 * angle + 1)
-    colour = _blend(colour, np.array(traits.iris) * spokes[..., None], _step(IRIS_MM - radius, 0.5))
+    colour = _blend(colour, np.array(traits.iris) * spokes[..., None], step(IRIS_MM - radius, 0.5))
     colour = _blend(colour, 0.35 * colour, np.exp(-(((radius - IRIS_MM) / 0.7) ** 2)))
-    return _blend(colour, np.array([0.02, 0.02, 0.02]), _step(PUPIL_MM - radius, 0.4))
+    colour = _blend(colour, np.array([0.02, 0.02, 0.02]), step(PUPIL_MM - radius, 0.4))
+    return colour * (1 - LID_SHADOW * step(atlas.eye_offset[..., 1:] - 3.0, 4.0))
+
+
+def _teeth(atlas: HeadAtlas, traits: SkinTraits) -> np.ndarray:
+    """Enamel and gums [H, W, 3], with a shadow between neighbours."""
+    gap = np.abs(np.abs(atlas.position[..., :1]) - TOOTH_EDGES).min(-1)
+    shadow = 1 - 0.45 * np.exp(-((gap / 0.5) ** 2))
+    enamel = traits.teeth * np.array([1.0, 0.95, 0.84]) * shadow[..., None]
+    arch = CROWN_MM - 1.2 * np.cos(np.minimum(gap, 4) * np.pi / 4)  # gums reach down between the teeth
+    return _blend(enamel, GUMS, step(atlas.crown - arch, 0.8))
 
 
 def _blob(atlas: HeadAtlas, centre: np.ndarray, sigma: float) -> np.ndarray:
     """A Gaussian around a point of the face [H, W]."""
     return np.exp(-(((atlas.position - centre) / sigma) ** 2).sum(-1) / 2)
-
-
-def _step(value: np.ndarray, softness: float) -> np.ndarray:
-    """0 below zero, 1 above, over about `softness` either way."""
-    return np.clip(0.5 + value / (2 * softness), 0, 1)
 
 
 def _blend(below: np.ndarray, above: np.ndarray, cover: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """The report's page: what a table says in Markdown, in HTML and in the file beside it."""
 
+import numpy as np
 import pandas as pd
 
 from mfnet.report.page import PageSection, write_page
@@ -17,3 +18,13 @@ def test_floats_are_written_as_their_column_says_and_kept_in_the_file_beside(tmp
     html = (tmp_path / "report.html").read_text()
     assert "&lt;c&gt;" in html and "<c>" not in html and 'id="figures-of-a-run"' in html
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "tables" / "figures.csv"), table)
+
+
+def test_bold_cells_and_folded_sections(tmp_path):
+    section = PageSection("Long tables", folded=True)
+    table = pd.DataFrame({"name": ["a", "b"], "CD": [1.0, 2.0]})
+    section.table(table, "long", best=np.array([[False, True], [False, False]]))
+    write_page([section], "title", "subtitle", tmp_path)
+    assert (tmp_path / "report.md").read_text().splitlines()[-2:] == ["| a | **1.00** |", "| b | 2.00 |"]
+    html = (tmp_path / "report.html").read_text()
+    assert "<b>1.00</b>" in html and '<details id="long-tables"><summary>Long tables</summary>' in html

@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mfnet.synthetic.skin import HAIR, IRIS, SkinTraits, SolidNoise, paint_skin, random_traits
+from mfnet.synthetic.hair import HAIR
+from mfnet.synthetic.noise import SolidNoise
+from mfnet.synthetic.skin import IRIS, SkinTraits, paint_skin, random_traits
 from tests.synthetic.texels import texel
 
 PLAIN = SkinTraits(
@@ -15,10 +17,13 @@ PLAIN = SkinTraits(
     freckles=0.0,
     moles=0,
     stubble=0.0,
+    beard=0.0,
     contrast=1.0,
     brow_width=3.5,
     brow_density=0.9,
     hairline=0.0,
+    hair_density=1.0,
+    teeth=0.8,
     hair=HAIR["black"],
     iris=IRIS["blue"],
     gaze=(0.0, 0.0),
@@ -66,8 +71,26 @@ def test_brows_and_scalp_are_dark_hair_and_stubble_darkens_the_chin(atlas, skin)
     top = atlas.position[..., 1] > np.quantile(atlas.position[..., 1], 0.97)
     assert skin[top].mean() < 0.4 * forehead
     shaven = paint(atlas, replace(PLAIN, stubble=0.9))
-    chin = texel(atlas, atlas.landmarks[[8, 57]].mean(0))
+    chin = np.linalg.norm(atlas.position - atlas.landmarks[[8, 57]].mean(0), axis=-1) < 12
     assert shaven[chin].mean() < 0.9 * skin[chin].mean()
+    bearded = paint(atlas, replace(PLAIN, beard=1.0))
+    assert bearded[chin].mean() < 0.7 * shaven[chin].mean()
+
+
+def test_the_bald_have_skin_where_others_have_hair(atlas, skin):
+    top = atlas.covered & (atlas.position[..., 1] > np.quantile(atlas.position[..., 1], 0.97))
+    bald = paint(atlas, replace(PLAIN, hair_density=0.0))
+    assert bald[top].mean() > 3 * skin[top].mean()
+
+
+def test_teeth_are_white_and_their_gums_red(atlas):
+    """A head whose hidden texels behind the lips are teeth, half of them beyond the height of a crown."""
+    teeth = atlas.inner_mouth & atlas.covered
+    crown = np.where(atlas.position[..., 1] > np.median(atlas.position[teeth][:, 1]), 20.0, 2.0)
+    skin = paint(replace(atlas, teeth=teeth, crown=crown, occlusion=np.ones_like(atlas.occlusion)))
+    enamel, gums = skin[teeth & (crown < 9)], skin[teeth & (crown > 9)]
+    assert enamel.mean() > 1.2 * gums.mean()
+    assert np.median(enamel[:, 0] / enamel[:, 2]) < 1.4 < np.median(gums[:, 0] / gums[:, 2])
 
 
 def test_skin_has_detail_for_optical_flow_to_hold_on_to(atlas, skin):

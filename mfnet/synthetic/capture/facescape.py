@@ -27,8 +27,8 @@ from mfnet.synthetic.atlas import HeadAtlas
 from mfnet.synthetic.capture.truth import TruePerson, orthographic_truth, perspective_truth
 from mfnet.synthetic.degrade import degrade, random_backgrounds
 from mfnet.synthetic.lights import random_light
+from mfnet.synthetic.noise import SolidNoise
 from mfnet.synthetic.photo import develop, draw
-from mfnet.synthetic.skin import SolidNoise
 from mfnet.synthetic.subjects import Subject, expression_scale, paint_subject, random_subject
 
 SUPERSAMPLE = 2
