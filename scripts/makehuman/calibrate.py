@@ -33,6 +33,11 @@ SLIDE = 0.3
 NOISE = 3e-3
 """Standard deviation of a difference across the skin that is not the directions' to explain, metres. Neighbours share
 it, hence more than the half millimetre that is left."""
+WALL_NOISE = 2e-3
+"""How much the thickness of lips and cheeks before the mouth's inside may vary at each vertex, metres. The scans do not
+show it, and thinner ones would let teeth and gums through."""
+WALL = (0.001, 0.007)
+"""Least and largest thickness of such walls, metres: thicker ones are in no danger."""
 EM_STEPS = 5
 """More steps only move variance between directions that the scans cannot tell apart."""
 MIXED = {"sex": 0.25, "age": 0.2, "african": 0.2, "asian": 0.25}
@@ -72,6 +77,10 @@ def calibrate(source: Source, scans: Scans) -> Statistics:
     directions, prior = base.carried(mesh.operator), prior_spread(base)
     tie = register(directions, mesh, scans, prior, _landmarks(source, base))
     design, mean_offset, offsets = _without_motion(tie, directions, scans)
+    walls = wall_rows(directions, mesh) * NOISE / WALL_NOISE
+    design = np.concatenate([design, walls], axis=1)
+    mean_offset = np.concatenate([mean_offset, np.zeros(walls.shape[1])])
+    offsets = np.concatenate([offsets, np.zeros((len(offsets), walls.shape[1]))], axis=1)
     mean = fit_mean(design, mean_offset, prior, base)
     covariance = mix(fit_covariance(design, offsets, prior, base.odd))
     return Statistics(base.names, mean, np.linalg.cholesky(covariance))
@@ -145,6 +154,17 @@ def _step(tie, directions, moved, prior, landmarks, marks, mark_noise):
     solution = np.linalg.solve(rows @ rows.T + precision, rows @ wanted)
     move, turn = solution[-6:-3], Rotation.from_rotvec(solution[-3:]).as_matrix().T
     return solution[:-6], turn, centre + move - centre @ turn
+
+
+def wall_rows(directions: Directions, mesh: HeadMesh) -> np.ndarray:
+    """[K, W] change of thickness between the skin and what lies behind it in the mouth, metres per unit."""
+    skin = mesh.faces[np.isin(mesh.room, ("face", "neck"))]
+    behind = mesh.faces[np.isin(mesh.room, ("mouth_inside", "upper_teeth", "lower_teeth", "tongue"))]
+    inner = np.setdiff1d(behind, skin)
+    before = Surface(directions.average, skin).before(directions.average[inner])
+    wall = (before.distance > WALL[0]) & (before.distance < WALL[1])
+    inner, before = inner[wall], Closest(*(part[wall] for part in before))
+    return (before.mix(directions.offsets) - directions.offsets[:, inner])[:, :, 2]
 
 
 def _without_motion(tie: Tie, directions: Directions, scans: Scans) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -37,9 +37,21 @@ class Surface:
     def closest(self, points: np.ndarray) -> Closest:
         """The surface's points nearest to `points` [P, 3], P > 1."""
         hits = self._caster.closest_point(points.astype(np.float32))
+        return self._places(hits, np.array(hits.distance, float))
+
+    def before(self, points: np.ndarray) -> Closest:
+        """The foremost points of the surface (along z) at the `points` [P, 3]; all must have some.
+
+        The distance is positive where the surface lies before the point, negative behind it.
+        """
+        rays = np.tile([0.0, 0.0, -1.0], (len(points), 1)).astype(np.float32)
+        hits = self._caster.cast((points + np.array([0, 0, _FAR])).astype(np.float32), rays)
+        return self._places(hits, _FAR - np.array(hits.ray_depth, float))
+
+    def _places(self, hits, distance: np.ndarray) -> Closest:
         second = np.array(hits.barycentric_coord, float)
         weights = np.concatenate([1 - second.sum(1, keepdims=True), second], axis=1)
-        return Closest(self._faces[np.array(hits.facet_index, int)], weights, np.array(hits.distance, float))
+        return Closest(self._faces[np.array(hits.facet_index, int)], weights, distance)
 
     def sees(self, points: np.ndarray, eye: np.ndarray) -> np.ndarray:
         """[P] whether a far eye in the direction `eye` [3] (unit) sees each of the surface's `points` [P, 3]."""

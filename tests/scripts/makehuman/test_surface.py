@@ -24,6 +24,13 @@ def test_a_closest_point_lies_where_its_weights_say():
     assert np.allclose(np.linalg.norm(points - nearest.mix(vertices), axis=1), nearest.distance, atol=1e-6)
 
 
+def test_depth_before_a_point_is_signed():
+    vertices, faces = np.array([[-1.0, -1, 0.1], [1, -1, 0.1], [0, 1, 0.1]]), np.array([[0, 1, 2]])
+    before = Surface(vertices, faces).before(np.array([[0.0, 0, 0], [0.1, 0, 0.3]]))
+    assert np.allclose(before.distance, (0.1, -0.2), atol=1e-6)
+    assert np.allclose(before.mix(vertices), [[0, 0, 0.1], [0.1, 0, 0.1]], atol=1e-6)
+
+
 def test_rigid_alignment_undoes_a_motion():
     rng = np.random.default_rng(0)
     points = rng.normal(size=(20, 3))
