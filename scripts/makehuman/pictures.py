@@ -15,7 +15,7 @@ from mfnet.flame.model import Flame
 from mfnet.geometry import clip_from_orthographic, euler_to_matrix, vertex_normals
 from mfnet.render import interpolate, rasterize
 
-SIZE = 160
+SIZE = 136
 COLOURS = {
     "mouth_inside": (0.55, 0.27, 0.27),
     "lips": (0.76, 0.50, 0.47),

@@ -20,7 +20,7 @@ from scripts.makehuman.piercing import pierced
 from scripts.makehuman.source import WHEEL, Source
 from scripts.makehuman.uv import texels_per_mm
 
-HASH = "d1be38af4fd71fb3301fd1cc69a5a3f92ca88faa8b94ffb878b50b531e91a7a2"
+HASH = "41fcc857b83bdb58724ec00358e6cda4bc0feeb58641e1b097425635c4f0a799"
 IMAGE = np.array([-1, 1, 1])
 WHOLE = 2.5  # coefficient of a whole unit
 
