@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mfnet.cli import archive, audit, benchmark, head, profile, reconstruct
+from mfnet.cli import archive, audit, benchmark, head, profile, reconstruct, track
 from mfnet.errors import InputError
 
 EXTRAS = {
@@ -45,6 +45,7 @@ app.command()(audit.audit)
 app.command()(audit.verify)
 app.command()(profile.profile)
 app.command()(archive.archive)
+app.add_typer(track.app, name="track")
 app.add_typer(head.app, name="head")
 
 
