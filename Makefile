@@ -43,9 +43,8 @@ lint: setup  ## style and types
 	ruff format --check .
 	basedpyright
 
-ui: setup  ## compare runs at http://127.0.0.1:5000
-	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
-	mlflow server --backend-store-uri sqlite:///mlflow.db --artifacts-destination mlartifacts --host 127.0.0.1 --port 5000
+ui: setup  ## compare runs in the browser (prints the address)
+	mfnet ui
 
 clean:  ## drop what a run leaves beside the artifacts; artifacts, cache, lock and unsent runs stay
 	rm -rf .pytest_cache .ruff_cache

@@ -69,14 +69,19 @@ class Run:
     """Names of the metrics that it has."""
 
     @classmethod
-    def open(cls, experiment: str, name: str, params: dict, tags: Mapping[str, str], store: str | None) -> Self:
-        """A run on disk, and the process that sends it."""
+    def open(cls, begin: dict, params: Mapping, store: str | None) -> Self:
+        """A run on disk and, unless it is of a sweep, the process that sends it.
+
+        begin: experiment, name, tags, sweep (see `run`).
+        """
         root = workspace()
-        begin = {"kind": "begin", "experiment": experiment, "name": name, "tags": dict(tags)}
         store = store or os.environ.get("MLFLOW_TRACKING_URI", "")
         record = RunRecord.open(outboxes(root))
-        record.write(begin | {"store": store})
+        record.write({"kind": "begin", "store": store} | begin)
         run = cls(record, patience=PATIENCE_WITH_SERVER if store.startswith("http") else PATIENCE)
+        run._put("params", values={key: str(value) for key, value in flatten(params).items()})
+        if begin["sweep"]:
+            return run
         with guarded("sender"):
             command = [sys.executable, "-m", "mfnet.runs.sender", record.name, str(root)]
             run.sender = subprocess.Popen(
@@ -84,7 +89,6 @@ class Run:
             )
             assert run.sender.stdin is not None  # it is a pipe
             os.set_blocking(run.sender.stdin.fileno(), False)
-        run._put("params", values={key: str(value) for key, value in flatten(params).items()})
         return run
 
     @property
@@ -146,17 +150,18 @@ class Run:
             return
         self._put("end", status=status)
         self.record.close()
-        problem = "no sender"
-        if self.sender is not None:
-            try:
-                output, _ = self.sender.communicate(timeout=self.patience)
-                problem = output.decode(errors="replace").strip()
-            except subprocess.TimeoutExpired:
-                self.sender.kill()
-                self.sender.communicate()
-                problem = f"no answer within {self.patience:.0f} s"
+        if self.sender is None:
+            return
+        try:
+            output, _ = self.sender.communicate(timeout=self.patience)
+            problem = output.decode(errors="replace").strip()
+        except subprocess.TimeoutExpired:
+            self.sender.kill()
+            self.sender.communicate()
+            problem = f"no answer within {self.patience:.0f} s"
         if problem:
-            print(f"tracking: not sent: {problem}; kept in {self.record.folder}: mfnet track sync", file=sys.stderr)
+            kept = self.record.folder.parent
+            print(f"tracking: not sent: {problem}; kept in {kept}: mfnet track sync", file=sys.stderr)
 
     def _put(self, kind: str, **content: object) -> None:
         if self.record is None:
@@ -169,15 +174,22 @@ class Run:
 
 
 @contextmanager
-def run(experiment: str, name: str, params: dict, tags: Mapping[str, str], store: str | None = None) -> Iterator[Run]:
+def run(
+    experiment: str, name: str, params: Mapping, tags: Mapping[str, str], store: str | None = None, sweep: str = ""
+) -> Iterator[Run]:
     """Open a run, yield it, and close it as FINISHED, or as FAILED if the block raises.
 
-    Runs are flat: nested ones are collapsed in MLflow's UI and cannot be charted together. store: MLflow tracking URI
-    (default: MLFLOW_TRACKING_URI, else ``mlflow.db`` in the workspace).
+    Runs are flat: nested ones are collapsed in MLflow's UI and cannot be charted together.
+
+    store: MLflow tracking URI (default: MLFLOW_TRACKING_URI, else ``mlflow.db`` in the workspace). sweep: what the run
+    is compared in, by a hash of all that it is made of. An experiment holds one sweep and takes each run of it once; an
+    older sweep keeps its runs under another name of the experiment. Such a run is sent with the one that is open around
+    it.
     """
     opened = Run()
     with guarded("start"):
-        opened = Run.open(experiment, name, params, tags, store)
+        begin = {"experiment": experiment, "name": name, "tags": dict(tags), "sweep": sweep}
+        opened = Run.open(begin, params, store)
     status = "FAILED"
     try:
         yield opened

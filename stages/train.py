@@ -2,10 +2,15 @@
 
 from argparse import Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mfnet.params import Params
-from mfnet.tracking import Run
+from mfnet.tracking import Run, guarded
 from stages.common import run_stage, stage_parser
+
+if TYPE_CHECKING:
+    from mfnet.flame import Flame
+    from mfnet.training.loop import TrainingFiles
 
 PICTURED = 2
 """Held-out subjects whose pictures go with a run."""
@@ -21,12 +26,7 @@ def vary(params: Params, args: Namespace) -> Params:
 
 def run(params: Params, args: Namespace, record: Run) -> None:
     """Write ``model.safetensors``, ``history.parquet`` and ``metrics.json`` of the run."""
-    import pandas as pd
-
-    from mfnet.datasets.triplets import TripletShards
-    from mfnet.export.sheets import first_of_each_subject, person_sheet
     from mfnet.flame import load_project_head
-    from mfnet.model.mfnet import load_mfnet
     from mfnet.training.loop import TrainingFiles, train
 
     out = Path("data/train" if args.variant is None else f"data/ablation/{args.variant}-{args.seed}")
@@ -41,7 +41,19 @@ def run(params: Params, args: Namespace, record: Run) -> None:
     train(params, flame, inputs, out, on_epoch=lambda step, metrics: record.metrics(metrics, step))
     if not record.active:
         return
-    record.curves(pd.read_parquet(out / "history.parquet"), "step")
+    with guarded("curves and pictures"):
+        show(params, out, inputs, flame, record)
+
+
+def show(params: Params, out: Path, inputs: "TrainingFiles", flame: "Flame", record: Run) -> None:
+    """Give MLflow the curves, and pictures of some held-out people."""
+    import pandas as pd
+
+    from mfnet.datasets.triplets import TripletShards
+    from mfnet.export.sheets import first_of_each_subject, person_sheet
+    from mfnet.model.mfnet import load_mfnet
+
+    record.curves(pd.read_parquet(out / "history.parquet").drop(columns="epoch"), "step")
     model = load_mfnet(out / "model.safetensors", flame)
     people = first_of_each_subject(TripletShards(inputs.validation), PICTURED)
     for item, subject in enumerate(people.subject.tolist()):

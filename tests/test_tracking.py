@@ -50,7 +50,7 @@ def test_histories_become_curves(store):  # noqa: F811
 
 
 def test_an_error_in_tracking_is_a_line_and_nothing_more(place, monkeypatch, capsys):  # noqa: F811
-    monkeypatch.setattr(tracking.Run, "open", lambda *_: 1 / 0)
+    monkeypatch.setattr(tracking.Run, "open", lambda *_, **__: 1 / 0)
     with tracking.run("kept", "one", {}, {}) as run:
         assert not run.active
         run.metrics({"x": 1.0})

@@ -13,7 +13,7 @@ def recorded_runs(root: Path, store: str | None = None) -> list[Step] | None:
     path = database(uri)
     if path is not None and not path.is_file():
         return None
-    return [step_of_run(run) for run in all_runs(uri) if run.info.status == "FINISHED" and "dvc.stage" in run.data.tags]
+    return [step_of_run(run) for run in all_runs(uri) if run.info.status == "FINISHED"]
 
 
 def origin(step: Step, runs: Sequence[Step]) -> tuple[str, Step | None]:

@@ -105,7 +105,7 @@ def step_of_run(run: "Run") -> Step:
         for prefix in (DEP, OUT)
     }
     return Step(
-        tags.get("dvc.stage", ""),
+        tags.get("dvc.stage", str(run.info.run_name)),
         hashes[DEP],
         hashes[OUT],
         run.data.params,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mfnet.cli import archive, audit, benchmark, head, profile, reconstruct, track
+from mfnet.cli import archive, audit, benchmark, head, profile, reconstruct, track, ui
 from mfnet.errors import InputError
 
 EXTRAS = {
@@ -43,6 +43,7 @@ app.command()(reconstruct.reconstruct)
 app.add_typer(benchmark.app, name="benchmark")
 app.command()(audit.audit)
 app.command()(audit.verify)
+app.command()(ui.ui)
 app.command()(profile.profile)
 app.command()(archive.archive)
 app.add_typer(track.app, name="track")

@@ -20,6 +20,8 @@ from mfnet.runs.store import address, artifact_location, mlflow_at
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+SWEEP = "mfnet.sweep"
+"""Tag of an experiment: the sweep that it holds."""
 RECORD = "mfnet.record"
 """Tag of a run: the record that it was sent from."""
 KIND = {"mlflow.experimentKind": "custom_model_development"}
@@ -45,7 +47,7 @@ def send(folder: Path, root: Path) -> bool:
             return False
         written = outbox.has_writer(folder)  # asked first: what a process wrote before it ended is then read
         progress = _begun(folder, root)
-        if progress is not None:
+        if progress is not None and progress["run"] is not None:
             client = _client(progress["store"], root)
             ended = None
             for event, after in outbox.read(folder, progress["offset"]):
@@ -59,7 +61,7 @@ def send(folder: Path, root: Path) -> bool:
                 return False
             status, moment = ("KILLED", None) if ended is None else (ended["status"], ended["time"])
             _refusal(client.set_terminated, progress["run"], status, moment)
-        elif written:
+        elif progress is None and written:
             return False
         shutil.rmtree(folder)
         return True
@@ -103,24 +105,36 @@ def _client(store: str, root: Path) -> "MlflowClient":
     return mlflow_at(store or address(root)).MlflowClient()
 
 
-def _run_of(record: str, begin: dict, client: "MlflowClient") -> str:
-    """The id of a record's run, created unless an earlier attempt has done so."""
-    experiment = _experiment(begin["experiment"], client)
+def _run_of(record: str, begin: dict, client: "MlflowClient") -> str | None:
+    """The id of a record's run, created unless an earlier attempt has done so; None where the same run of the same
+    sweep is there already."""
+    sweep, name = begin.get("sweep", ""), begin["name"]
+    experiment = _experiment(begin["experiment"], sweep, client)
     if known := client.search_runs([experiment], f"tags.`{RECORD}` = '{record}'", max_results=1):
         return known[0].info.run_id
+    if sweep and client.search_runs([experiment], f"attributes.run_name = '{name}'", max_results=1):
+        return None
     tags = begin["tags"] | {RECORD: record}
-    run = client.create_run(experiment, start_time=begin["time"], run_name=begin["name"], tags=tags)
-    return run.info.run_id
+    return client.create_run(experiment, start_time=begin["time"], run_name=name, tags=tags).info.run_id
 
 
-def _experiment(name: str, client: "MlflowClient") -> str:
+def _experiment(name: str, sweep: str, client: "MlflowClient") -> str:
+    """The id of the experiment, created if need be. One of another sweep makes room: it gets its sweep's name too."""
     from mlflow import MlflowException
 
     for _ in range(2):
-        if (found := client.get_experiment_by_name(name)) is not None:
+        found = client.get_experiment_by_name(name)
+        if sweep and (found is None or found.tags.get(SWEEP) != sweep):
+            if found is not None:
+                client.rename_experiment(found.experiment_id, f"{name} {found.tags.get(SWEEP, found.experiment_id)}")
+            found = client.get_experiment_by_name(f"{name} {sweep}")
+            if found is not None:
+                client.rename_experiment(found.experiment_id, name)
+        if found is not None:
             return found.experiment_id
         with contextlib.suppress(MlflowException):  # another process was first
-            return client.create_experiment(name, artifact_location(client.tracking_uri, name), KIND)
+            tags = KIND | ({SWEEP: sweep} if sweep else {})
+            return client.create_experiment(name, artifact_location(client.tracking_uri, name), tags)
     raise RuntimeError(f"experiment {name}: cannot be created; is one of that name deleted?")
 
 
@@ -199,6 +213,7 @@ def follow(name: str, root: Path, source: int) -> None:
         failed: Exception | None = None
         try:
             if send(folder, root):
+                sync(root)  # what this writer has left beside its own run
                 return
         except Exception as error:
             failed = error

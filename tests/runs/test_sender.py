@@ -15,6 +15,7 @@ import pytest
 from mfnet import tracking
 from mfnet.runs.outbox import RunRecord, outboxes, records
 from mfnet.runs.sender import sync
+from mfnet.runs.server import free_port
 from mfnet.runs.store import address, all_runs, mlflow_at
 from tests.conftest import HANGS
 from tests.runs.conftest import process
@@ -38,12 +39,6 @@ def unsent(place, *events: dict) -> None:
     record.close()
 
 
-def free_port() -> int:
-    with closing(socket.socket()) as opened:
-        opened.bind(("127.0.0.1", 0))
-        return opened.getsockname()[1]
-
-
 def test_what_waits_is_sent_once(place, store):
     unsent(place, {"kind": "metrics", "points": [["x", 1.0, 0], ["x", 2.0, 1]]})
     assert sync(place) == (1, 0) and sync(place) == (0, 0)
@@ -63,6 +58,31 @@ def test_a_run_that_was_sent_halfway_is_completed_not_doubled(place, store, monk
     (run,) = all_runs(store)
     client = mlflow_at(store).MlflowClient()
     assert run.data.tags["a"] == "b" and len(client.get_metric_history(run.info.run_id, "x")) == 1
+
+
+def test_an_experiment_holds_one_sweep_and_each_of_its_runs_once(place, store):
+    def sweep(name: str) -> None:
+        for variant in ("full", "no-eye"):
+            with tracking.run("ablation", variant, {}, {}, sweep=name) as run:
+                run.metrics({"wild/all/CD": 1.0})
+
+    def held() -> dict[str, list[str]]:
+        client, found = mlflow_at(store).MlflowClient(), {}
+        for run in all_runs(store):
+            found.setdefault(client.get_experiment(run.info.experiment_id).name, []).append(run.info.run_name)
+        return {name: sorted(runs) for name, runs in found.items()}
+
+    both = ["full", "no-eye"]
+    for _ in range(2):
+        sweep("first")
+        sync(place)
+        assert held() == {"ablation": both}
+    sweep("second")
+    sync(place)
+    assert held() == {"ablation": both, "ablation first": both}
+    sweep("first")
+    sync(place)
+    assert held() == {"ablation": both, "ablation second": both} and records(place) == []
 
 
 def test_what_mlflow_refuses_is_named_and_the_rest_arrives(place, store):
