@@ -144,6 +144,25 @@ class Run:
                 content = content.encode() if isinstance(content, str) else content
                 self._put("file", file=self.record.keep(content, Path(name).name), path=name)
 
+    def inputs(self, versions: Mapping[str, str]) -> None:
+        """Name the data that the run has read: path -> MD5."""
+        if versions:
+            self._put("inputs", values=dict(versions))
+
+    def model(self, files: Mapping[str, Path], example: np.ndarray, settings: Mapping[str, object]) -> None:
+        """Keep a trained network that MLflow can load (`mfnet.runs.served_model`).
+
+        files: ``model`` and ``head``; example: crops [B >= 2, V, 3, S, S] uint8; settings: ``n_shape``,
+        ``n_expression``.
+        """
+        if self.record is not None:
+            with guarded("model"):
+                crops = io.BytesIO()
+                np.save(crops, example)
+                kept = {name: self.record.keep(path.read_bytes(), path.name) for name, path in files.items()}
+                place = self.record.keep(crops.getvalue(), "crops.npy")
+                self._put("model", files=kept, example=place, settings=dict(settings))
+
     def close(self, status: str) -> None:
         """End the run as FINISHED or FAILED, and wait for it to be sent, but not for ever."""
         if self.record is None:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import yaml
 from dvc.dependency import ParamsDependency
 from dvc.repo import Repo
 from dvc.stage import Stage
@@ -24,11 +25,13 @@ EXPERIMENT = "pipeline"
 
 
 class Facts(NamedTuple):
-    """What is known of a stage before it runs: its name, the params it lists, and tags."""
+    """What is known of a stage before it runs."""
 
     name: str
     params: dict
     tags: dict[str, str]
+    inputs: dict[str, str]
+    """Path -> MD5 of the data that it reads."""
 
 
 @contextmanager
@@ -40,10 +43,12 @@ def tracked(address: str, params: dict) -> Iterator[tracking.Run]:
     stage: it is one line on stderr.
     """
     began = time.monotonic()
-    facts = Facts(address, {}, {"dvc.stage": address})
+    facts = Facts(address, {}, {"dvc.stage": address}, {})
     with guarded("the stage's dependencies"):
         facts = _facts(address, params)
-    with tracking.run(EXPERIMENT, *facts) as opened:
+    with tracking.run(EXPERIMENT, facts.name, facts.params, facts.tags) as opened:
+        opened.inputs(facts.inputs)
+        opened.file(yaml.safe_dump(params, sort_keys=False), "params.yaml")
         yield opened
         opened.metrics({"seconds": time.monotonic() - began, "peak_memory_mib": peak_memory()})
         with guarded("the stage's outputs"), Repo() as repo:
@@ -74,7 +79,10 @@ def _facts(address: str, params: dict) -> Facts:
         tags = {"dvc.stage": address, "mlflow.note.content": stage.desc or "", "mlflow.source.name": str(stage.cmd)}
         if experiment := os.environ.get("DVC_EXP_NAME"):
             tags["dvc.experiment"] = experiment
-        return Facts(address, recorded, tags | _git_tags(_sources(repo, stage)) | _hashes(stage.deps, tracking.DEP))
+        sources, hashes = _sources(repo, stage), _hashes(stage.deps, tracking.DEP)
+        read = {tag.removeprefix(tracking.DEP): md5 for tag, md5 in hashes.items()}
+        data = {path: md5 for path, md5 in read.items() if path not in sources}
+        return Facts(address, recorded, tags | _git_tags(sources) | hashes, data)
 
 
 def _looked_up(tree: dict, path: str) -> object:

@@ -43,6 +43,9 @@ def run(params: Params, args: Namespace, record: Run) -> None:
         return
     with guarded("curves and pictures"):
         show(params, out, inputs, flame, record)
+    if args.variant is None:
+        with guarded("model"):
+            keep_model(params, out, inputs, record)
 
 
 def show(params: Params, out: Path, inputs: "TrainingFiles", flame: "Flame", record: Run) -> None:
@@ -59,6 +62,17 @@ def show(params: Params, out: Path, inputs: "TrainingFiles", flame: "Flame", rec
     for item, subject in enumerate(people.subject.tolist()):
         sheet = person_sheet(model, flame, people, item, params.loss.inverse_distance)
         record.picture(sheet, f"people/subject_{subject:03d}.png")
+
+
+def keep_model(params: Params, out: Path, inputs: "TrainingFiles", record: Run) -> None:
+    """Give MLflow the network in a form that it can load and try."""
+    from mfnet.datasets.triplets import TripletShards
+    from mfnet.export.sheets import first_of_each_subject
+
+    crops = first_of_each_subject(TripletShards(inputs.validation), PICTURED).images.numpy()
+    files = {"model": out / "model.safetensors", "head": Path("data/head/head.npz")}
+    counts = {"n_shape": params.flame.n_shape, "n_expression": params.flame.n_expression}
+    record.model(files, crops[:, : params.model.views], counts)
 
 
 def main() -> None:

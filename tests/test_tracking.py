@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from mfnet import tracking
-from mfnet.runs.store import all_runs, mlflow_at
+from mfnet.runs.store import all_runs, client_at
 from tests.runs.conftest import place, store  # noqa: F401
 
 
@@ -42,7 +42,7 @@ def test_histories_become_curves(store):  # noqa: F811
         run.curves(table, "step")
         run.curves(table.iloc[:2], "short")
         run.curves(table.iloc[:0], "empty")
-    client, (found,) = mlflow_at(store).MlflowClient(), all_runs(store)
+    client, (found,) = client_at(store), all_runs(store)
     points = client.get_metric_history(found.info.run_id, "step/total")
     assert len(points) <= tracking.CURVE_POINTS and {point.step for point in points} <= set(steps.tolist())
     assert all(point.value == pytest.approx(1 / (1 + point.step)) for point in points)

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mfnet.runs import outbox
-from mfnet.runs.store import address, artifact_location, mlflow_at
+from mfnet.runs.store import address, artifact_location, client_at, current
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
 SWEEP = "mfnet.sweep"
 """Tag of an experiment: the sweep that it holds."""
@@ -102,7 +103,7 @@ def _refusal(call: Callable[..., object], *arguments: object) -> str:
 
 
 def _client(store: str, root: Path) -> "MlflowClient":
-    return mlflow_at(store or address(root)).MlflowClient()
+    return client_at(store or address(root))
 
 
 def _run_of(record: str, begin: dict, client: "MlflowClient") -> str | None:
@@ -175,12 +176,43 @@ def _send_picture(client: "MlflowClient", run: str, event: dict, folder: Path) -
     _send_file(client, run, event | {"file": picture.relative_to(folder)}, folder)
 
 
+def _send_inputs(client: "MlflowClient", run: str, event: dict, folder: Path) -> None:
+    """Data by path and DVC's MD5."""
+    from mlflow.entities import Dataset, DatasetInput
+
+    datasets = [
+        Dataset(path, md5, "dvc", json.dumps({"path": path, "md5": md5})) for path, md5 in event["values"].items()
+    ]
+    client.log_inputs(run, [DatasetInput(dataset) for dataset in datasets])
+
+
+def _send_model(client: "MlflowClient", run: str, event: dict, folder: Path) -> None:
+    """MLflow tries it on the example, and learns from that what goes in and comes out."""
+    import mlflow
+    import numpy as np
+
+    import mfnet
+
+    example = np.load(folder / event["example"], allow_pickle=False)
+    with current(client.tracking_uri), mlflow.start_run(run_id=run):
+        mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(Path(__file__).with_name("served_model.py")),
+            artifacts={name: str(folder / place) for name, place in event["files"].items()},
+            model_config=event["settings"],
+            input_example=example,
+            pip_requirements=[f"mfnet=={mfnet.__version__}"],
+        )
+
+
 SENT: dict[str, Callable[["MlflowClient", str, dict, Path], None]] = {
     "params": _send_params,
     "metrics": _send_metrics,
     "tags": _send_tags,
     "file": _send_file,
     "picture": _send_picture,
+    "inputs": _send_inputs,
+    "model": _send_model,
 }
 """Kind of event -> what sends it."""
 
@@ -208,7 +240,7 @@ def follow(name: str, root: Path, source: int) -> None:
     source: file descriptor of a pipe from the writer: a byte says that there is more, its end that the writer has
     closed it or died. Raises what the last attempt raised.
     """
-    ended, backlog = False, True
+    ended, backlog, monitor = False, True, None
     while (folder := outbox.find(root, name)) is not None:
         failed: Exception | None = None
         try:
@@ -222,10 +254,22 @@ def follow(name: str, root: Path, source: int) -> None:
                 raise failed
             return
         if backlog and failed is None:
-            backlog = False
+            backlog, monitor = False, _monitor(folder, root)
             with contextlib.suppress(Exception):  # none of this writer's business: `mfnet track sync` tells
                 sync(root, stop=lambda: _closed(source))
         ended = _listen(source, None if failed is None else PATIENCE)
+        if ended and monitor is not None:
+            monitor.finish()
+
+
+def _monitor(folder: Path, root: Path) -> "SystemMetricsMonitor":
+    """Load and memory of the machine as curves of a run, every ten seconds; that they are lost hurts nobody."""
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+    progress = json.loads((folder / outbox.PROGRESS).read_text())
+    monitor = SystemMetricsMonitor(progress["run"], tracking_uri=progress["store"] or address(root))
+    monitor.start()
+    return monitor
 
 
 def _listen(source: int, seconds: float | None) -> bool:

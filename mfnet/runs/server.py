@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 from mfnet.errors import InputError
-from mfnet.runs.store import ARTIFACTS, database, mlflow_at
+from mfnet.runs.store import ARTIFACTS, client_at, database
 
 HOST = "127.0.0.1"
 PATIENCE = 180.0
@@ -40,7 +40,7 @@ class Server:
 
 def comparison(uri: str, server: str) -> str:
     """Address of the charts that compare runs: of the ablation, or of what there is."""
-    client = mlflow_at(uri).MlflowClient()
+    client = client_at(uri)
     for name in COMPARED:
         if (experiment := client.get_experiment_by_name(name)) is not None:
             return f"{server}/#/experiments/{experiment.experiment_id}/runs?compareRunsMode=CHART"
@@ -55,7 +55,7 @@ def served(uri: str, port: int = 0) -> Iterator[Server]:
     """
     path = database(uri)
     assert path is not None  # a server needs no other
-    mlflow_at(uri)  # made, and at home, before the server's processes look at it
+    client_at(uri)  # made, and at home, before the server's processes look at it
     port = port or free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", uri, "--artifacts-destination", str(path.parent / ARTIFACTS)]

@@ -6,12 +6,13 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from mlflow.entities import Run
 
+URI = "MLFLOW_TRACKING_URI"
 SQLITE = "sqlite:///"
 DATABASE = "mlflow.db"
 ARTIFACTS = "mlartifacts"
@@ -26,7 +27,7 @@ LOCATIONS = {
 
 def address(root: Path) -> str:
     """The tracking URI of a workspace: MLFLOW_TRACKING_URI, else the database in its folder."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{root / DATABASE}"
+    return os.environ.get(URI) or f"{SQLITE}{root / DATABASE}"
 
 
 def database(uri: str) -> Path | None:
@@ -34,9 +35,9 @@ def database(uri: str) -> Path | None:
     return Path(uri.removeprefix(SQLITE)).absolute() if uri.startswith(SQLITE) else None
 
 
-def mlflow_at(uri: str) -> ModuleType:
-    """The package, set to a store that exists and knows where it is. It asks no one whether it may be updated, and
-    gives up on a dead server at once: what is not sent is kept."""
+def client_at(uri: str) -> "MlflowClient":
+    """A client of a store that exists and knows where it is. It asks no one whether it may be updated, and gives up on
+    a dead server at once: what is not sent is kept."""
     for name, value in {
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DO_NOT_TRACK": "true",
@@ -51,10 +52,26 @@ def mlflow_at(uri: str) -> ModuleType:
             if not path.is_file():
                 _create(path)
             _bring_home(path)
+    from mlflow import MlflowClient
+
+    return MlflowClient(uri)
+
+
+@contextmanager
+def current(uri: str) -> Iterator[None]:
+    """The store as MLflow's current one, for what takes no other way. MLflow tells the environment of it; that is taken
+    back, for there it would pass for the user's word."""
     import mlflow
 
+    before = os.environ.get(URI)
     mlflow.set_tracking_uri(uri)
-    return mlflow
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri("")
+        os.environ.pop(URI, None)
+        if before is not None:
+            os.environ[URI] = before
 
 
 def artifact_location(uri: str, experiment: str) -> str | None:
@@ -94,7 +111,7 @@ def _bring_home(path: Path) -> None:
 
 def all_runs(uri: str) -> "list[Run]":
     """Every run of a store, newest first."""
-    client = mlflow_at(uri).MlflowClient()
+    client = client_at(uri)
     runs, token = [], None
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     while True:

@@ -1,6 +1,7 @@
 """What the record of a stage holds: params as dvc.yaml lists them, metrics, MD5s, time and memory."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -8,6 +9,7 @@ from argparse import Namespace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from mfnet import tracking
 from mfnet.errors import InputError
@@ -29,6 +31,12 @@ stages:
     outs: [made]
     metrics: [figures.json: {cache: false}]
 """
+
+
+@pytest.fixture(autouse=True)
+def no_server(monkeypatch, tmp_path):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path.parent / f"{tmp_path.name}-state"))
 
 
 @pytest.fixture
@@ -54,10 +62,25 @@ def test_a_run_holds_what_made_the_outs(measured):
     assert figures.pop("seconds") >= 0 and figures.pop("peak_memory_mib") > 1
     assert figures == {"logged": 4, "error.mean": 2.0}, "a metric that the stage logged at its steps stays as it is"
     assert run.data.tags["dvc.stage"] == "measure@one" and run.data.tags["result.source"] == "here"
+    inputs = {each.dataset.name: each.dataset.digest for each in run.inputs.dataset_inputs}
+    assert inputs == {}, "a file that no stage makes is code or a setting"
+    (used,) = (measured / "mlartifacts").rglob("params.yaml")
+    assert yaml.safe_load(used.read_text()) == {"word": "hello", "deep": {"listed": [1], "other": 2}}
     assert len(run.data.tags["git.revision"]) == 40 and run.data.tags["git.dirty"] == "true"
     for kind, prefix in (("deps", tracking.DEP), ("outs", tracking.OUT)):
         stored = {tag.removeprefix(prefix): md5 for tag, md5 in run.data.tags.items() if tag.startswith(prefix)}
         assert set(stored) == ({"given"} if kind == "deps" else {"made", "figures.json"})
+
+
+def test_data_of_other_stages_is_an_input_by_the_locks_md5(workspace):
+    """The toy stage ``last`` reads what ``first`` and ``middle`` have made."""
+    subprocess.run(["dvc", "repro", "-q", "last"], check=True)
+    with tracked("last", {"word": "hello"}):
+        pass
+    run = all_runs(address(Path.cwd()))[0]
+    lock = yaml.safe_load((workspace / "dvc.lock").read_text())["stages"]["last"]
+    inputs = {each.dataset.name: each.dataset.digest for each in run.inputs.dataset_inputs}
+    assert inputs == {entry["path"]: entry["md5"] for entry in lock["deps"]} and set(inputs) == {"first", "middle"}
 
 
 def test_a_stage_that_fails_leaves_a_failed_run(measured):
@@ -135,13 +158,12 @@ def test_queued_experiments_keep_their_runs_in_the_workspace(workspace, monkeypa
         subprocess.run(["dvc", "exp", "run", "--queue", "-S", f"seed={seed}"], check=True)
     subprocess.run(["dvc", "queue", "start", "-j", "2"], check=True)
     deadline = time.monotonic() + HANGS
-    while len(runs := finished(workspace)) < 2 and time.monotonic() < deadline:
+    while re.search("Queued|Running", output("dvc", "queue", "status")) and time.monotonic() < deadline:
         time.sleep(1)
+    runs = [run for run in all_runs(address(workspace)) if run.info.status == "FINISHED"]
     assert sorted(run.data.metrics["x"] for run in runs) == [7.0, 8.0]
     assert all(run.data.tags["dvc.experiment"] for run in runs)
 
 
-def finished(root: Path) -> list:
-    if not (root / "mlflow.db").is_file():
-        return []
-    return [run for run in all_runs(address(root)) if run.info.status == "FINISHED"]
+def output(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout

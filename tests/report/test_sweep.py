@@ -11,7 +11,7 @@ from mfnet import tracking
 from mfnet.io.files import write_json, write_table
 from mfnet.report.ablation import ablation_differences
 from mfnet.report.sweep import dropped_term, publish_ablation, summary, variant_figures, verdict
-from mfnet.runs.store import all_runs, mlflow_at
+from mfnet.runs.store import all_runs, client_at
 from tests.runs.conftest import place, store  # noqa: F401
 from tests.settings import EMBEDDED, having
 
@@ -69,7 +69,7 @@ def test_a_sweep_is_one_experiment_of_flat_runs_with_equal_names(params, data, s
     for _ in range(2):  # the second time there is nothing new to record
         with tracking.run("pipeline", "report", {}, {}):
             publish_ablation(params, data)
-    client = mlflow_at(store).MlflowClient()
+    client = client_at(store)
     experiment = client.get_experiment_by_name("ablation")
     runs = {run.info.run_name: run for run in all_runs(store) if run.info.experiment_id == experiment.experiment_id}
     assert len(all_runs(store)) == 7 + 2

@@ -16,7 +16,7 @@ from mfnet import tracking
 from mfnet.runs.outbox import RunRecord, outboxes, records
 from mfnet.runs.sender import sync
 from mfnet.runs.server import free_port
-from mfnet.runs.store import address, all_runs, mlflow_at
+from mfnet.runs.store import address, all_runs, client_at
 from tests.conftest import HANGS
 from tests.runs.conftest import process
 
@@ -56,7 +56,7 @@ def test_a_run_that_was_sent_halfway_is_completed_not_doubled(place, store, monk
     (folder / "sent.json").write_text("")  # as if a full disk had not taken it
     assert sync(place) == (1, 0)
     (run,) = all_runs(store)
-    client = mlflow_at(store).MlflowClient()
+    client = client_at(store)
     assert run.data.tags["a"] == "b" and len(client.get_metric_history(run.info.run_id, "x")) == 1
 
 
@@ -67,7 +67,7 @@ def test_an_experiment_holds_one_sweep_and_each_of_its_runs_once(place, store):
                 run.metrics({"wild/all/CD": 1.0})
 
     def held() -> dict[str, list[str]]:
-        client, found = mlflow_at(store).MlflowClient(), {}
+        client, found = client_at(store), {}
         for run in all_runs(store):
             found.setdefault(client.get_experiment(run.info.experiment_id).name, []).append(run.info.run_name)
         return {name: sorted(runs) for name, runs in found.items()}
@@ -133,7 +133,7 @@ def test_a_silent_server_is_given_up(place, monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_a_locked_database_is_given_up_and_served_later(place, store, monkeypatch):
-    mlflow_at(store)
+    client_at(store)
     monkeypatch.setattr(tracking, "PATIENCE", 10.0)
     with closing(sqlite3.connect(place / "mlflow.db")) as busy:
         busy.execute("BEGIN EXCLUSIVE")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mfnet import tracking
-from mfnet.runs.store import address, all_runs, mlflow_at
+from mfnet.runs.store import address, all_runs, client_at
 from tests.runs.conftest import process
 
 
@@ -46,7 +46,7 @@ def test_a_copied_workspace_has_its_own_artifacts(place, store, tmp_path, monkey
     with tracking.run("sweep", "two", {}, {}) as run:
         run.picture(np.zeros((2, 2, 3), np.uint8), "people/a.png")
     runs = all_runs(address(copy))
-    client = mlflow_at(address(copy)).MlflowClient()
+    client = client_at(address(copy))
     assert {run.info.run_name for run in runs} == {"one", "two"} and not place.exists()
     for run in runs:
         assert [file.path for file in client.list_artifacts(run.info.run_id, "people")] == ["people/a.png"]
