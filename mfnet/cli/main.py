@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mfnet.cli import archive, audit, benchmark, head, profile, reconstruct, track, ui
+from mfnet.cli import archive, audit, benchmark, doctor, head, profile, reconstruct, track, ui
 from mfnet.errors import InputError
 
 EXTRAS = {
@@ -44,6 +44,7 @@ app.add_typer(benchmark.app, name="benchmark")
 app.command()(audit.audit)
 app.command()(audit.verify)
 app.command()(ui.ui)
+app.command()(doctor.doctor)
 app.command()(profile.profile)
 app.command()(archive.archive)
 app.add_typer(track.app, name="track")
