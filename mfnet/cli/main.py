@@ -12,7 +12,9 @@ from mfnet.cli import archive, audit, benchmark, doctor, head, profile, reconstr
 from mfnet.errors import InputError
 
 EXTRAS = {
-    **dict.fromkeys(("dask", "distributed", "dvc", "great_expectations", "jinja2", "mlflow"), "pipeline"),
+    **dict.fromkeys(
+        ("dask", "distributed", "dvc", "great_expectations", "jinja2", "mlflow", "packaging", "psutil"), "pipeline"
+    ),
     "face_alignment": "fan",
     "nvdiffrast": "gpu",
 }
