@@ -43,10 +43,10 @@ lint: setup  ## style and types
 	ruff format --check .
 	basedpyright
 
-ui: setup  ## compare runs at http://127.0.0.1:5000
-	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
-	mlflow server --backend-store-uri sqlite:///mlflow.db --artifacts-destination mlartifacts --host 127.0.0.1 --port 5000
+ui: setup  ## compare runs in the browser (prints the address)
+	mfnet ui
 
-clean:  ## drop what a run leaves beside the artifacts; artifacts, cache and lock stay
-	rm -rf .mfnet .pytest_cache .ruff_cache
+clean:  ## drop what a run leaves beside the artifacts; artifacts, cache, lock and unsent runs stay
+	rm -rf .pytest_cache .ruff_cache
+	test ! -d .mfnet || find .mfnet -mindepth 1 -maxdepth 1 ! -name outbox -exec rm -rf {} +
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

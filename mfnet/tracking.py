@@ -1,81 +1,106 @@
-"""MLflow: the only module that imports it.
+"""What stages and library code tell MLflow. Nothing here can stop a stage, and nothing here imports MLflow.
 
-A run belongs to a DVC stage. It carries the MD5 that DVC computes for each dependency and output of the stage, the git
-revision and the params, so that a number can be traced to the data it came from (`audit`). Nothing of a run (its id,
-its times) goes back into an artifact.
+A run is written to the workspace's outbox first (`mfnet.runs.outbox`) and sent by a process beside the stage
+(`mfnet.runs.sender`); what cannot be sent waits for the next run or for ``mfnet track sync``. A run belongs to a DVC
+stage. It carries the MD5 that DVC computes for each dependency and output of the stage, the git revision and the
+params, so that a number can be traced to the data it came from. Nothing of a run (its id, its times) goes back into an
+artifact.
 """
 
+import contextlib
+import io
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
-import pandas as pd
-import yaml
 
-from mfnet.errors import InputError
+from mfnet.runs.outbox import RunRecord, outboxes, workspace
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
-    from mlflow.entities import Run as MlflowRun
+    import pandas as pd
 
-STORE = "sqlite:///mlflow.db"
-ARTIFACTS = "mlartifacts"
 DEP, OUT = "dvc.dep.", "dvc.out."
 REFUSED = re.compile(r"[^\w\-. :/]")
 """Characters that MLflow refuses in a metric's name."""
-KIND = "mlflow.experimentKind"
-"""Tag by which MLflow's UI opens an experiment with runs and charts instead of traces."""
-BATCH = 1000
-"""Metrics that MLflow takes in one call."""
 CURVE_POINTS = 500
 """Rows of a history that become points of a curve; longer ones are thinned out evenly."""
+PATIENCE = 60.0
+"""Seconds that a stage that has ended waits for its run to be sent, to a file: a busy machine takes half of them to
+make the database."""
+PATIENCE_WITH_SERVER = 20.0
+"""The same, to a server."""
 
 
-def _mlflow(store: str) -> ModuleType:
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("DO_NOT_TRACK", "true")
-    import mlflow
-
-    mlflow.set_tracking_uri(store)
-    return mlflow
-
-
-def flatten(tree: dict, prefix: str = "") -> dict[str, object]:
+def flatten(tree: Mapping, prefix: str = "") -> dict[str, object]:
     """Nested sections as one level of dotted keys."""
     flat = {}
     for key, value in tree.items():
-        if isinstance(value, dict) and value:
+        if isinstance(value, Mapping) and value:
             flat |= flatten(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = value
     return flat
 
 
+@contextmanager
+def guarded(what: str) -> Iterator[None]:
+    """A block that tracks: an error in it is a line on stderr, and what stands after the block goes on."""
+    try:
+        yield
+    except Exception as error:
+        print(f"tracking: {what}: {type(error).__name__}: {' '.join(str(error).split())[:300]}", file=sys.stderr)
+
+
 @dataclass
 class Run:
-    """An open MLflow run; one without a client records nothing."""
+    """An open run; one without a record keeps nothing. No method raises for what goes wrong with tracking."""
 
-    id: str = ""
-    client: "MlflowClient | None" = None
+    record: RunRecord | None = None
+    sender: subprocess.Popen | None = None
+    patience: float = PATIENCE
     names: set[str] = field(default_factory=set)
     """Names of the metrics that it has."""
+
+    @classmethod
+    def open(cls, begin: dict, params: Mapping, store: str | None) -> Self:
+        """A run on disk and, unless it is of a sweep, the process that sends it.
+
+        begin: experiment, name, tags, sweep (see `run`).
+        """
+        root = workspace()
+        store = store or os.environ.get("MLFLOW_TRACKING_URI", "")
+        record = RunRecord.open(outboxes(root))
+        record.write({"kind": "begin", "store": store} | begin)
+        run = cls(record, patience=PATIENCE_WITH_SERVER if store.startswith("http") else PATIENCE)
+        run._put("params", values={key: str(value) for key, value in flatten(params).items()})
+        if begin["sweep"]:
+            return run
+        with guarded("sender"):
+            command = [sys.executable, "-m", "mfnet.runs.sender", record.name, str(root)]
+            run.sender = subprocess.Popen(
+                command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            )
+            assert run.sender.stdin is not None  # it is a pipe
+            os.set_blocking(run.sender.stdin.fileno(), False)
+        return run
 
     @property
     def active(self) -> bool:
         """Whether anything is recorded: pictures that nobody would see need not be drawn."""
-        return self.client is not None
+        return self.record is not None
 
     def metrics(self, values: Mapping[str, float | None], step: int = 0) -> None:
-        """Log one value per name in a single call; None and NaN are left out, since MLflow cannot compare them."""
-        self._log([(name, value, step) for name, value in values.items()])
+        """Log one value per name. None is left out; one that is not finite marks the run with the tag ``diverged``."""
+        self._log([(name, value, step) for name, value in values.items() if value is not None])
 
-    def results(self, figures: dict) -> None:
+    def results(self, figures: Mapping) -> None:
         """Log a stage's JSON of metrics: its numbers by dotted names, but for those that the stage has logged itself
         (at their own steps); its texts as tags ``result.<name>``."""
         flat = flatten(figures)
@@ -83,125 +108,111 @@ class Run:
         self.metrics({name: value for name, value in numbers.items() if REFUSED.sub("_", name) not in self.names})
         self.tags({f"result.{name}": value for name, value in flat.items() if isinstance(value, str)})
 
-    def curves(self, table: pd.DataFrame, folder: str) -> None:
-        """Log every column of a table beside ``step`` as a curve ``folder/column``, at most CURVE_POINTS rows of it."""
+    def curves(self, table: "pd.DataFrame", folder: str) -> None:
+        """Log every column of a table beside ``step`` as a curve ``folder/column``, at most CURVE_POINTS rows of it;
+        NaN, as tables have it, is no value."""
         rows = table.iloc[:: -(-len(table) // CURVE_POINTS) or 1].to_dict("records")
-        self._log([(f"{folder}/{name}", row[name], int(row["step"])) for row in rows for name in row if name != "step"])
+        points = [(f"{folder}/{name}", row[name], int(row["step"])) for row in rows for name in row if name != "step"]
+        self._log([point for point in points if not np.isnan(point[1])])
 
-    def _log(self, points: list[tuple[str, float | None, int]]) -> None:
-        if self.client is None:
-            return
-        from mlflow.entities import Metric
-        from mlflow.utils.time import get_current_time_millis
+    def _log(self, points: list[tuple[str, float, int]]) -> None:
+        named = [(REFUSED.sub("_", name), float(value), step) for name, value, step in points]
+        self.names |= {name for name, _, _ in named}
+        if named:
+            self._put("metrics", points=named)
+        bad = next(((name, step) for name, value, step in named if not np.isfinite(value)), None)
+        if bad is not None:
+            self.tags({"diverged": "true", "diverged.first": f"{bad[0]} at step {bad[1]}"})
 
-        now = get_current_time_millis()
-        metrics = [
-            Metric(REFUSED.sub("_", name), float(value), now, step)
-            for name, value, step in points
-            if value is not None and np.isfinite(value)
-        ]
-        self.names |= {metric.key for metric in metrics}
-        for first in range(0, len(metrics), BATCH):
-            self.client.log_batch(self.id, metrics=metrics[first : first + BATCH])
-
-    def tags(self, values: dict[str, str]) -> None:
+    def tags(self, values: Mapping[str, str]) -> None:
         """Set tags."""
-        if self.client is None:
-            return
-        for name, value in values.items():
-            self.client.set_tag(self.id, name, value)
+        if values:
+            self._put("tags", values=dict(values))
 
     def picture(self, image: np.ndarray, name: str) -> None:
         """Keep a picture, uint8 [H, W, 3], under `name` (a path that ends in .png)."""
-        if self.client is not None:
-            self.client.log_image(self.id, image, name)
+        if self.record is not None:
+            with guarded(name):
+                pixels = io.BytesIO()
+                np.save(pixels, image)
+                self._put("picture", file=self.record.keep(pixels.getvalue(), "pixels.npy"), path=name)
+
+    def file(self, content: bytes | str, name: str) -> None:
+        """Keep a file under `name`, a relative path."""
+        if self.record is not None:
+            with guarded(name):
+                content = content.encode() if isinstance(content, str) else content
+                self._put("file", file=self.record.keep(content, Path(name).name), path=name)
+
+    def inputs(self, versions: Mapping[str, str]) -> None:
+        """Name the data that the run has read: path -> MD5."""
+        if versions:
+            self._put("inputs", values=dict(versions))
+
+    def model(self, files: Mapping[str, Path], example: np.ndarray, settings: Mapping[str, object]) -> None:
+        """Keep a trained network that MLflow can load (`mfnet.runs.served_model`).
+
+        files: ``model`` and ``head``; example: crops [B >= 2, V, 3, S, S] uint8; settings: ``n_shape``,
+        ``n_expression``.
+        """
+        if self.record is not None:
+            with guarded("model"):
+                crops = io.BytesIO()
+                np.save(crops, example)
+                kept = {name: self.record.keep(path.read_bytes(), path.name) for name, path in files.items()}
+                place = self.record.keep(crops.getvalue(), "crops.npy")
+                self._put("model", files=kept, example=place, settings=dict(settings))
+
+    def close(self, status: str) -> None:
+        """End the run as FINISHED or FAILED, and wait for it to be sent, but not for ever."""
+        if self.record is None:
+            return
+        self._put("end", status=status)
+        self.record.close()
+        if self.sender is None:
+            return
+        try:
+            output, _ = self.sender.communicate(timeout=self.patience)
+            problem = output.decode(errors="replace").strip()
+        except subprocess.TimeoutExpired:
+            self.sender.kill()
+            self.sender.communicate()
+            problem = f"no answer within {self.patience:.0f} s"
+        if problem:
+            kept = self.record.folder.parent
+            print(f"tracking: not sent: {problem}; kept in {kept}: mfnet track sync", file=sys.stderr)
+
+    def _put(self, kind: str, **content: object) -> None:
+        if self.record is None:
+            return
+        with guarded(kind):
+            self.record.write({"kind": kind} | content)
+        if self.sender is not None and self.sender.stdin is not None:
+            with contextlib.suppress(OSError):  # it has ended, or has more than enough to do
+                os.write(self.sender.stdin.fileno(), b".")
 
 
 @contextmanager
-def run(experiment: str, name: str, params: dict, tags: dict[str, str], store: str = STORE) -> Iterator[Run]:
+def run(
+    experiment: str, name: str, params: Mapping, tags: Mapping[str, str], store: str | None = None, sweep: str = ""
+) -> Iterator[Run]:
     """Open a run, yield it, and close it as FINISHED, or as FAILED if the block raises.
 
-    Runs are flat, one experiment per sweep: nested ones are collapsed in the UI and cannot be charted together.
+    Runs are flat: nested ones are collapsed in MLflow's UI and cannot be charted together.
+
+    store: MLflow tracking URI (default: MLFLOW_TRACKING_URI, else ``mlflow.db`` in the workspace). sweep: what the run
+    is compared in, by a hash of all that it is made of. An experiment holds one sweep and takes each run of it once; an
+    older sweep keeps its runs under another name of the experiment. Such a run is sent with the one that is open around
+    it.
     """
-    mlflow = _mlflow(store)
-    client = mlflow.MlflowClient()
-    found = client.get_experiment_by_name(experiment)
-    if found is None:
-        location = Path(ARTIFACTS).absolute().as_uri()
-        experiment_id = client.create_experiment(
-            experiment, artifact_location=f"{location}/{experiment}", tags={KIND: "custom_model_development"}
-        )
-    else:
-        experiment_id = found.experiment_id
-    opened = Run(client.create_run(experiment_id, run_name=name, tags=tags).info.run_id, client)
+    opened = Run()
+    with guarded("start"):
+        begin = {"experiment": experiment, "name": name, "tags": dict(tags), "sweep": sweep}
+        opened = Run.open(begin, params, store)
     status = "FAILED"
     try:
-        from mlflow.entities import Param
-
-        flat = [Param(key, str(value)) for key, value in flatten(params).items()]
-        client.log_batch(opened.id, params=flat)
         yield opened
         status = "FINISHED"
     finally:
-        client.set_terminated(opened.id, status)
-
-
-def audit(lock: str | Path = "dvc.lock", store: str = STORE) -> pd.DataFrame:
-    """Which run made each recorded output: dvc.lock joined with MLflow on the MD5 of outputs and dependencies.
-
-    Returns one row per output: stage, path, md5, run (name), run_id, revision, status: ``match`` (a run made exactly
-    these bytes from exactly these dependencies), ``other inputs`` (same bytes, made from other dependencies), ``no
-    run`` (the stage's runs made other bytes) or ``untracked`` (MLflow knows no finished run of the stage).
-
-    Raises InputError where the lock or the store is missing.
-    """
-    lock = Path(lock)
-    if not lock.is_file():
-        raise InputError(f"{lock}: no such file; run `dvc repro` first")
-    database = Path(store.removeprefix("sqlite:///"))
-    if store.startswith("sqlite:///") and not database.is_file():
-        raise InputError(f"{database}: no MLflow store; run `dvc repro` first")
-    stages = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"]
-    runs = _all_runs(store)
-    rows = []
-    for stage, record in stages.items():
-        mine = [run for run in runs if run.data.tags.get("dvc.stage") == stage and run.info.status == "FINISHED"]
-        deps = {entry["path"]: entry["md5"] for entry in record.get("deps", [])}
-        for out in record.get("outs", []):
-            origin = _origin(out, deps, mine) if mine else _named("untracked", None)
-            rows.append({"stage": stage, "path": out["path"], "md5": out["md5"]} | origin)
-    return pd.DataFrame(rows, columns=["stage", "path", "md5", "status", "run", "run_id", "revision"])
-
-
-def _all_runs(store: str) -> "list[MlflowRun]":
-    """Every run, newest first."""
-    client = _mlflow(store).MlflowClient()
-    runs, token = [], None
-    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    while True:
-        page = client.search_runs(experiments, order_by=["attributes.start_time DESC"], page_token=token)
-        runs += page
-        token = page.token
-        if not token:
-            return runs
-
-
-def _origin(out: dict, deps: dict[str, str], runs: "list[MlflowRun]") -> dict[str, str | None]:
-    """Which of a stage's runs made `out`, best match first."""
-    same_bytes = [run for run in runs if run.data.tags.get(OUT + out["path"]) == out["md5"]]
-    for run in same_bytes:
-        if {path: run.data.tags.get(DEP + path) for path in deps} == deps:
-            return _named("match", run)
-    return _named("other inputs", same_bytes[0]) if same_bytes else _named("no run", None)
-
-
-def _named(status: str, run: "MlflowRun | None") -> dict[str, str | None]:
-    if run is None:
-        return {"status": status, "run": "", "run_id": "", "revision": ""}
-    tags = run.data.tags
-    return {
-        "status": status,
-        "run": run.info.run_name,
-        "run_id": run.info.run_id,
-        "revision": tags.get("git.revision", ""),
-    }
+        with guarded("end"):
+            opened.close(status)

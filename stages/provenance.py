@@ -2,6 +2,7 @@
 output, computed by DVC itself."""
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -9,14 +10,28 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
+import yaml
 from dvc.dependency import ParamsDependency
 from dvc.repo import Repo
+from dvc.stage import Stage
 
 from mfnet import tracking
+from mfnet.tracking import guarded
 
-EXPERIMENTS = {"train": "training", "ablate": "training", "benchmark": "benchmark"}
-"""Stage -> MLflow experiment: runs that are compared with each other share one. All other stages: ``pipeline``."""
+EXPERIMENT = "pipeline"
+"""The MLflow experiment of all stages."""
+
+
+class Facts(NamedTuple):
+    """What is known of a stage before it runs."""
+
+    name: str
+    params: dict
+    tags: dict[str, str]
+    inputs: dict[str, str]
+    """Path -> MD5 of the data that it reads."""
 
 
 @contextmanager
@@ -24,21 +39,22 @@ def tracked(address: str, params: dict) -> Iterator[tracking.Run]:
     """An MLflow run for the DVC stage `address` (``train``, ``ablate@no-eye-6``).
 
     params: the sections of the params file as the stage uses them; those that dvc.yaml lists are recorded. Outputs are
-    hashed and metrics read when the block has ended, so write them inside it.
+    hashed and metrics read when the block has ended, so write them inside it. Nothing that goes wrong here stops the
+    stage: it is one line on stderr.
     """
-    with Repo() as repo:
-        (stage,) = repo.stage.collect(address)
-        listed = [key for entry in stage.deps if isinstance(entry, ParamsDependency) for key in entry.params]
-        recorded = {key: value for key in listed if (value := _looked_up(params, key)) is not None}
-        tags = {"dvc.stage": address} | _git_tags() | _hashes(stage.deps, tracking.DEP)
-        name, _, item = address.partition("@")
-        experiment = EXPERIMENTS.get(name, "pipeline")
-        began = time.monotonic()
-        with tracking.run(experiment, item if item and experiment != "pipeline" else address, recorded, tags) as opened:
-            yield opened
-            opened.metrics({"seconds": time.monotonic() - began, "peak_memory_mib": peak_memory()})
-            opened.tags(_hashes(stage.outs, tracking.OUT))
-            for out in stage.outs:
+    began = time.monotonic()
+    facts = Facts(address, {}, {"dvc.stage": address}, {})
+    with guarded("the stage's dependencies"):
+        facts = _facts(address, params)
+    with tracking.run(EXPERIMENT, facts.name, facts.params, facts.tags) as opened:
+        opened.inputs(facts.inputs)
+        opened.file(yaml.safe_dump(params, sort_keys=False), "params.yaml")
+        yield opened
+        opened.metrics({"seconds": time.monotonic() - began, "peak_memory_mib": peak_memory()})
+        with guarded("the stage's outputs"), Repo() as repo:
+            outs = _stage(repo, address).outs
+            opened.tags(_hashes(outs, tracking.OUT))
+            for out in outs:
                 if out.metric:
                     opened.results(json.loads(Path(out.fs_path).read_text(encoding="utf-8")))
 
@@ -48,6 +64,25 @@ def peak_memory() -> float:
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB on Linux
     peaks = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return max(peaks) * unit / 2**20
+
+
+def _stage(repo: Repo, address: str) -> Stage:
+    (stage,) = repo.stage.collect(address)
+    return stage
+
+
+def _facts(address: str, params: dict) -> Facts:
+    with Repo() as repo:
+        stage = _stage(repo, address)
+        listed = [key for entry in stage.deps if isinstance(entry, ParamsDependency) for key in entry.params]
+        recorded = {key: value for key in listed if (value := _looked_up(params, key)) is not None}
+        tags = {"dvc.stage": address, "mlflow.note.content": stage.desc or "", "mlflow.source.name": str(stage.cmd)}
+        if experiment := os.environ.get("DVC_EXP_NAME"):
+            tags["dvc.experiment"] = experiment
+        sources, hashes = _sources(repo, stage), _hashes(stage.deps, tracking.DEP)
+        read = {tag.removeprefix(tracking.DEP): md5 for tag, md5 in hashes.items()}
+        data = {path: md5 for path, md5 in read.items() if path not in sources}
+        return Facts(address, recorded, tags | _git_tags(sources) | hashes, data)
 
 
 def _looked_up(tree: dict, path: str) -> object:
@@ -69,14 +104,26 @@ def _hashes(entries: list, prefix: str) -> dict[str, str]:
     return hashes
 
 
-def _git_tags() -> dict[str, str]:
-    """Revision and whether tracked files differ from it; no tags in a project that is not under Git."""
+def _sources(repo: Repo, stage: Stage) -> list[str]:
+    """What is written by hand and decides what a stage does: code, dvc.yaml, params, and deps that no stage makes."""
+    made = [Path(out.fs_path) for out in repo.index.outs]
+    paths = {"*.py", "dvc.yaml", "params.yaml"}
+    for entry in stage.deps:
+        path = Path(entry.fs_path)
+        apart = not any(path.is_relative_to(out) or out.is_relative_to(path) for out in made)
+        if apart and path.is_relative_to(repo.root_dir):
+            paths.add(path.relative_to(repo.root_dir).as_posix())
+    return sorted(paths)
+
+
+def _git_tags(sources: list[str]) -> dict[str, str]:
+    """Revision, and whether code or params differ from it; no tags in a project that is not under Git."""
 
     def git(*words: str) -> str:
-        return subprocess.run(["git", *words], capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(["git", *words], capture_output=True, text=True, check=True, timeout=60).stdout.strip()
 
     try:
-        dirty = bool(git("status", "--porcelain", "--untracked-files=no"))
-        return {"git.revision": git("rev-parse", "HEAD"), "git.dirty": str(dirty).lower()}
+        revision, changed = git("rev-parse", "HEAD"), git("status", "--porcelain", "--", *sources)
     except (OSError, subprocess.CalledProcessError):
         return {}
+    return {"git.revision": revision, "mlflow.source.git.commit": revision, "git.dirty": str(bool(changed)).lower()}

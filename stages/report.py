@@ -1,17 +1,22 @@
 """Stage ``report``: the page that a run ends in."""
 
 from argparse import Namespace
+from pathlib import Path
 
 from mfnet.params import Params
-from mfnet.tracking import Run
+from mfnet.tracking import Run, guarded
 from stages.common import run_stage, stage_parser
 
 
 def run(params: Params, args: Namespace, record: Run) -> None:
     """Write data/report/."""
     from mfnet.report.build import build_report
+    from mfnet.report.sweep import publish_ablation
 
     build_report(params)
+    if record.active:
+        with guarded("the ablation"):
+            publish_ablation(params, Path("data"))
 
 
 if __name__ == "__main__":

@@ -2,10 +2,15 @@
 
 from argparse import Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mfnet.params import Params
-from mfnet.tracking import Run
+from mfnet.tracking import Run, guarded
 from stages.common import run_stage, stage_parser
+
+if TYPE_CHECKING:
+    from mfnet.flame import Flame
+    from mfnet.training.loop import TrainingFiles
 
 PICTURED = 2
 """Held-out subjects whose pictures go with a run."""
@@ -21,12 +26,7 @@ def vary(params: Params, args: Namespace) -> Params:
 
 def run(params: Params, args: Namespace, record: Run) -> None:
     """Write ``model.safetensors``, ``history.parquet`` and ``metrics.json`` of the run."""
-    import pandas as pd
-
-    from mfnet.datasets.triplets import TripletShards
-    from mfnet.export.sheets import first_of_each_subject, person_sheet
     from mfnet.flame import load_project_head
-    from mfnet.model.mfnet import load_mfnet
     from mfnet.training.loop import TrainingFiles, train
 
     out = Path("data/train" if args.variant is None else f"data/ablation/{args.variant}-{args.seed}")
@@ -41,12 +41,38 @@ def run(params: Params, args: Namespace, record: Run) -> None:
     train(params, flame, inputs, out, on_epoch=lambda step, metrics: record.metrics(metrics, step))
     if not record.active:
         return
-    record.curves(pd.read_parquet(out / "history.parquet"), "step")
+    with guarded("curves and pictures"):
+        show(params, out, inputs, flame, record)
+    if args.variant is None:
+        with guarded("model"):
+            keep_model(params, out, inputs, record)
+
+
+def show(params: Params, out: Path, inputs: "TrainingFiles", flame: "Flame", record: Run) -> None:
+    """Give MLflow the curves, and pictures of some held-out people."""
+    import pandas as pd
+
+    from mfnet.datasets.triplets import TripletShards
+    from mfnet.export.sheets import first_of_each_subject, person_sheet
+    from mfnet.model.mfnet import load_mfnet
+
+    record.curves(pd.read_parquet(out / "history.parquet").drop(columns="epoch"), "step")
     model = load_mfnet(out / "model.safetensors", flame)
     people = first_of_each_subject(TripletShards(inputs.validation), PICTURED)
     for item, subject in enumerate(people.subject.tolist()):
         sheet = person_sheet(model, flame, people, item, params.loss.inverse_distance)
         record.picture(sheet, f"people/subject_{subject:03d}.png")
+
+
+def keep_model(params: Params, out: Path, inputs: "TrainingFiles", record: Run) -> None:
+    """Give MLflow the network in a form that it can load and try."""
+    from mfnet.datasets.triplets import TripletShards
+    from mfnet.export.sheets import first_of_each_subject
+
+    crops = first_of_each_subject(TripletShards(inputs.validation), PICTURED).images.numpy()
+    files = {"model": out / "model.safetensors", "head": Path("data/head/head.npz")}
+    counts = {"n_shape": params.flame.n_shape, "n_expression": params.flame.n_expression}
+    record.model(files, crops[:, : params.model.views], counts)
 
 
 def main() -> None:

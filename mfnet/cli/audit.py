@@ -1,12 +1,12 @@
-"""``mfnet audit`` and ``mfnet verify``: which run and data a number came from; whether stored versions are intact."""
+"""``mfnet audit`` and ``mfnet verify``: what is as recorded, and where it came from; whether the cache is intact."""
 
-import hashlib
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from tqdm import tqdm
 
+from mfnet.audit.hashing import file_md5
 from mfnet.errors import InputError
 
 CACHE = Path(".dvc/cache/files/md5")
@@ -25,30 +25,61 @@ def damaged_objects(cache: str | Path = CACHE) -> tuple[list[Path], int]:
     objects = sorted(path for path in cache.glob("*/*") if path.is_file())
     damaged = []
     for path in tqdm(objects, desc="cache", disable=None):
-        with path.open("rb") as opened:
-            md5 = hashlib.file_digest(opened, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-        if md5 != path.parent.name + path.name.removesuffix(".dir"):
+        if file_md5(path) != path.parent.name + path.name.removesuffix(".dir"):
             damaged.append(path)
     return damaged, len(objects)
 
 
 def audit(
-    lock: Annotated[Path, typer.Option(help="dvc.lock to look at.")] = Path("dvc.lock"),
-    store: Annotated[str, typer.Option(help="MLflow tracking store.")] = "sqlite:///mlflow.db",
+    what: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="Run id or stage: where all that is in it came from.")
+    ] = None,
+    diff: Annotated[
+        tuple[str, str] | None, typer.Option(help="What differs between two revisions or runs (`.`: the workspace).")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON, with every file of every folder.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Markdown.")] = False,
+    store: Annotated[
+        str | None, typer.Option(help="MLflow tracking URI.", show_default="MLFLOW_TRACKING_URI, else mlflow.db")
+    ] = None,
 ) -> None:
-    """Tell which run and revision made each artifact.
+    """Hold everything against its record: outputs, cache, params, code, lock, runs; nothing is believed unread.
 
-    Joins dvc.lock and MLflow on the MD5 of outputs and dependencies. Exit status 1 if an output is not from a recorded
-    run.
+    Exit status 1 if anything is not as recorded. Without a store (a fresh clone) the runs alone are left out. With RUN:
+    back to every file; with --diff: data by row and key, params, code, metrics.
     """
-    from mfnet.tracking import audit as join_with_runs
+    from mfnet.audit import difference, lineage
+    from mfnet.audit.damage import Finding, damage
+    from mfnet.audit.origins import origins, recorded_runs
+    from mfnet.audit.pages import rendered
+    from mfnet.audit.recorded import cache_of, opened, workspace_steps
 
-    table = join_with_runs(lock, store)
-    print(table.to_string(index=False))
-    if len(lost := table[table.status != "match"]):
-        raise InputError(
-            f"{lock}: {len(lost)} outputs are not from a recorded run; `dvc repro -f {lost.stage.iloc[0]}`"
-        )
+    if what is not None and diff is not None:
+        raise InputError("RUN and --diff are two questions; ask one")
+    form = "json" if as_json else "markdown" if as_markdown else "text"
+    root = Path.cwd()
+    with opened(root) as repo:
+        runs = recorded_runs(root, store)
+        if diff is not None:
+            metrics = [out.def_path for out in repo.index.outs if out.metric]
+            a, b = (difference.state(name, root, metrics, runs or []) for name in diff)
+            print(rendered(difference.difference(a, b, cache_of(repo)), form))
+            return
+        steps = workspace_steps(root)
+        if what is not None:
+            last = lineage.chosen(what, steps, runs or [])
+            print(rendered(lineage.lineage_report(last, steps, runs or [], cache_of(repo), as_json), form))
+            return
+        found = damage(repo, steps)
+        rows = origins(steps, runs)
+        for stage in dict.fromkeys(row["stage"] for row in rows if row["status"] in ("no run", "other inputs")):
+            detail = next(row["status"] for row in rows if row["stage"] == stage)
+            found.append(Finding(stage, "mlflow", "run", f"{detail} in the store", f"dvc repro -f {stage}"))
+        print(rendered({"outputs": rows, "findings": [each._asdict() for each in found]}, form))
+    if found:
+        first = found[0]
+        said = f"{first.stage}: {first.path}: {first.kind}: {first.detail}"
+        raise InputError(f"{len(found)} things are not as recorded, the first: {said}; {first.remedy}")
 
 
 def verify() -> None:

@@ -8,11 +8,13 @@ from typing import Annotated
 
 import typer
 
-from mfnet.cli import archive, audit, benchmark, head, profile, reconstruct
+from mfnet.cli import archive, audit, benchmark, doctor, head, profile, reconstruct, track, ui
 from mfnet.errors import InputError
 
 EXTRAS = {
-    **dict.fromkeys(("dask", "distributed", "dvc", "great_expectations", "jinja2", "mlflow"), "pipeline"),
+    **dict.fromkeys(
+        ("dask", "distributed", "dvc", "great_expectations", "jinja2", "mlflow", "packaging", "psutil"), "pipeline"
+    ),
     "face_alignment": "fan",
     "nvdiffrast": "gpu",
 }
@@ -43,8 +45,11 @@ app.command()(reconstruct.reconstruct)
 app.add_typer(benchmark.app, name="benchmark")
 app.command()(audit.audit)
 app.command()(audit.verify)
+app.command()(ui.ui)
+app.command()(doctor.doctor)
 app.command()(profile.profile)
 app.command()(archive.archive)
+app.add_typer(track.app, name="track")
 app.add_typer(head.app, name="head")
 
 

@@ -13,7 +13,18 @@ def test_help_lists_every_command(capsys):
     main(["--help"])
     shown = capsys.readouterr().out
     commands = [line.split()[0] for line in shown.split("Commands:\n")[1].splitlines()]
-    assert commands == ["reconstruct", "audit", "verify", "profile", "archive", "benchmark", "head"]
+    assert commands == [
+        "reconstruct",
+        "audit",
+        "verify",
+        "ui",
+        "doctor",
+        "profile",
+        "archive",
+        "benchmark",
+        "track",
+        "head",
+    ]
     assert "`" not in shown and ":" in shown
 
 

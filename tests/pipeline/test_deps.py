@@ -19,6 +19,8 @@ NEUTRAL = {
     "mfnet/errors.py": "the text of errors; no stage writes a result and an error",
     "mfnet/params.py": "the values are params of the stage; the schema refuses values and changes none",
     "mfnet/tracking.py": "writes to MLflow, to no out",
+    "mfnet/runs/outbox.py": "writes to MLflow, to no out",
+    "mfnet/audit/hashing.py": "hashes for MLflow, in no out",
     "mfnet/compute/executor.py": "where work runs; results come back in the order of the items",
     "stages/common.py": "the command line, and how errors end",
     "stages/provenance.py": "writes to MLflow, to no out",

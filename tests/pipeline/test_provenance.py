@@ -1,6 +1,10 @@
 """What the record of a stage holds: params as dvc.yaml lists them, metrics, MD5s, time and memory."""
 
 import json
+import re
+import subprocess
+import sys
+import time
 from argparse import Namespace
 from pathlib import Path
 
@@ -10,8 +14,10 @@ import yaml
 from mfnet import tracking
 from mfnet.errors import InputError
 from mfnet.params import load_params
+from mfnet.runs.store import address, all_runs
 from stages.common import recording, run_stage, stage_parser
 from stages.provenance import peak_memory, tracked
+from tests.conftest import HANGS
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,6 +31,12 @@ stages:
     outs: [made]
     metrics: [figures.json: {cache: false}]
 """
+
+
+@pytest.fixture(autouse=True)
+def no_server(monkeypatch, tmp_path):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path.parent / f"{tmp_path.name}-state"))
 
 
 @pytest.fixture
@@ -43,27 +55,38 @@ def test_a_run_holds_what_made_the_outs(measured):
     with tracked("measure@one", {"word": "hello", "deep": {"listed": [1], "other": 2}}) as record:
         record.metrics({"logged": 4}, step=3)
         write_outs(measured)
-    run = tracking._all_runs(tracking.STORE)[0]
+    run = all_runs(address(Path.cwd()))[0]
     assert run.info.run_name == "measure@one" and run.info.status == "FINISHED"
     assert run.data.params == {"word": "hello", "deep.listed": "[1]"}
     figures = dict(run.data.metrics)
     assert figures.pop("seconds") >= 0 and figures.pop("peak_memory_mib") > 1
     assert figures == {"logged": 4, "error.mean": 2.0}, "a metric that the stage logged at its steps stays as it is"
     assert run.data.tags["dvc.stage"] == "measure@one" and run.data.tags["result.source"] == "here"
+    inputs = {each.dataset.name: each.dataset.digest for each in run.inputs.dataset_inputs}
+    assert inputs == {}, "a file that no stage makes is code or a setting"
+    (used,) = (measured / "mlartifacts").rglob("params.yaml")
+    assert yaml.safe_load(used.read_text()) == {"word": "hello", "deep": {"listed": [1], "other": 2}}
     assert len(run.data.tags["git.revision"]) == 40 and run.data.tags["git.dirty"] == "true"
-    lock = {"measure@one": {"cmd": "true"}}
     for kind, prefix in (("deps", tracking.DEP), ("outs", tracking.OUT)):
         stored = {tag.removeprefix(prefix): md5 for tag, md5 in run.data.tags.items() if tag.startswith(prefix)}
         assert set(stored) == ({"given"} if kind == "deps" else {"made", "figures.json"})
-        lock["measure@one"][kind] = [{"path": path, "md5": md5} for path, md5 in stored.items()]
-    (measured / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": lock}))
-    assert set(tracking.audit().status) == {"match"}
+
+
+def test_data_of_other_stages_is_an_input_by_the_locks_md5(workspace):
+    """The toy stage ``last`` reads what ``first`` and ``middle`` have made."""
+    subprocess.run(["dvc", "repro", "-q", "last"], check=True)
+    with tracked("last", {"word": "hello"}):
+        pass
+    run = all_runs(address(Path.cwd()))[0]
+    lock = yaml.safe_load((workspace / "dvc.lock").read_text())["stages"]["last"]
+    inputs = {each.dataset.name: each.dataset.digest for each in run.inputs.dataset_inputs}
+    assert inputs == {entry["path"]: entry["md5"] for entry in lock["deps"]} and set(inputs) == {"first", "middle"}
 
 
 def test_a_stage_that_fails_leaves_a_failed_run(measured):
     with pytest.raises(InputError), tracked("measure@one", {}):
         raise InputError("bad")
-    run = tracking._all_runs(tracking.STORE)[0]
+    run = all_runs(address(Path.cwd()))[0]
     assert run.info.status == "FAILED"
 
 
@@ -96,7 +119,7 @@ def test_a_variant_is_recorded_as_it_is_used(measured, monkeypatch):
         write_outs(measured)
 
     run_stage(run, stage_parser("test"), ["--params", str(ROOT / "params.yaml")], vary)
-    found = tracking._all_runs(tracking.STORE)[0]
+    found = all_runs(address(Path.cwd()))[0]
     assert found.data.params == {"train.seed": "77"}
 
 
@@ -105,3 +128,42 @@ def test_peak_memory_is_that_of_this_process():
     block = bytearray(64 << 20)
     block[::4096] = b"x" * len(block[::4096])
     assert before > 10 and peak_memory() >= before
+
+
+TRACKED = """
+import sys
+import yaml
+from stages.provenance import tracked
+
+params = yaml.safe_load(open("params.yaml"))
+with tracked("measure", params) as record:
+    record.metrics({"x": float(params["seed"])})
+    open("made", "w").write(str(params["seed"]))
+"""
+
+
+@pytest.mark.slow
+def test_queued_experiments_keep_their_runs_in_the_workspace(workspace, monkeypatch):
+    """DVC runs them in copies of the workspace, which it deletes."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    (workspace / "measure.py").write_text(TRACKED)
+    (workspace / "params.yaml").write_text("seed: 1\n")
+    (workspace / "dvc.yaml").write_text(
+        f"stages:\n  measure: {{cmd: {sys.executable} measure.py, deps: [measure.py], params: [seed], outs: [made]}}\n"
+    )
+    identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
+    subprocess.run(["git", "add", "-A"], check=True)
+    subprocess.run(["git", *identity, "commit", "-qm", "measured"], check=True)
+    for seed in (7, 8):
+        subprocess.run(["dvc", "exp", "run", "--queue", "-S", f"seed={seed}"], check=True)
+    subprocess.run(["dvc", "queue", "start", "-j", "2"], check=True)
+    deadline = time.monotonic() + HANGS
+    while re.search("Queued|Running", output("dvc", "queue", "status")) and time.monotonic() < deadline:
+        time.sleep(1)
+    runs = [run for run in all_runs(address(workspace)) if run.info.status == "FINISHED"]
+    assert sorted(run.data.metrics["x"] for run in runs) == [7.0, 8.0]
+    assert all(run.data.tags["dvc.experiment"] for run in runs)
+
+
+def output(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
