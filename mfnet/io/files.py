@@ -106,7 +106,7 @@ def read_table(path: str | Path, columns: list[str] | None = None) -> pd.DataFra
         return pd.read_parquet(path, columns=columns)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run the stage that writes it") from None
-    except (OSError, ValueError) as error:  # pyarrow's errors are of these kinds
+    except Exception as error:  # pyarrow and pandas raise many kinds for damaged files
         raise InputError(f"{path}: not a readable Parquet table: {' '.join(str(error).split())[:200]}") from None
 
 
