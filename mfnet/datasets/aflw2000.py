@@ -5,16 +5,19 @@ Of the .mat file three fields matter: ``pt3d_68`` [3, 68] (x right and y down in
 face: those of a hidden cheek stay on the cheek. Pixels are taken as they stand, with no half-pixel shift.
 """
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from mfnet.errors import InputError
+from mfnet.io.files import read_bytes
 from mfnet.io.images import read_photo
 
 YAW_BINS = ("0-30", "30-60", "60-90")
 """Ranges of |yaw| in degrees, as customary on this set; the last one takes what lies beyond 90 too."""
+_MAX_MAT = 1 << 18  # bytes; compressed ones unpack to a thousand times as many at most
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
@@ -63,18 +66,26 @@ def read_item(path: str | Path) -> AflwItem:
     landmarks, pose = fields["pt3d_68"], fields["Pose_Para"].ravel()
     if landmarks.shape != (3, 68) or not np.isfinite(landmarks).all():
         raise Rejected(f"pt3d_68 is {landmarks.shape}, expected finite (3, 68)")
+    centre, (height, width) = (landmarks[:2].min(1) + landmarks[:2].max(1)) / 2, pixels.shape[:2]
+    if not (0 <= centre[0] <= width and 0 <= centre[1] <= height) or np.ptp(landmarks[:2]) > 10 * max(width, height):
+        raise Rejected(
+            f"pt3d_68 lies around ({centre[0]:.0f}, {centre[1]:.0f}), outside an image of {width} x {height}"
+        )
     if len(pose) < 3 or not np.isfinite(pose[:3]).all():
         raise Rejected(f"Pose_Para has {len(pose)} values, expected finite pitch, yaw, roll")
     return AflwItem(path.stem, pixels, landmarks[:2].T.copy(), float(np.degrees(pose[1])))
 
 
 def _read_mat(path: Path) -> dict[str, np.ndarray]:
-    from scipy.io import loadmat
+    from scipy.io import loadmat, whosmat
 
     if not path.is_file():
         raise Rejected("no .mat file")
     try:
-        content = loadmat(path, variable_names=["pt3d_68", "Pose_Para"])
+        data = read_bytes(path, _MAX_MAT)
+        kinds = {name: kind for name, _, kind in whosmat(io.BytesIO(data))}  # cells may be nested without end
+        wanted = [name for name in ("pt3d_68", "Pose_Para") if kinds.get(name) not in ("cell", "struct", "object")]
+        content = loadmat(io.BytesIO(data), variable_names=wanted)
     except Exception as error:  # scipy raises many kinds for files that are no MATLAB files
         raise Rejected(f".mat file cannot be read: {error}") from None
     for name in ("pt3d_68", "Pose_Para"):
