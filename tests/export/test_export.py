@@ -9,7 +9,7 @@ import torch
 import trimesh
 
 from mfnet.errors import InputError
-from mfnet.export.meshes import export_head
+from mfnet.export.meshes import export_head, vertex_normals
 from mfnet.export.pictures import grid, heat_colours, overlay_head, overlay_points, render_head
 from mfnet.geometry import clip_from_orthographic
 
@@ -204,3 +204,31 @@ def test_grid_leaves_a_gap_and_lines_up_columns():
     red[..., 0], blue[..., 2] = 255, 255
     sheet = grid([[red, blue], [blue]], gap=2)
     assert sheet.shape == (5 + 2 + 5, 6 + 2 + 3, 3)
+
+
+def seamed_pyramid():
+    """Four sides around a tip and a vertex in no face; every side has UV of its own, so that all edges are seams."""
+    vertices = np.array([[1, 0, 1], [1, 0, -1], [-1, 0, -1], [-1, 0, 1], [0, 1, 0], [5, 5, 5]], np.float64)
+    faces = np.array([[0, 1, 4], [1, 2, 4], [2, 3, 4], [3, 0, 4]])
+    return vertices, faces
+
+
+def test_normals_are_those_of_the_mesh_before_its_seams():
+    vertices, faces = seamed_pyramid()
+    normals = vertex_normals(vertices, faces)
+    np.testing.assert_allclose(np.linalg.norm(normals, axis=1), 1)
+    np.testing.assert_allclose(normals[4], [0, 1, 0], atol=1e-12)
+    np.testing.assert_allclose(normals[5], [0, 0, 1])
+    whole = trimesh.creation.icosphere(2)
+    found = vertex_normals(np.array(whole.vertices), np.array(whole.faces))
+    np.testing.assert_allclose(found, whole.vertices, atol=0.01)
+
+
+def test_both_sides_of_a_seam_have_one_normal_in_glb(flame, tmp_path):
+    export_head(tmp_path / "a.glb", flame.template, flame, np.zeros((8, 8, 3), np.uint8))
+    mesh = trimesh.load(tmp_path / "a.glb", force="mesh", process=False)
+    places = {}
+    for place, normal in zip(np.asarray(mesh.vertices).tolist(), mesh.vertex_normals, strict=True):
+        places.setdefault(tuple(place), []).append(normal)
+    shared = [normals for normals in places.values() if len(normals) > 1]
+    assert shared and max(np.ptp(normals, axis=0).max() for normals in shared) < 1e-6
