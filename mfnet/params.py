@@ -588,9 +588,12 @@ class ComputeParams(Section):
     """How work is spread. Never changes a result, so no stage lists it as a dependency."""
 
     executor: str
-    """``serial``, ``local``, or ``tcp://host:port`` of a dask scheduler."""
+    """``serial``, ``local``, or the address of a dask scheduler: ``tcp://127.0.0.1:port``, or ``tls://host:port`` with
+    certificates."""
     workers: Annotated[int, Field(ge=0)]
     """Local worker processes; 0 is one per core."""
+    certificates: str | None
+    """Folder with ca.pem, cert.pem and key.pem for a tls:// scheduler; null: none."""
 
 
 class Params(Section):
