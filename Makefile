@@ -17,6 +17,7 @@ setup: .venv/installed  ## the environment and its packages
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode -e '.[dev]' -c constraints.txt
+	install -d -m 700 .mfnet
 	touch $@
 
 repro: setup  ## rebuild everything that changed, then print the benchmark table
