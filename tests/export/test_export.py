@@ -1,5 +1,7 @@
 """Exported heads are opened by readers that we did not write, and looked at through their eyes."""
 
+import json
+import struct
 from types import SimpleNamespace
 
 import igl
@@ -228,8 +230,16 @@ def test_normals_are_those_of_the_mesh_before_its_seams():
 
 def test_both_sides_of_a_seam_have_one_normal_in_glb(flame, tmp_path):
     export_head(tmp_path / "a.glb", flame.template, flame, np.zeros((8, 8, 3), np.uint8))
-    mesh = trimesh.load(tmp_path / "a.glb", force="mesh", process=False)
     owner = uv_vertices(flame.faces, flame.uv_faces, len(flame.uv)).numpy()
     assert len(set(owner.tolist())) < len(owner)
     expected = vertex_normals(flame.template.numpy().astype(np.float64), flame.faces.numpy())[owner]
-    np.testing.assert_allclose(mesh.vertex_normals, expected, atol=1e-6)
+    np.testing.assert_allclose(stored_normals((tmp_path / "a.glb").read_bytes()), expected, atol=1e-6)
+
+
+def stored_normals(content: bytes) -> np.ndarray:
+    """The normals in a GLB file; trimesh reckons its own when it reads one."""
+    length = struct.unpack_from("<I", content, 12)[0]
+    header = json.loads(content[20 : 20 + length])
+    accessor = header["accessors"][header["meshes"][0]["primitives"][0]["attributes"]["NORMAL"]]
+    start = 28 + length + header["bufferViews"][accessor["bufferView"]].get("byteOffset", 0)
+    return np.frombuffer(content, np.float32, 3 * accessor["count"], start).reshape(-1, 3)
