@@ -5,6 +5,7 @@ behind them.
 """
 
 import io
+import itertools
 import pickletools
 import re
 import struct
@@ -15,10 +16,56 @@ from collections.abc import Callable
 import numpy as np
 
 Rng = np.random.Generator
-NUMBERS = (0, 1, 2, 127, 128, 255, 256, 32767, 65535, 1 << 24, (1 << 31) - 1, 1 << 31, (1 << 32) - 1, 1 << 62, (1 << 64) - 1)
+NUMBERS = (
+    0,
+    1,
+    2,
+    127,
+    128,
+    255,
+    256,
+    32767,
+    65535,
+    1 << 24,
+    (1 << 31) - 1,
+    1 << 31,
+    (1 << 32) - 1,
+    1 << 62,
+    (1 << 64) - 1,
+)
 WORDS = (
-    *("nan", "inf", "-inf", "-1", "0", "1e400", "1e-400", "99999999999999999999", "-1180591620717411303424", "9" * 6000),
-    *("", "1_0", "0x10", "true", "null", "None", "[]", "{}", "[" * 2000, '"', "'", "%s", "\\", "\0", "é", "*a", "&a", "!!python/x"),
+    *(
+        "nan",
+        "inf",
+        "-inf",
+        "-1",
+        "0",
+        "1e400",
+        "1e-400",
+        "99999999999999999999",
+        "-1180591620717411303424",
+        "9" * 6000,
+    ),
+    *(
+        "",
+        "1_0",
+        "0x10",
+        "true",
+        "null",
+        "None",
+        "[]",
+        "{}",
+        "[" * 2000,
+        '"',
+        "'",
+        "%s",
+        "\\",
+        "\0",
+        "é",
+        "*a",
+        "&a",
+        "!!python/x",
+    ),
 )
 _TOKEN = re.compile(rb"-?[0-9][0-9.eE+-]*|[A-Za-z_]+")
 
@@ -165,8 +212,7 @@ def _in_pickle(content: bytes, rng: Rng) -> bytes:
         places = [place for _, _, place in pickletools.genops(content)]
     except Exception:
         return content
-    starts = [*places, len(content)]
-    parts = [content[a:b] for a, b in zip(starts, starts[1:], strict=False)]
+    parts = [content[a:b] for a, b in itertools.pairwise([*places, len(content)])]
     for _ in range(int(rng.integers(1, 4))):
         one, two = (int(value) for value in rng.integers(len(parts), size=2))
         action = int(rng.integers(4))
