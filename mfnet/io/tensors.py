@@ -4,7 +4,6 @@ those of others in torch's own format.
 
 import json
 import warnings
-import zipfile
 from pathlib import Path
 from typing import Annotated, Protocol
 
@@ -16,14 +15,13 @@ from torch import nn
 
 from mfnet.errors import InputError
 from mfnet.io.files import atomic_path, parse_json
+from mfnet.io.pickle_names import Refused
+from mfnet.io.torch_pickle import check_torch_file
 from mfnet.params import describe
 
 ENTRY = "mfnet"
 """All metadata is one JSON text under one key: safetensors writes several keys in random order, so that two equal files
 would differ in their bytes and DVC would see a change."""
-
-
-_PACKED = "its records are packed, which torch never does"
 
 
 class HeadIdentity(Protocol):
@@ -98,30 +96,14 @@ def load_torch(path: str | Path, remedy: str, device: torch.device | str = "cpu"
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file; {remedy}")
     try:
-        _refuse_compressed(path)
+        check_torch_file(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return torch.load(path, map_location=device, weights_only=True)
-    except Exception as error:  # torch raises many kinds for a damaged file
-        raise InputError(f"{path}: not a torch file of plain tensors ({_reason(path, error)}); {remedy}") from None
-
-
-def _refuse_compressed(path: str | Path) -> None:
-    """torch stores its records as they are; packed ones are somebody else's, and may unpack to any size."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if any(record.compress_type != zipfile.ZIP_STORED for record in archive.infolist()):
-                raise ValueError(_PACKED)
-
-
-def _reason(path: str | Path, error: Exception) -> str:
-    if str(error) == _PACKED:
-        return _PACKED
-    try:
-        names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-    except Exception:  # it reads whole files of the newer format alone
-        names = []
-    return f"it asks for {', '.join(sorted(names))[:120]}" if names else "empty, damaged or of another format"
+    except Refused as error:
+        raise InputError(f"{path}: not a torch file of plain tensors ({error}); {remedy}") from None
+    except Exception:  # torch raises many kinds for a damaged file
+        raise InputError(f"{path}: not a torch file of plain tensors (it is damaged); {remedy}") from None
 
 
 def tensors_of(value: object, path: str | Path, field: str) -> dict[str, torch.Tensor]:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import zipfile
 
 import pytest
@@ -61,7 +62,7 @@ def test_a_file_that_asks_for_code_is_refused_by_that_name_and_in_our_words(tmp_
     with pytest.raises(InputError) as caught:
         load_torch(tmp_path / "a.pt", "fetch it again")
     message = str(caught.value)
-    assert "it asks for __builtin__.print" in message or "it asks for builtins.print" in message
+    assert re.search(r"it asks for \w+\.print", message)
     assert "weights_only" not in message and "trust" not in message and "\n" not in message
     assert not recwarn.list and not capsys.readouterr().err
 
