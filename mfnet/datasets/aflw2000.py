@@ -5,19 +5,20 @@ Of the .mat file three fields matter: ``pt3d_68`` [3, 68] (x right and y down in
 face: those of a hidden cheek stay on the cheek. Pixels are taken as they stand, with no half-pixel shift.
 """
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from mfnet.errors import InputError
-from mfnet.io.files import read_bytes
+from mfnet.io.files import MissingFile, read_bytes
 from mfnet.io.images import read_photo
+from mfnet.io.mat import parse_mat
 
 YAW_BINS = ("0-30", "30-60", "60-90")
 """Ranges of |yaw| in degrees, as customary on this set; the last one takes what lies beyond 90 too."""
-_MAX_MAT = 1 << 18  # bytes; compressed ones unpack to a thousand times as many at most
+_MAX_MAT = 1 << 18
+_FIELDS = ("pt3d_68", "Pose_Para")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
@@ -77,20 +78,13 @@ def read_item(path: str | Path) -> AflwItem:
 
 
 def _read_mat(path: Path) -> dict[str, np.ndarray]:
-    from scipy.io import loadmat, whosmat
-
-    if not path.is_file():
-        raise Rejected("no .mat file")
     try:
-        data = read_bytes(path, _MAX_MAT)
-        kinds = {name: kind for name, _, kind in whosmat(io.BytesIO(data))}  # cells may be nested without end
-        wanted = [name for name in ("pt3d_68", "Pose_Para") if kinds.get(name) not in ("cell", "struct", "object")]
-        content = loadmat(io.BytesIO(data), variable_names=wanted)
-    except Exception as error:  # scipy raises many kinds for files that are no MATLAB files
+        content = parse_mat(read_bytes(path, _MAX_MAT), set(_FIELDS))
+    except MissingFile:
+        raise Rejected("no .mat file") from None
+    except ValueError as error:
         raise Rejected(f".mat file cannot be read: {error}") from None
-    for name in ("pt3d_68", "Pose_Para"):
+    for name in _FIELDS:
         if name not in content:
-            raise Rejected(f".mat file has no {name}")
-        if content[name].dtype.kind not in "fiu":
-            raise Rejected(f"{name} is not numbers")
-    return {name: np.asarray(content[name], np.float64) for name in ("pt3d_68", "Pose_Para")}
+            raise Rejected(f".mat file has no {name} of real numbers")
+    return content

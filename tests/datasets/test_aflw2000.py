@@ -32,7 +32,7 @@ def test_yaw_ranges():
         ({"pt3d_68": None}, "no pt3d_68"),
         ({"pt3d_68": np.zeros((2, 68))}, "pt3d_68 is"),
         ({"pt3d_68": np.full((3, 68), np.nan)}, "pt3d_68 is"),
-        ({"pt3d_68": np.array(["a", "b"])}, "not numbers"),
+        ({"pt3d_68": np.array(["a", "b"])}, "no pt3d_68 of real numbers"),
         ({"pt3d_68": np.linspace(0, 1e7, 204).reshape(3, 68)}, "outside an image of 40 x 45"),
         ({"pt3d_68": np.full((3, 68), 1e7)}, "outside an image of 40 x 45"),
         ({"pt3d_68": np.array([[np.ones(3), "text"]], object)}, "no pt3d_68"),
