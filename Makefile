@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS = 1
 export DO_NOT_TRACK = true
 
-.PHONY: help repro test test-all test-capped lint ui clean setup
+.PHONY: help repro test test-all test-capped lint audit sbom fuzz ui clean setup
 .DEFAULT_GOAL := repro
 
 help:  ## what can be made
@@ -17,6 +17,7 @@ setup: .venv/installed  ## the environment and its packages
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode -e '.[dev]' -c constraints.txt
+	install -d -m 700 .mfnet
 	touch $@
 
 repro: setup  ## rebuild everything that changed, then print the benchmark table
@@ -42,6 +43,16 @@ lint: setup  ## style and types
 	ruff check .
 	ruff format --check .
 	basedpyright
+
+audit: setup  ## known holes and the licences of all that is installed
+	uv tool run --from 'pip-licenses>=5.5' pip-licenses --python $(BIN)/python --order license
+	uv tool run --from 'pip-audit>=2.9' pip-audit --path "$$($(BIN)/python -c 'import site; print(site.getsitepackages()[0])')"
+
+sbom: setup  ## sbom.json: every installed package, as CycloneDX
+	uv tool run --from 'cyclonedx-bom>=7' cyclonedx-py environment $(BIN)/python -o sbom.json
+
+fuzz: setup  ## 100,000 hostile files against every reader of foreign files
+	python -m benchmarks.fuzz
 
 ui: setup  ## compare runs in the browser (prints the address)
 	mfnet ui

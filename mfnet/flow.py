@@ -14,7 +14,7 @@ from torch.nn import functional
 from torchvision.models.optical_flow import Raft_Large_Weights, Raft_Small_Weights, raft_large, raft_small
 
 from mfnet.errors import InputError
-from mfnet.io.tensors import fill, load_torch, read_tensors
+from mfnet.io.tensors import fill, load_torch, read_tensors, tensors_of
 
 RAFT = {"raft_large": (raft_large, Raft_Large_Weights), "raft_small": (raft_small, Raft_Small_Weights)}
 RAFT_SIDE = 128
@@ -196,10 +196,10 @@ def load_flow(name: str, path: str | Path) -> FlowEstimator:
     if name == "dis":
         return DisFlow()
     state, metadata = read_tensors(path, "flow")
-    if metadata["estimator"] != name:
+    if metadata.get("estimator") != name:
         raise InputError(
-            f"{path}: holds {metadata['estimator']}, wanted is {name}: set pretrained.flow.estimator and "
-            f"loss.flow_estimator to {metadata['estimator']}, or choose another pretrained.flow.source"
+            f"{path}: holds {metadata.get('estimator')}, wanted is {name}: set pretrained.flow.estimator and "
+            f"loss.flow_estimator to {metadata.get('estimator')}, or choose another pretrained.flow.source"
         )
     estimator = RaftFlow(name, metadata.get("updates", UPDATES), metadata.get("enlarge", 1))
     fill(estimator.network, state, path)
@@ -222,7 +222,6 @@ def torchvision_state(name: str) -> dict[str, torch.Tensor]:
 def raft_state(name: str, path: str | Path) -> dict[str, torch.Tensor]:
     """A torchvision RAFT state dict from a .pth file, checked tensor by tensor against the network of that name."""
     state = load_torch(path, f"pretrained.flow.path: name the file of torchvision's {name}")
-    if not isinstance(state, dict):
-        raise InputError(f"{path}: holds {type(state).__name__}, expected the state dict of torchvision's {name}")
+    state = tensors_of(state, path, f"the state dict of torchvision's {name}")
     fill(RaftFlow(name).network, state, path)
     return state

@@ -594,9 +594,12 @@ class ComputeParams(Section):
     """How work is spread. Never changes a result, so no stage lists it as a dependency."""
 
     executor: str
-    """``serial``, ``local``, or ``tcp://host:port`` of a dask scheduler."""
+    """``serial``, ``local``, or the address of a dask scheduler: ``tcp://127.0.0.1:port``, or ``tls://host:port`` with
+    certificates."""
     workers: Annotated[int, Field(ge=0)]
     """Local worker processes; 0 is one per core."""
+    certificates: str | None
+    """Folder with ca.pem, cert.pem and key.pem for a tls:// scheduler; null: none."""
 
 
 class Params(Section):
@@ -719,6 +722,9 @@ def load_params(path: str | Path = "params.yaml") -> Params:
         raise ParamsError(f"{path}: {describe(error)}") from None
 
 
+_MAX_BYTES = 1 << 20
+
+
 def read_mapping(path: str | Path) -> dict[str, Any]:
     """The sections of a params file as they stand there, not yet validated.
 
@@ -726,15 +732,22 @@ def read_mapping(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if path.stat().st_size > _MAX_BYTES:
+            raise ParamsError(f"{path}: larger than {_MAX_BYTES >> 20} MiB, more than any params file")
+        text = path.read_text(encoding="utf-8")
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):  # few of them write out to any size
+            raise ParamsError(f"{path}: aliases (*name) are not read; write the value out")
+        raw = yaml.safe_load(text)
+    except ParamsError:
+        raise
     except FileNotFoundError:
         raise ParamsError(
             f"{path}: no such file; write one with `mfnet profile embedded` or name another with --params"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ParamsError(f"{path}: cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        raise ParamsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    except (yaml.YAMLError, ValueError, RecursionError, KeyError, TypeError) as error:  # dates and digits that are none
+        raise ParamsError(f"{path}: not YAML: {' '.join(str(error).split())[:300]}") from None
     if not isinstance(raw, dict):
         raise ParamsError(f"{path}: expected a mapping of sections, found {type(raw).__name__}")
     return raw

@@ -5,10 +5,14 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 
 from mfnet.errors import InputError
 from mfnet.params import Params, load_params
 from mfnet.tracking import Run
+
+SCRATCH = Path(".mfnet")
+"""Half-done work and DVC's site cache, for nobody else to read or write."""
 
 Stage = Callable[[Params, argparse.Namespace, Run], None]
 """What a stage does with the params, its command line and the run that records it."""
@@ -32,6 +36,8 @@ def run_stage(
     vary: changes the params as the command line asks, before they are used and recorded.
     """
     args = parser.parse_args(argv)
+    if SCRATCH.is_dir():
+        SCRATCH.chmod(0o700)  # DVC makes its site cache in it for everybody to write
     try:
         params = load_params(args.params)
         if vary is not None:

@@ -5,14 +5,16 @@ whole batch). `fn` may therefore run more than once on one item: let it write be
 """
 
 import contextlib
+import ipaddress
 import logging
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from tqdm import tqdm
 
@@ -40,35 +42,71 @@ class Compute:
 
     executor: str = "serial"
     """``serial`` (in this process), ``local`` (spawned processes on 127.0.0.1, one thread each; serial where there is
-    one item or one worker, which saves the cluster's start of a second or more), or ``tcp://host:port`` of a dask
-    scheduler whose workers can import `mfnet` and see the same files."""
+    one item or one worker, which saves the cluster's start of a second or more), or the address of a dask scheduler
+    whose workers can import `mfnet` and see the same files: ``tcp://127.0.0.1:port``, or ``tls://host:port`` with
+    `certificates`. Functions, items and results travel as pickles: both ends must trust each other."""
     workers: int = 0
     """Local processes; 0 is one per usable core."""
+    certificates: str | None = None
+    """Folder with ``ca.pem``, ``cert.pem`` and ``key.pem`` for ``tls://``."""
 
     def __post_init__(self) -> None:
-        if self.executor not in ("serial", "local") and not self.executor.startswith(("tcp://", "tls://")):
-            raise InputError(f"compute.executor: {self.executor!r} is none of serial, local, tcp://host:port")
+        if self.executor in ("serial", "local"):
+            return
+        scheme, _, place = self.executor.partition("://")
+        if scheme not in ("tcp", "tls") or not place:
+            raise InputError(
+                f"compute.executor: {self.executor!r} is none of serial, local, tcp://host:port, tls://..."
+            )
+        if scheme == "tcp" and not _is_loopback(place):
+            raise InputError(
+                f"compute.executor: {self.executor}: plain tcp:// is for this machine alone, as whoever reaches a "
+                f"dask scheduler can run code on its workers; use tls:// and compute.certificates"
+            )
+        if scheme == "tls":
+            certificate_files(self.certificates)
 
     @classmethod
     def of(cls, params: "ComputeParams") -> "Compute":
         """As the section ``compute`` of a params file says."""
-        return cls(params.executor, params.workers)
+        return cls(params.executor, params.workers, params.certificates)
 
     def map(self, fn: Callable[[Item], Result], items: Iterable[Item], label: str = "") -> Iterator[Result]:
         """Yield ``fn(item)`` for every item, in the items' order whatever order they end in.
 
         label: stands before the progress bar. `fn`, items and results must pickle.
 
-        Raises what `fn` raised, with a note that names the item; RuntimeError for an item that kills every worker it
-        is given to; InputError for a scheduler that does not answer.
+        Raises what `fn` raised, with a note that names the item, and InputError for a scheduler that does not answer.
+        An item that kills every worker it is given to costs none of the others: their results come, and a RuntimeError
+        that names it comes last.
         """
         items = list(items)
         workers = min(self.workers or usable_cores(), len(items)) if self.executor == "local" else self.workers
         if self.executor == "serial" or not items or (self.executor == "local" and workers == 1):
             yield from _serial(fn, items, label)
             return
-        with _client(self.executor, workers) as client, tqdm(total=len(items), desc=label, disable=None) as bar:
+        with _client(self, workers) as client, tqdm(total=len(items), desc=label, disable=None) as bar:
             yield from _distributed(client, fn, items, bar)
+
+
+def _is_loopback(place: str) -> bool:
+    """Whether ``host:port`` is on this machine."""
+    host = place.rpartition(":")[0].strip("[]")
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def certificate_files(folder: str | None) -> list[str]:
+    """Authority, certificate and key in a folder. Raises InputError, which names the file, where one is missing."""
+    if folder is None:
+        raise InputError("compute.certificates: tls:// needs a folder with ca.pem, cert.pem and key.pem")
+    files = [Path(folder, name) for name in ("ca.pem", "cert.pem", "key.pem")]
+    for file in files:
+        if not file.is_file():
+            raise InputError(f"compute.certificates: {file}: no such file")
+    return [str(file) for file in files]
 
 
 SERIAL = Compute()
@@ -102,7 +140,7 @@ def _distributed(client: "Client", fn: Callable[[Item], Result], items: Sequence
     done = as_completed(futures, loop=client.loop)
     del futures  # or every result would stay on its worker to the end
     ready: dict[int, Result] = {}
-    following, dropped = 0, None
+    following, dropped, suspects = 0, None, []
     for future in done:
         index = position[future.key]
         if future.status == "cancelled":  # collateral of a lost worker: whose fault it was is still to come
@@ -111,19 +149,30 @@ def _distributed(client: "Client", fn: Callable[[Item], Result], items: Sequence
         if future.status not in ("finished", "error"):  # its worker died after it had ended: dask runs it again
             done.add(future)
             continue
-        if future.status == "error":
-            raise _error(future, items[index])
-        result = future.result()
-        if isinstance(result, _BadInput):
-            result.error.add_note(_named(items[index]))
-            raise result.error
-        ready[index] = result
+        if _killed_its_workers(future):
+            suspects.append(index)
+            continue
+        ready[index] = _result(future, items[index])
         bar.update()
         while following in ready:
             yield ready.pop(following)
             following += 1
     if dropped is not None:
         raise RuntimeError(f"the cluster stopped before it ran {_named(items[dropped])}")
+    lost = []
+    for index in sorted(suspects):  # alone, for a bystander dies with its neighbour
+        future = client.submit(_attempt, fn, items[index], retries=RETRIES, pure=False)
+        future = next(iter(as_completed([future], loop=client.loop)))
+        if _killed_its_workers(future):
+            lost.append(index)
+        else:
+            ready[index] = _result(future, items[index])
+            bar.update()
+    for index in sorted(ready):
+        yield ready.pop(index)
+    if lost:
+        names = "; ".join(_named(items[index]) for index in lost)
+        raise RuntimeError(f"every worker that was given this item died: {names}")
 
 
 @dataclass(frozen=True)
@@ -140,15 +189,24 @@ def _attempt(fn: Callable[[Item], Result], item: Item) -> Result | _BadInput:
         return _BadInput(error)
 
 
-def _error(future: "Future", item: object) -> BaseException:
+def _killed_its_workers(future: "Future") -> bool:
     from distributed.scheduler import KilledWorker
 
-    # The stubs allow coroutines, which our client, being synchronous, never gives.
-    error = cast(BaseException, future.exception())
-    if isinstance(error, KilledWorker):
-        return RuntimeError(f"every worker that was given this item died: {_named(item)}")
-    error.add_note(_named(item))
-    return error.with_traceback(cast(TracebackType | None, future.traceback()))
+    return future.status == "error" and isinstance(future.exception(), KilledWorker)
+
+
+def _result(future: "Future", item: object) -> Any:
+    """What `fn` gave; what it raised is raised again, with a note that names the item."""
+    if future.status == "error":
+        # The stubs allow coroutines, which our client, being synchronous, never gives.
+        error = cast(BaseException, future.exception())
+        error.add_note(_named(item))
+        raise error.with_traceback(cast(TracebackType | None, future.traceback()))
+    result = future.result()
+    if isinstance(result, _BadInput):
+        result.error.add_note(_named(item))
+        raise result.error
+    return result
 
 
 def _named(item: object) -> str:
@@ -157,14 +215,15 @@ def _named(item: object) -> str:
 
 
 @contextlib.contextmanager
-def _client(executor: str, workers: int) -> Iterator["Client"]:
+def _client(compute: Compute, workers: int) -> Iterator["Client"]:
     """A dask client of the given cluster, or of a local one that ends with the block and leaves no file."""
     import dask.config
     from distributed import Client, LocalCluster
+    from distributed.security import Security
 
     with contextlib.ExitStack() as stack:
-        address = executor
-        if executor == "local":
+        address, security = compute.executor, None
+        if compute.executor == "local":
             stack.enter_context(dask.config.set({"distributed.deploy.lost-worker-timeout": RESTART}))
             scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="mfnet-dask-", ignore_cleanup_errors=True))
             address = stack.enter_context(
@@ -181,8 +240,13 @@ def _client(executor: str, workers: int) -> Iterator["Client"]:
                     silence_logs=logging.CRITICAL,
                 )
             )
+        elif address.startswith("tls://"):
+            authority, certificate, key = certificate_files(compute.certificates)
+            security = Security(
+                tls_ca_file=authority, tls_client_cert=certificate, tls_client_key=key, require_encryption=True
+            )
         try:
-            client = stack.enter_context(Client(address, set_as_default=False))
-        except OSError as error:
-            raise InputError(f"compute.executor: no dask scheduler answers at {executor}: {error}") from None
+            client = stack.enter_context(Client(address, set_as_default=False, security=security))
+        except (OSError, ValueError) as error:  # ValueError: certificates that are none
+            raise InputError(f"compute.executor: no dask scheduler answers at {compute.executor}: {error}") from None
         yield client

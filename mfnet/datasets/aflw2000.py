@@ -11,10 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from mfnet.errors import InputError
+from mfnet.io.files import MissingFile, read_bytes
 from mfnet.io.images import read_photo
+from mfnet.io.mat import parse_mat
 
 YAW_BINS = ("0-30", "30-60", "60-90")
 """Ranges of |yaw| in degrees, as customary on this set; the last one takes what lies beyond 90 too."""
+_MAX_MAT = 1 << 18
+_FIELDS = ("pt3d_68", "Pose_Para")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
@@ -63,23 +67,24 @@ def read_item(path: str | Path) -> AflwItem:
     landmarks, pose = fields["pt3d_68"], fields["Pose_Para"].ravel()
     if landmarks.shape != (3, 68) or not np.isfinite(landmarks).all():
         raise Rejected(f"pt3d_68 is {landmarks.shape}, expected finite (3, 68)")
+    centre, (height, width) = (landmarks[:2].min(1) + landmarks[:2].max(1)) / 2, pixels.shape[:2]
+    if not (0 <= centre[0] <= width and 0 <= centre[1] <= height) or np.ptp(landmarks[:2]) > 10 * max(width, height):
+        raise Rejected(
+            f"pt3d_68 lies around ({centre[0]:.0f}, {centre[1]:.0f}), outside an image of {width} x {height}"
+        )
     if len(pose) < 3 or not np.isfinite(pose[:3]).all():
         raise Rejected(f"Pose_Para has {len(pose)} values, expected finite pitch, yaw, roll")
     return AflwItem(path.stem, pixels, landmarks[:2].T.copy(), float(np.degrees(pose[1])))
 
 
 def _read_mat(path: Path) -> dict[str, np.ndarray]:
-    from scipy.io import loadmat
-
-    if not path.is_file():
-        raise Rejected("no .mat file")
     try:
-        content = loadmat(path, variable_names=["pt3d_68", "Pose_Para"])
-    except Exception as error:  # scipy raises many kinds for files that are no MATLAB files
+        content = parse_mat(read_bytes(path, _MAX_MAT), set(_FIELDS))
+    except MissingFile:
+        raise Rejected("no .mat file") from None
+    except ValueError as error:
         raise Rejected(f".mat file cannot be read: {error}") from None
-    for name in ("pt3d_68", "Pose_Para"):
+    for name in _FIELDS:
         if name not in content:
-            raise Rejected(f".mat file has no {name}")
-        if content[name].dtype.kind not in "fiu":
-            raise Rejected(f"{name} is not numbers")
-    return {name: np.asarray(content[name], np.float64) for name in ("pt3d_68", "Pose_Para")}
+            raise Rejected(f".mat file has no {name} of real numbers")
+    return content

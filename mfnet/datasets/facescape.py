@@ -22,9 +22,10 @@ from numpy.typing import ArrayLike
 
 from mfnet.errors import InputError
 from mfnet.geometry.conventions import VIEW_TO_OPENCV, about_x, about_y
-from mfnet.io.files import atomic_path
+from mfnet.io.files import MissingFile, atomic_path, read_bytes, read_json
 from mfnet.io.images import read_photo, write_png
 from mfnet.io.obj import ObjMesh, write_obj
+from mfnet.io.pickles import parse_npy
 
 PUPIL_DISTANCE = (64.0 + 61.7) / 2
 """Millimetres between the pupils of every ground truth: the benchmark's mean of men and women."""
@@ -55,6 +56,11 @@ LAB_VIEWS = (
 """(yaw, pitch) in degrees of the lab views. Yaw > 0: nose to the image's right; pitch > 0: nose down."""
 LAB_VIEWS_PER_SUBJECT = len(LAB_FOCALS) * len(LAB_VIEWS)
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+CAMERA_TOLERANCE = 0.01
+"""Share by which a camera file's distance and focal length, and size by which an element of its R, may differ from the
+predefined ones."""
+_MAX_CAMERA = 64 << 10
+_MAX_PREDEFINED = 1 << 20
 DECIMALS = 6
 """Of the vertices of a written ground truth."""
 SCAN_AZIMUTH, SCAN_BOTTOM = 100.0, -95.0
@@ -110,6 +116,8 @@ class LabItem:
     """[3, 3] K in pixels of the 256 px image."""
     extrinsics: np.ndarray
     """[3, 4] Rt, translation in pupil distances."""
+    unreadable: str = ""
+    """What is wrong with the camera's file. The values are NaN then, and where there is no file."""
 
     dataset = "fslab"
 
@@ -211,7 +219,7 @@ def wild_items(data: str | Path, predef: str | Path, also: tuple[str, ...] = ())
 def lab_items(data: str | Path, predef: str | Path, also: tuple[str, ...] = ()) -> list[LabItem]:
     """Items of the lab protocol in index order: every camera file present, and the names `also`.
 
-    An item whose camera file is missing or unreadable gets NaN cameras: its row says so instead of vanishing.
+    An item whose camera file is missing or unreadable gets a NaN camera: its row says so instead of vanishing.
     """
     folder, predef = data_folder(data), predef_folder(predef)
     rotations = _array(predef / "lab_rotations.npy", (len(LAB_VIEWS), 3, 3))
@@ -219,9 +227,15 @@ def lab_items(data: str | Path, predef: str | Path, also: tuple[str, ...] = ()) 
     names = {path.stem for path in (folder / "lab_cam").glob("*.json")} | set(also)
     items = []
     for index in sorted(index for index in map(_parse_lab_name, names) if index is not None):
-        intrinsics, extrinsics = read_camera(folder / "lab_cam" / f"{lab_name(index)}.json")
         view, focal = index % len(LAB_VIEWS), index % LAB_VIEWS_PER_SUBJECT // len(LAB_VIEWS)
-        items.append(LabItem(index, rotations[view], centres[focal], intrinsics, extrinsics))
+        camera, problem = (np.full((3, 3), np.nan), np.full((3, 4), np.nan)), ""
+        try:
+            camera = read_camera(folder / "lab_cam" / f"{lab_name(index)}.json")
+        except MissingFile:
+            pass
+        except InputError as error:
+            problem = str(error)
+        items.append(LabItem(index, rotations[view], centres[focal], *camera, problem))
     return items
 
 
@@ -235,21 +249,47 @@ def _parse_lab_name(name: str) -> int | None:
 
 
 def read_camera(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
-    """K [3, 3] and Rt [3, 4] of a lab camera file; NaN where the file is missing or not of that form."""
+    """K [3, 3] and Rt [3, 4] of a lab camera file. Raises InputError where it is missing or holds anything else."""
+    content = read_json(path, _MAX_CAMERA)
     try:
-        intrinsics, extrinsics = (np.array(part, np.float64) for part in json.loads(Path(path).read_text("utf-8")))
-    except (OSError, ValueError, TypeError):
-        return np.full((3, 3), np.nan), np.full((3, 4), np.nan)
-    if intrinsics.shape != (3, 3) or extrinsics.shape != (3, 4):
-        return np.full((3, 3), np.nan), np.full((3, 4), np.nan)
+        intrinsics, extrinsics = (np.array(part, np.float64) for part in content)
+        if not (intrinsics.shape == (3, 3) and extrinsics.shape == (3, 4)):
+            raise ValueError
+        if not (np.isfinite(intrinsics).all() and np.isfinite(extrinsics).all()):
+            raise ValueError
+    except (ValueError, TypeError, OverflowError):
+        raise InputError(f"{path}: not [K, Rt] of 3 x 3 and 3 x 4 finite numbers") from None
     return intrinsics, extrinsics
 
 
+def camera_fault(item: LabItem) -> str | None:
+    """What of a lab camera contradicts the benchmark's predefined poses and rig; None for a right one.
+
+    A wrong camera gives a number all the same, and a wrong one: 5 % more distance costs 1.4 mm of CD, a mirrored
+    rotation 15.
+    """
+    intrinsics, rotation, translation = item.intrinsics, item.extrinsics[:, :3], item.extrinsics[:, 3] * PUPIL_DISTANCE
+    expected, middle = LAB_FOCALS[item.focal], IMAGE_SIZE / 2
+    if np.abs(np.diag(intrinsics)[:2] - expected).max() > CAMERA_TOLERANCE * expected:
+        return f"focal length {intrinsics[0, 0]:g}, {intrinsics[1, 1]:g}; {expected:g} px expected"
+    if np.abs(intrinsics[:2, 2] - middle).max() > 1:
+        return f"principal point {intrinsics[0, 2]:g}, {intrinsics[1, 2]:g}; {middle:g}, {middle:g} px expected"
+    if np.abs(intrinsics[[0, 1, 2, 2, 2], [1, 0, 0, 1, 2]] - [0, 0, 0, 0, 1]).max() > 1e-6:
+        return "K has skew, or its last row is not 0, 0, 1"
+    if np.abs(rotation @ rotation.T - np.eye(3)).max() > 1e-3 or np.linalg.det(rotation) < 0:
+        return f"R is not a rotation (determinant {np.linalg.det(rotation):.3g})"
+    if np.abs(rotation - item.rotation).max() > CAMERA_TOLERANCE:
+        return f"R is not that of predef/lab_rotations.npy for view {item.view}"
+    distance = float(np.linalg.norm(item.head_centre))
+    if np.linalg.norm(translation - item.head_centre) > CAMERA_TOLERANCE * distance:
+        return f"t is ({', '.join(f'{value:.1f}' for value in translation)}) mm; the head is {distance:.1f} mm ahead"
+    return None
+
+
 def _array(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); the benchmark's predef/ holds it") from None
+    array = parse_npy(read_bytes(path, _MAX_PREDEFINED), path)
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
+        raise InputError(f"{path}: not numbers; the benchmark's predef/ holds it")
     if array.shape != shape:
         raise InputError(f"{path}: shape {array.shape}, expected {shape}")
     return array.astype(np.float64)

@@ -19,10 +19,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from mfnet.compute.executor import SERIAL, Compute
 from mfnet.errors import InputError
+from mfnet.io.files import MissingFile, read_bytes
+from mfnet.io.images import check_photo, decode_photo
 
 FRONTAL = "05_1"
 """The camera of the anchor view."""
@@ -67,6 +69,7 @@ ILLUMINATIONS = range(20)
 
 WIDTH, HEIGHT = 640, 480
 """Size of every multi-view image, pixels."""
+_MAX_BYTES = 16 << 20
 
 OTHER_PARTS = ("highres", "meta", "movie")
 """Folders of the same archive that hold no multi-view image: left aside, not rejected."""
@@ -202,18 +205,20 @@ def png_checksum(path: str) -> str:
 def read_image(path: str | Path) -> np.ndarray:
     """Decode a PNG to [H, W, 3] uint8 RGB; raises RejectedImage where it is missing or its data is damaged anywhere."""
     try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise RejectedImage(f"unreadable: {error.strerror}") from None
+        data = read_bytes(path, _MAX_BYTES)
+    except MissingFile:
+        raise RejectedImage("unreadable: No such file or directory") from None  # as the scan says it
+    except InputError as error:
+        raise RejectedImage(f"unreadable: {str(error).removeprefix(f'{path}: ')}") from None
     try:
+        check_photo(data, ("PNG",))
         with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
             image.verify()  # every chunk's checksum; decoding alone overlooks some damage
-        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
-            return np.asarray(image.convert("RGB"))
-    except UnidentifiedImageError:
-        raise RejectedImage("broken PNG: not a PNG") from None
-    except (OSError, SyntaxError, ValueError, zlib.error) as error:  # what Pillow raises for damaged files
-        raise RejectedImage(f"broken PNG: {str(error).splitlines()[0]}") from None
+        return decode_photo(data, ("PNG",))
+    except Exception as error:  # Pillow raises whatever a broken file makes it trip over
+        raise RejectedImage(
+            f"broken PNG: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+        ) from None
 
 
 def _manifest(rows: list[tuple]) -> pd.DataFrame:

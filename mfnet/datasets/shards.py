@@ -144,9 +144,9 @@ def _row(task: dict, spec: CropSpec) -> dict:
         try:
             image = read_image(os.path.join(spec.root, path))
             box = jitter(crop_box(points, spec.params.crop_scale), spec, task["triplet"], index)
+            crop = cut_face(image, points, box, spec.params.image_size)
         except (RejectedImage, InputError) as error:
             raise RejectedImage(f"{slot} view: {error}: {path}") from None
-        crop = cut_face(image, points, box, spec.params.image_size)
         row[f"image_{slot}"] = encode(crop.image, spec.params.jpeg_quality)
         row[f"landmarks_{slot}"] = crop.landmarks.astype(np.float32).ravel()
         row[f"yaw_{slot}"] = task[f"yaw_{slot}"]

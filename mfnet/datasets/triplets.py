@@ -7,7 +7,7 @@ sequential.
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from itertools import islice
@@ -17,16 +17,31 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
 from mfnet.datasets.plan import SLOTS
 from mfnet.errors import InputError
-from mfnet.io.images import to_float
+from mfnet.io.images import NoPhoto, check_photo, to_float
 
 COLUMNS = ["triplet", "subject", *(f"{name}_{slot}" for name in ("image", "landmarks", "yaw") for slot in SLOTS)]
 SHUFFLE_GROUPS = 8
+MAX_CROP = 2048
+"""Pixels on a side of a crop at most."""
+_MAX_GROUP = 1 << 30
+_REMEDY = "run the stage `triplets` again"
+_KINDS: dict[str, Callable[[pa.DataType], bool]] = {
+    "triplet": pa.types.is_integer,
+    "subject": lambda kind: pa.types.is_string(kind) or pa.types.is_large_string(kind),
+    "image": lambda kind: pa.types.is_binary(kind) or pa.types.is_large_binary(kind),
+    "landmarks": lambda kind: (
+        pa.types.is_nested(kind) and kind.num_fields == 1 and pa.types.is_floating(kind.field(0).type)
+    ),
+    "yaw": pa.types.is_floating,
+}
+"""What a column's type must be, by the first part of its name."""
 AHEAD = 3
 """Batches read ahead of the one in use."""
 
@@ -112,7 +127,10 @@ class TripletShards:
         table = pa.concat_tables([self._group(group).slice(row, 1) for group, row in rows.tolist()]).combine_chunks()
         triplets = table["triplet"].to_numpy()
         blobs = [
-            (table[f"image_{slot}"][item], self._named(rows[item, 0], triplets[item], slot))
+            (
+                table[f"image_{slot}"][item],
+                f"{self._where(rows[item, 0])}, row {rows[item, 1]} (triplet {triplets[item]}): image_{slot}",
+            )
             for item in range(len(rows))
             for slot in SLOTS
         ]
@@ -133,14 +151,14 @@ class TripletShards:
         """A row group, kept until twice SHUFFLE_GROUPS others were read (a batch may straddle two runs)."""
         if number not in self._held:
             group = self._groups[number]
-            table = self._shards[group.shard].read_row_group(group.index, columns=COLUMNS)
-            self._held[number] = table.combine_chunks()
+            self._held[number] = _read_group(self._shards[group.shard], group.index, self._where(number))
             if len(self._held) > 2 * SHUFFLE_GROUPS:
                 self._held.popitem(last=False)
         return self._held[number]
 
-    def _named(self, group: int, triplet: int, slot: str) -> str:
-        return f"{self.paths[self._groups[group].shard]}: triplet {triplet}, image_{slot}"
+    def _where(self, number: int) -> str:
+        group = self._groups[number]
+        return f"{self.paths[group.shard]}: row group {group.index}"
 
 
 def _numbers(table: pa.Table, name: str) -> np.ndarray:
@@ -153,20 +171,68 @@ def _numbers(table: pa.Table, name: str) -> np.ndarray:
 def _open(path: Path) -> pq.ParquetFile:
     try:
         shard = pq.ParquetFile(path, memory_map=True)
-    except (OSError, pa.ArrowInvalid) as error:
+        schema = shard.schema_arrow
+        missing = [name for name in COLUMNS if name not in schema.names]
+    except Exception as error:  # pyarrow raises many kinds for damaged files
         raise InputError(f"{path}: not a readable Parquet file: {' '.join(str(error).split())}") from None
-    missing = [name for name in COLUMNS if name not in shard.schema_arrow.names]
     if missing:
-        raise InputError(f"{path}: column {missing[0]} is missing; run the stage `triplets` again")
+        raise InputError(f"{path}: column {missing[0]} is missing; {_REMEDY}")
     if shard.metadata.num_rows == 0:
-        raise InputError(f"{path}: no rows; run the stage `triplets` again")
+        raise InputError(f"{path}: no rows; {_REMEDY}")
+    for name in COLUMNS:
+        if not _KINDS[name.partition("_")[0]](schema.field(name).type):
+            raise InputError(f"{path}: column {name} is of type {schema.field(name).type}; {_REMEDY}")
+    size = path.stat().st_size
+    groups = [shard.metadata.row_group(index) for index in range(shard.num_row_groups)]
+    for index, group in enumerate(groups):
+        if not (0 <= group.num_rows <= size and 0 <= group.total_byte_size <= _MAX_GROUP):
+            raise InputError(
+                f"{path}: row group {index}: {group.num_rows} rows, {group.total_byte_size} bytes; {_REMEDY}"
+            )
     return shard
+
+
+def _read_group(shard: pq.ParquetFile, index: int, where: str) -> pa.Table:
+    """A row group whose values are all there and finite. Raises InputError, which names the row, for any other."""
+    try:
+        table = shard.read_row_group(index, columns=COLUMNS).combine_chunks()
+        table.validate(full=True)  # offsets inside the data, text that is text
+    except Exception as error:  # pyarrow raises many kinds for damaged pages
+        raise InputError(f"{where}: damaged: {' '.join(str(error).split())[:200]}; {_REMEDY}") from None
+    for name in COLUMNS:
+        bad = _first_bad(table[name], name)
+        if bad is not None:
+            raise InputError(f"{where}, row {bad}: {name} is missing, of another length or not finite; {_REMEDY}")
+    return table
+
+
+def _first_bad(column: pa.ChunkedArray, name: str) -> int | None:
+    """The first row whose value cannot be used; None where all can."""
+    good = np.asarray(column.is_valid())
+    kind = name.partition("_")[0]
+    if kind == "subject":
+        good = good & [str(value).isdecimal() and len(str(value)) < 10 for value in column.to_pylist()]
+    elif kind == "yaw":
+        good = good & np.isfinite(column.to_numpy())
+    elif kind == "landmarks":
+        lists = column.combine_chunks()
+        # pyarrow makes its functions when it is imported
+        lengths = pc.list_value_length(lists)  # pyright: ignore[reportAttributeAccessIssue]
+        good = lengths.fill_null(0).to_numpy() == 136
+        if good.all():
+            good = np.isfinite(lists.flatten().to_numpy(zero_copy_only=False).reshape(-1, 136)).all(1)
+    wrong = np.flatnonzero(~good)
+    return int(wrong[0]) if len(wrong) else None
 
 
 def _decode(blob: tuple[pa.Scalar, str]) -> np.ndarray:
     """An encoded image -> RGB uint8 [H, W, 3]."""
     encoded, name = blob
+    try:
+        check_photo(encoded.as_py(), ("JPEG", "PNG"), MAX_CROP**2)
+    except NoPhoto as error:
+        raise InputError(f"{name}: {error}; {_REMEDY}") from None
     image = cv2.imdecode(np.frombuffer(encoded.as_buffer(), np.uint8), cv2.IMREAD_COLOR)
     if image is None:
-        raise InputError(f"{name}: not an image; run the stage `triplets` again")
+        raise InputError(f"{name}: not a readable image; {_REMEDY}")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)

@@ -60,18 +60,36 @@ def _write_glb(path: Path, vertices: np.ndarray, flame: Flame, texture: np.ndarr
     from trimesh.visual import TextureVisuals
     from trimesh.visual.material import PBRMaterial
 
+    normals = vertex_normals(vertices, _array(flame.faces))
     if texture is None:
-        mesh = trimesh.Trimesh(vertices, _array(flame.faces), process=False)
+        mesh = trimesh.Trimesh(vertices, _array(flame.faces), process=False, vertex_normals=normals)
     else:
         uv, uv_faces = flame.uv_map
         owner = _array(uv_vertices(flame.faces, uv_faces, len(uv)))
         material = PBRMaterial(baseColorTexture=Image.fromarray(texture), metallicFactor=0.0, roughnessFactor=1.0)
         visual = TextureVisuals(uv=_array(uv), material=material)
-        mesh = trimesh.Trimesh(vertices[owner], _array(uv_faces), visual=visual, process=False)
+        mesh = trimesh.Trimesh(
+            vertices[owner], _array(uv_faces), visual=visual, process=False, vertex_normals=normals[owner]
+        )
     content = mesh.export(file_type="glb", include_normals=True)
     assert isinstance(content, bytes)  # as glTF's binary form is
     with atomic_path(path) as beside:
         beside.write_bytes(content)
+
+
+def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Unit normals [V, 3] of a mesh before it is split at UV seams, so that the two sides of a seam shade alike.
+
+    A vertex in no face, or in faces without area alone, looks along +z: glTF knows no normal of length 0.
+    """
+    corners = vertices[faces]
+    across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])  # as long as twice the area
+    normals = np.zeros_like(vertices)
+    for corner in range(3):
+        np.add.at(normals, faces[:, corner], across)
+    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
+    usable = lengths > np.finfo(np.float64).tiny
+    return np.where(usable, normals / np.where(usable, lengths, 1), [0.0, 0.0, 1.0])
 
 
 def _array(values: Tensor | np.ndarray) -> np.ndarray:

@@ -14,6 +14,11 @@ from mfnet.geometry.cameras import pixels_to_ndc
 Points = TypeVar("Points", np.ndarray, Tensor)
 
 
+MAX_DENSE = 4096
+"""Samples on a side of a crop before they are averaged: 200 MB in float32. A larger face may alias a little."""
+_MAX_RATIO = 10
+
+
 class CropBox(NamedTuple):
     """An upright square in source pixels."""
 
@@ -47,7 +52,11 @@ def crop_face(image: np.ndarray, landmarks: np.ndarray, scale: float, size: int)
 
 
 def cut_face(image: np.ndarray, landmarks: np.ndarray, box: CropBox, size: int) -> FaceCrop:
-    """Crop a photograph [H, W, 3] uint8 and its landmarks [68, 2] (px) to a given box, `size` px wide."""
+    """Crop a photograph [H, W, 3] uint8 and its landmarks [68, 2] (px) to a given box, `size` px wide.
+
+    Raises InputError where the box lies beside the photograph or is more than ten times as large.
+    """
+    require_overlap(box, image)
     matrix = crop_matrix(box, size)
     points = torch.from_numpy(transform_points(np.asarray(landmarks, np.float64), matrix))
     return FaceCrop(crop_image(image, box, size), matrix, pixels_to_ndc(points, size, size).numpy())
@@ -66,6 +75,18 @@ def crop_box(landmarks: np.ndarray, scale: float) -> CropBox:
     return CropBox(float(centre[0]), float(centre[1]), side)
 
 
+def require_overlap(box: CropBox, image: np.ndarray) -> None:
+    """Raise InputError where a box lies beside an image [H, W, 3] or dwarfs it: then its landmarks are no face's."""
+    height, width = image.shape[:2]
+    half = box.side / 2
+    beside = abs(box.centre_x - width / 2) >= half + width / 2 or abs(box.centre_y - height / 2) >= half + height / 2
+    if beside or box.side > _MAX_RATIO * max(height, width):
+        raise InputError(
+            f"landmarks: their box, {box.side:.0f} px around ({box.centre_x:.0f}, {box.centre_y:.0f}), does not fit an "
+            f"image of {width} x {height} px"
+        )
+
+
 def crop_matrix(box: CropBox, size: int) -> np.ndarray:
     """The affine map [3, 3] (float64) from source pixels to pixels of the `size` x `size` crop."""
     scale = size / box.side
@@ -76,9 +97,10 @@ def crop_matrix(box: CropBox, size: int) -> np.ndarray:
 def crop_image(image: np.ndarray, box: CropBox, size: int) -> np.ndarray:
     """Cut `box` out of an image [H, W, 3] uint8 and resample it to [size, size, 3] uint8; outside the image is black.
 
-    A box larger than the crop is sampled `ceil(side / size)` times as densely and averaged, so that nothing aliases.
+    A box larger than the crop is sampled `ceil(side / size)` times as densely and averaged, so that nothing aliases;
+    memory bounds that to MAX_DENSE samples a side.
     """
-    factor = max(1, math.ceil(box.side / size))
+    factor = max(1, min(math.ceil(box.side / size), MAX_DENSE // size))
     matrix = crop_matrix(box, factor * size)
     matrix[:2, 2] += 0.5 * (matrix[0, 0] - 1)  # OpenCV's pixel centres are whole numbers
     source = image if factor == 1 else image.astype(np.float32)  # rounded once, at the end

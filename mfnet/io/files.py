@@ -4,9 +4,11 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -42,6 +44,50 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(beside, ignore_errors=True)
 
 
+class MissingFile(InputError):
+    """There is no such file."""
+
+
+class TooLarge(InputError):
+    """A file larger than anything of its kind."""
+
+
+def read_bytes(path: str | Path, limit: int) -> bytes:
+    """The content of a file of at most `limit` bytes.
+
+    Raises `MissingFile`, `TooLarge`, or InputError where it is no regular file (a pipe has no end) or cannot be read.
+    """
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise InputError(f"{path}: not a file")
+        content = b""
+        if status.st_size <= limit:
+            with open(path, "rb") as file:
+                content = file.read(limit + 1)  # it may grow meanwhile
+    except FileNotFoundError:
+        raise MissingFile(f"{path}: no such file") from None
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
+        raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    if max(status.st_size, len(content)) > limit:
+        size = f"{limit >> 20} MiB" if limit >= 1 << 20 else f"{limit} bytes"
+        raise TooLarge(f"{path}: larger than {size}, more than any file of its kind")
+    return content
+
+
+def parse_json(text: str | bytes, where: str | Path) -> Any:
+    """The value of a JSON text from outside. Raises InputError, which names `where`, for anything else."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:  # nested a thousand deep, it overflows the parser
+        raise InputError(f"{where}: not JSON ({' '.join(str(error).split())[:120]})") from None
+
+
+def read_json(path: str | Path, limit: int = 1 << 20) -> Any:
+    """The value in a JSON file of at most `limit` bytes. Raises InputError as `read_bytes` and `parse_json` do."""
+    return parse_json(read_bytes(path, limit), path)
+
+
 def write_json(value: object, path: str | Path) -> None:
     """Write `value` as JSON with sorted keys and a final newline; NaN is refused (JSON has none: use None)."""
     with atomic_path(path) as beside:
@@ -60,7 +106,7 @@ def read_table(path: str | Path, columns: list[str] | None = None) -> pd.DataFra
         return pd.read_parquet(path, columns=columns)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run the stage that writes it") from None
-    except (OSError, ValueError) as error:  # pyarrow's errors are of these kinds
+    except Exception as error:  # pyarrow and pandas raise many kinds for damaged files
         raise InputError(f"{path}: not a readable Parquet table: {' '.join(str(error).split())[:200]}") from None
 
 

@@ -15,7 +15,11 @@ import numpy as np
 from mfnet.io.files import atomic_path
 
 VERTEX, FACE = b"vf"
-_MAX_LINE = 512  # bytes; where a file's size is bounded, so is what one of its lines may take
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # editors put it before the first keyword
+_MAX_LINE = 1 << 16  # bytes, of a face with thousands of corners
+_MAX_LINES = 1 << 24
+_MAX_ELEMENTS = 1 << 22
+_MAX_COLUMNS = 16  # numbers in a line of a regular file
 _MAX_INDEX = 1 << 31
 
 
@@ -36,9 +40,11 @@ class ObjMesh:
 def parse_obj(content: bytes) -> ObjMesh:
     """Vertices and triangles of an OBJ file's bytes, without texture coordinates. Polygons are cut into fans.
 
-    Indices are not held against the number of vertices. Raises ValueError that names the line and what is wrong.
+    Indices are not held against the number of vertices. Raises ValueError that names the line and what is wrong, also
+    where there are more than 4 million vertices or triangles.
     """
-    return _parse_regular(content) or _parse_by_line(content, with_uv=False, most=None)
+    content = _checked(content)
+    return _parse_regular(content) or _parse_by_line(content, with_uv=False, most=_MAX_ELEMENTS)
 
 
 def parse_obj_with_uv(content: bytes, most: int) -> ObjMesh:
@@ -46,7 +52,14 @@ def parse_obj_with_uv(content: bytes, most: int) -> ObjMesh:
 
     most: vertices, texture coordinates or triangles that a file may have. Raises ValueError that names the line.
     """
-    return _parse_by_line(content, with_uv=True, most=most)
+    return _parse_by_line(_checked(content), with_uv=True, most=most)
+
+
+def _checked(content: bytes) -> bytes:
+    """The content without a byte order mark. Every line costs memory, also an empty one, so their number is bounded."""
+    if content.count(b"\n") > _MAX_LINES:
+        raise ValueError(f"more than {_MAX_LINES} lines")
+    return content.removeprefix(_BYTE_ORDER_MARK)
 
 
 def write_obj(
@@ -91,7 +104,9 @@ def _parse_regular(content: bytes) -> ObjMesh | None:
         _table(text, starts, lengths, blanks, lines, dtype)
         for lines, dtype in zip(chosen, (np.float64, np.int64), strict=True)
     )
-    if vertices is None or faces is None or vertices.shape[1] < 3 or faces.shape[1] not in (3, 4) or faces.min() < 1:
+    if vertices is None or faces is None or vertices.shape[1] < 3 or faces.shape[1] not in (3, 4):
+        return None
+    if faces.min() < 1 or faces.max() >= _MAX_INDEX:  # a larger one is clipped, and the slow way names its line
         return None
     fans = [faces] if faces.shape[1] == 3 else [faces[:, [0, 1, 2]], faces[:, [2, 3, 0]]]
     return ObjMesh(np.ascontiguousarray(vertices[:, :3]), np.concatenate(fans) - 1)
@@ -104,7 +119,7 @@ def _table(
     if not chosen.any():
         return None
     columns = blanks[chosen]
-    if columns.min() != columns.max():
+    if columns.min() != columns.max() or columns[0] > _MAX_COLUMNS:
         return None
     blanked = text.copy()
     blanked[starts] = ord(" ")  # the keyword; whatever blanks are between numbers, fromstring skips
@@ -122,7 +137,7 @@ def _table(
 
 
 # ------------------------------------------------------------------------------------------ any legal file, by line
-def _parse_by_line(content: bytes, with_uv: bool, most: int | None) -> ObjMesh:
+def _parse_by_line(content: bytes, with_uv: bool, most: int) -> ObjMesh:
     """Any legal file: uneven spacing, mixed polygons, negative indices (counted back from the last vertex so far)."""
     vertices: list[list[float]] = []
     uv: list[list[float]] = []
@@ -131,7 +146,9 @@ def _parse_by_line(content: bytes, with_uv: bool, most: int | None) -> ObjMesh:
     lines = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\\\n", b" ")
     for number, line in enumerate(io.BytesIO(lines), 1):
         where = f"line {number}"
-        if most is not None and len(line) > _MAX_LINE:
+        if line.startswith(b"#"):
+            continue
+        if len(line) > _MAX_LINE:
             raise ValueError(f"{where} is longer than {_MAX_LINE} bytes")
         kind, *words = line.split(b"#")[0].split() or [b""]
         if kind not in (b"v", b"f") and not (with_uv and kind == b"vt"):
@@ -150,7 +167,7 @@ def _parse_by_line(content: bytes, with_uv: bool, most: int | None) -> ObjMesh:
                 if not all(len(corner) > 1 and corner[1] for corner in corners):
                     raise ValueError(f"{where}: a face corner has no texture coordinate")
                 uv_faces += _fan(_indices([corner[1] for corner in corners], len(uv), where))
-        if most is not None and max(len(vertices), len(uv), len(faces)) > most:
+        if max(len(vertices), len(uv), len(faces)) > most:
             raise ValueError(f"{where}: more than {most} vertices, texture coordinates or triangles")
     return ObjMesh(
         np.array(vertices, np.float64).reshape(-1, 3),

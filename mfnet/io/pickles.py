@@ -82,7 +82,7 @@ class Budget:
         """Count one operation."""
         self.operations -= 1
         if self.operations < 0:
-            raise Refused(f"more than {_MAX_OPERATIONS} pickle operations")
+            raise Refused("more pickle operations than any such file needs")
 
     def spend(self, size: int) -> None:
         """Count `size` bytes that a call produces out of bytes already there."""
@@ -155,7 +155,8 @@ class Machine:
 
     def build(self, _: object) -> None:
         state = self.stack.pop()
-        self.stack[-1].build(state, self.budget)
+        if type(self.stack[-1]) is not dict:  # attributes of an ordered dictionary are left out
+            self.stack[-1].build(state, self.budget)
 
     def append(self, _: object) -> None:
         value = self.stack.pop()

@@ -13,7 +13,9 @@ import numpy as np
 
 from mfnet.datasets.multipie import ANNOTATIONS
 from mfnet.errors import InputError
-from mfnet.io.files import file_hash
+from mfnet.io.files import file_hash, read_bytes
+from mfnet.io.npz import read_npz
+from mfnet.io.pickles import parse_npy
 from mfnet.landmarks.ibug import N_LANDMARKS
 from mfnet.params import LandmarkParams
 
@@ -189,28 +191,54 @@ class AnnotationBackend:
             if not file.is_file():
                 continue
             try:
-                landmarks = np.asarray(read(file), np.float64)
-            except (OSError, ValueError, KeyError, EOFError) as error:
-                return Detection(None, 0.0, f"unreadable annotation: {file.name}: {str(error).splitlines()[0]}")
+                landmarks = read(file)
+            except ValueError as error:
+                reason = " ".join(str(error).removeprefix(f"{file}: ").split())[:200]
+                return Detection(None, 0.0, f"unreadable annotation: {file.name}: {reason}")
             if landmarks.shape != (N_LANDMARKS, 2):
                 return Detection(None, 0.0, f"bad annotation: {file.name}: shape {landmarks.shape}, not (68, 2)")
             return Detection(landmarks, 1.0)
         return Detection(None, 0.0, "no annotation file")
 
 
+_MAX_ANNOTATION = 1 << 20
+"""Bytes of an annotation file, and of what it unpacks to."""
+
+
+def _read_npy(file: Path) -> np.ndarray:
+    return _numbers(parse_npy(read_bytes(file, _MAX_ANNOTATION), file))
+
+
 def _read_npz(file: Path) -> np.ndarray:
-    with np.load(file, allow_pickle=False) as arrays:
-        return arrays["landmarks"]
+    read_bytes(file, _MAX_ANNOTATION)  # a larger one is not opened
+    arrays = read_npz(file, _MAX_ANNOTATION, {"landmarks"})
+    if "landmarks" not in arrays:
+        raise ValueError("field 'landmarks' is missing")
+    return _numbers(arrays["landmarks"])
+
+
+def _numbers(content: object) -> np.ndarray:
+    if not isinstance(content, np.ndarray) or content.dtype.kind not in "fiu":
+        raise ValueError("not an array of numbers")
+    return content.astype(np.float64)
 
 
 def _read_txt(file: Path) -> np.ndarray:
-    return np.array([line.replace(",", " ").split() for line in file.read_text().splitlines() if line.strip()], float)
+    return np.array([line.replace(",", " ").split() for line in _lines(_text(file))], float)
 
 
 def _read_pts(file: Path) -> np.ndarray:
-    text = file.read_text()
+    text = _text(file)
     inside = text[text.index("{") + 1 : text.index("}")]
-    return np.array([line.split() for line in inside.splitlines() if line.strip()], float) - 0.5
+    return np.array([line.split() for line in _lines(inside)], float) - 0.5
 
 
-_READERS = (functools.partial(np.load, allow_pickle=False), _read_npz, _read_pts, _read_txt)
+def _text(file: Path) -> str:
+    return read_bytes(file, _MAX_ANNOTATION).decode("utf-8")
+
+
+def _lines(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.strip()]
+
+
+_READERS = (_read_npy, _read_npz, _read_pts, _read_txt)

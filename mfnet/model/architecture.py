@@ -15,6 +15,9 @@ from mfnet.params import ModelParams, describe
 STORED_POOLING = {"global_average": "pool", "spatial": "flat"}
 """``model.pooling`` -> how files spell it, under the key ``head``."""
 
+MAX_ALBEDO = 1000
+"""Albedo coefficients of a network in a file; FLAME's texture space has 200."""
+
 
 def architecture_metadata(params: ModelParams) -> dict[str, Any]:
     """The architecture as files hold it."""
@@ -31,6 +34,9 @@ def stored_architecture(metadata: dict[str, Any], path: str | Path) -> ModelPara
         spelling = stored.pop("head")
         stored["pooling"] = names.get(spelling, spelling)
     try:
-        return ModelParams.model_validate(stored)
+        params = ModelParams.model_validate(stored)
     except ValidationError as error:
         raise InputError(f"{path}: metadata names no architecture of ours: {describe(error, 'model')}") from None
+    if params.n_albedo > MAX_ALBEDO:  # the network is built before its tensors are looked at
+        raise InputError(f"{path}: metadata: model.n_albedo is {params.n_albedo}, more than {MAX_ALBEDO}")
+    return params

@@ -11,7 +11,7 @@ import torch
 
 from mfnet.errors import InputError
 from mfnet.flame import Flame
-from mfnet.io.tensors import load_torch
+from mfnet.io.tensors import load_torch, tensors_of
 from mfnet.model.fusion import Regressor, SetFusion
 from mfnet.model.pretrained import PretrainedNetwork
 from mfnet.params import ModelParams
@@ -33,12 +33,15 @@ def read_deca(path: str | Path) -> dict[str, torch.Tensor]:
     Raises InputError if the file is missing, is no torch file of plain tensors, or is not DECA's.
     """
     checkpoint = load_torch(path, "download deca_model.tar from DECA's project page")
-    state = checkpoint.get("E_flame") if isinstance(checkpoint, dict) else None
-    if not isinstance(state, dict):
+    fields = checkpoint if isinstance(checkpoint, dict) else {}
+    if "E_flame" not in fields:
         raise InputError(f"{path}: E_flame is missing; this is not deca_model.tar")
+    state = tensors_of(fields["E_flame"], path, "E_flame")
     for name, shape in REGRESSOR.items():
         if name not in state or tuple(state[name].shape) != shape:
             raise InputError(f"{path}: E_flame.{name} of shape {list(shape)} is missing; not DECA's coarse encoder")
+        if not torch.isfinite(state[name]).all():
+            raise InputError(f"{path}: E_flame.{name} holds values that are not finite")
     return state
 
 
@@ -71,6 +74,8 @@ def copy_deca(start: PretrainedNetwork, state: dict[str, torch.Tensor], path: st
         source = state.get(f"encoder.{name}")
         if source is None or source.shape != target.shape:
             raise InputError(f"{path}: E_flame.encoder.{name} of shape {list(target.shape)} is missing")
+        if not torch.isfinite(source).all():
+            raise InputError(f"{path}: E_flame.encoder.{name} holds values that are not finite")
         target.copy_(source)
     person, view = code_rows(start.counts)
     for name, regressor in [("view", start.view_regressor), *start.person_regressors.items()]:

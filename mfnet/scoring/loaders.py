@@ -19,15 +19,18 @@ from scipy.spatial.transform import Rotation
 from mfnet.datasets.facescape import IMAGE_SIZE
 from mfnet.errors import InputError
 from mfnet.geometry.conventions import FLIP_YZ, about_x, about_y, about_z
-from mfnet.io.pickle_names import ALLOWED, resolve
+from mfnet.io.pickle_names import ALLOWED, PickledArray, resolve
 from mfnet.io.pickles import Budget, parse_npy
-from mfnet.scoring.meshes import ItemError, Mesh, read_mesh
+from mfnet.scoring.meshes import ItemError, Mesh, read_content, read_mesh
 
 HALF = IMAGE_SIZE / 2
 WILD_DEPTH = 2.0
 LAB_HEIGHT = 3.0
 FARTHEST = 100.0
 """Metres: a camera beyond is as good as orthographic."""
+FAR_AWAY = 1e9
+"""Cube units or pupil distances from the camera at which a vertex is as good as infinite: products of coordinates
+would overflow in what follows."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +151,7 @@ def _mgcnet(folder: Path, name: str) -> PlacedMesh:
     The official 114 beside 112 (half the crop) is kept.
     """
     mesh = read_mesh(folder / f"{name}.ply")
-    matrix = _numbers(read_npy(folder / f"{name}_Minv.npy"), folder / f"{name}_Minv.npy")
+    matrix = _affine(folder / f"{name}_Minv.npy")
     focal, rotation, translation = _mgcnet_camera(folder / f"{name}_cam.txt")
     scale = np.hypot(matrix[0, 0], matrix[1, 0])
     vertices = mesh.vertices @ rotation.T + translation
@@ -163,15 +166,21 @@ def _mgcnet(folder: Path, name: str) -> PlacedMesh:
 def _mgcnet_camera(path: Path) -> tuple[float, np.ndarray, np.ndarray]:
     """Focal length (px), rotation [3, 3], translation [3] of MGCNet's text: K in line 3, angles z, y, x and t in 5."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_content(path, _MAX_TEXT).decode("utf-8").splitlines()
         focal = float(lines[2].split(",")[0])
         numbers = np.array(lines[4].split(","), np.float64)
-        (psi, theta, phi), translation = numbers[:3], numbers[3:6]
-    except OSError:
-        raise ItemError("missing_file", f"{path}: no such file") from None
     except (IndexError, ValueError):
         raise ItemError("unreadable", f"{path}: not MGCNet's camera file") from None
-    return focal, about_x(phi) @ about_y(theta) @ about_z(psi), translation
+    if len(numbers) < 6 or not np.isfinite(numbers).all():
+        raise ItemError("unreadable", f"{path}: line 5: three angles and a translation of three numbers expected")
+    (psi, theta, phi), translation = numbers[:3], numbers[3:6]
+    return _focal_length(focal, path), about_x(phi) @ about_y(theta) @ about_z(psi), translation
+
+
+def _focal_length(value: float, path: Path) -> float:
+    if not (np.isfinite(value) and value > 0):
+        raise ItemError("unreadable", f"{path}: focal length {value:g}; it must be positive")
+    return value
 
 
 def _ringnet(folder: Path, name: str) -> PlacedMesh:
@@ -179,11 +188,11 @@ def _ringnet(folder: Path, name: str) -> PlacedMesh:
     mesh = read_mesh(folder / f"{name}.obj")
     path = folder / f"{name}.npy"
     content = read_npy(path)
-    camera = np.ravel(_numbers(resolve(content.get("cam")) if isinstance(content, dict) else None, path))
+    camera = np.ravel(_numbers(content.get("cam") if isinstance(content, dict) else None, path))
     if camera.size != 3:
         raise ItemError("unreadable", f"{path}: no 'cam' of three numbers")
     centre = np.array([camera[1], camera[2], IMAGE_SIZE / 224])
-    return PlacedMesh(mesh.moved(mesh.vertices + centre), float(camera[0]) * HALF)
+    return PlacedMesh(mesh.moved(mesh.vertices + centre), _focal_length(float(camera[0]), path) * HALF)
 
 
 LOADERS: dict[str, Callable[[Path, str], PlacedMesh]] = {
@@ -209,14 +218,17 @@ def load_prediction(loader: str, folder: Path, name: str, focal: float | None) -
     """
     prediction = LOADERS[loader](folder, name)
     mesh = prediction.mesh if loader == "camera" and focal is not None else to_camera(prediction, focal)
-    if not np.isfinite(mesh.vertices).all():
-        raise ItemError("nan_vertices", f"{folder / name}: the side files place vertices at infinity")
+    if not (np.abs(mesh.vertices) < FAR_AWAY).all():
+        raise ItemError("nan_vertices", f"{folder / name}: vertices at infinity or {FAR_AWAY:g} units away")
     return mesh
 
 
 # ----------------------------------------------------------------------------------------------------- side files
-_MAX_BYTES = 64 << 20
+_MAX_BYTES = 16 << 20
 """Largest side file that is read: a camera, a transform, a dictionary around one head's parameters."""
+_MAX_TEXT = 64 << 10
+_MAX_NUMBERS = 64
+_MAX_DEPTH = 3
 
 
 class Transform:
@@ -248,13 +260,7 @@ def read_npy(path: Path) -> object:
 
     Nothing in the file is run: pickled content is read by `mfnet.io.pickles`. Raises ItemError.
     """
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise ItemError("too_large", f"{path}: larger than {_MAX_BYTES >> 20} MiB, which no side file is")
-        data = path.read_bytes()
-    except OSError as error:
-        status = "missing_file" if isinstance(error, FileNotFoundError) else "unreadable"
-        raise ItemError(status, f"{path}: {error.strerror}") from None
+    data = read_content(path, _MAX_BYTES)
     try:
         return parse_npy(data, path, SIDE_FILE_NAMES)
     except InputError as error:
@@ -265,18 +271,44 @@ def _matrix(path: Path) -> np.ndarray:
     """The invertible 3 x 3 matrix of an skimage transform, or of a plain array."""
     content = read_npy(path)
     if isinstance(content, Transform):
-        content = resolve(content.state.get("params", content.state.get("_matrix")))
+        content = content.state.get("params", content.state.get("_matrix"))
     matrix = _numbers(content, path)
-    if matrix.shape != (3, 3) or abs(np.linalg.det(matrix)) < 1e-12:
+    if matrix.shape != (3, 3) or not 1e-12 < abs(np.linalg.det(matrix)) < np.inf:
         raise ItemError("unreadable", f"{path}: not an invertible 3 x 3 transform")
     return matrix
 
 
-def _numbers(content: Any, path: Path) -> np.ndarray:
+def _affine(path: Path) -> np.ndarray:
+    """The two first rows [2, 3] of an affine matrix, which must not shrink everything to a point."""
+    matrix = _numbers(read_npy(path), path)
+    if matrix.shape not in ((2, 3), (3, 3)) or not np.hypot(matrix[0, 0], matrix[1, 0]) > 1e-12:
+        raise ItemError("unreadable", f"{path}: not an affine matrix of 2 x 3 numbers")
+    return matrix[:2]
+
+
+def _numbers(content: object, path: Path) -> np.ndarray:
+    """Few finite numbers, float64, out of an array, a number or nested sequences of them."""
     try:
-        numbers = np.array(content, np.float64)
-    except (TypeError, ValueError):
+        numbers = np.array(_plain(content), np.float64)
+    except (TypeError, ValueError, OverflowError):  # also of lists of unequal lengths, and integers beyond any float
         numbers = np.array(np.nan)
-    if not np.isfinite(numbers).all():
+    if not 0 < numbers.size <= _MAX_NUMBERS or not np.isfinite(numbers).all():
         raise ItemError("unreadable", f"{path}: not finite numbers")
     return numbers
+
+
+def _plain(content: object, depth: int = 0) -> Any:
+    """Numbers and lists of them; TypeError for anything else, and for more of it or deeper than a camera needs.
+
+    A pickle may hold one list many times in another: a few bytes are then 2^n numbers.
+    """
+    content = resolve(content)
+    if isinstance(content, np.ndarray) and content.size <= _MAX_NUMBERS and content.dtype.kind in "fiubO":
+        content = content.tolist()
+    if isinstance(content, PickledArray):
+        content = content.items
+    if isinstance(content, int | float):
+        return content
+    if not isinstance(content, list | tuple) or len(content) > _MAX_NUMBERS or depth == _MAX_DEPTH:
+        raise TypeError("not numbers")
+    return [_plain(item, depth + 1) for item in content]

@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 
+from mfnet.errors import InputError
+from mfnet.io.files import MissingFile, TooLarge, read_bytes
 from mfnet.io.obj import parse_obj
+from mfnet.io.ply import parse_ply
 
-MAX_BYTES = 2**30
+MAX_BYTES = 1 << 28
 """Largest mesh file that is read, bytes: it bounds the memory of a worker."""
 
 
@@ -45,23 +47,28 @@ class Mesh:
         return int(len(used) - used.sum())
 
 
+def read_content(path: Path, limit: int) -> bytes:
+    """The bytes of a file. Raises ItemError missing_file, too_large (more than `limit` bytes) or unreadable."""
+    try:
+        return read_bytes(path, limit)
+    except InputError as error:
+        status = {MissingFile: "missing_file", TooLarge: "too_large"}.get(type(error), "unreadable")
+        raise ItemError(status, str(error)) from None
+
+
 def read_mesh(path: str | Path) -> Mesh:
-    """Read an OBJ (`mfnet.io.obj`) or any other format that trimesh knows. Vertices keep the file's order and number.
+    """Read an OBJ (`mfnet.io.obj`) or a PLY. Vertices keep the file's order and number.
 
     Polygons are cut into fans. Raises ItemError with status missing_file, too_large, unreadable, empty_mesh or
-    nan_vertices.
+    nan_vertices. Formats whose triangles share no vertices (STL) or that hold scenes are refused.
     """
     path = Path(path)
+    parse = {".obj": _parse_obj, ".ply": parse_ply}.get(path.suffix.lower())
+    content = read_content(path, MAX_BYTES)
+    if parse is None:
+        raise ItemError("unreadable", f"{path}: meshes are read from .obj and .ply; convert it")
     try:
-        size = path.stat().st_size
-    except OSError:
-        raise ItemError("missing_file", f"{path}: no such file") from None
-    if size > MAX_BYTES:
-        raise ItemError("too_large", f"{path}: {size} bytes, at most {MAX_BYTES} are read")
-    try:
-        vertices, faces = _read_obj(path) if path.suffix.lower() == ".obj" else _read_other(path)
-    except OSError as error:
-        raise ItemError("unreadable", f"{path}: {error.strerror or error}") from None
+        vertices, faces = parse(content)
     except ValueError as error:
         raise ItemError("unreadable", f"{path}: {error}") from None
     return _checked(path, vertices, faces)
@@ -79,16 +86,6 @@ def _checked(path: Path, vertices: np.ndarray, faces: np.ndarray) -> Mesh:
     return Mesh(vertices, faces)
 
 
-def _read_obj(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    mesh = parse_obj(path.read_bytes())
+def _parse_obj(content: bytes) -> tuple[np.ndarray, np.ndarray]:
+    mesh = parse_obj(content)
     return mesh.vertices, mesh.faces
-
-
-def _read_other(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    import trimesh
-
-    try:
-        mesh = cast(trimesh.Trimesh, trimesh.load(path, process=False, maintain_order=True, force="mesh"))
-        return np.array(mesh.vertices, np.float64).reshape(-1, 3), np.array(mesh.faces, np.int64).reshape(-1, 3)
-    except Exception as error:  # trimesh's readers raise whatever a broken file makes them trip over
-        raise ValueError(f"trimesh cannot read it: {type(error).__name__}: {error}") from None

@@ -25,6 +25,9 @@ class Comparison:
     """The official figure: depth offset in pixels (wild) or mm (lab); NaN where the image shows no overlap."""
     image_overlap: int
     """Pixels of the 256 x 256 image where both have depth."""
+    height: float = 1.0
+    """The prediction's height in the camera as a share of the truth's, before alignment; vertices in no face left
+    out."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,12 @@ def align(item: Item, truth: Mesh, prediction: Mesh) -> Comparison:
         mean = depths[0][overlap].mean()
         aligned = prediction.vertices * (mean / (mean - delta))
     canonical = [(vertices - item.head_centre) @ item.rotation for vertices in (truth.vertices, aligned)]
-    return Comparison(truth.moved(canonical[0]), prediction.moved(canonical[1]), delta, int(overlap.sum()))
+    height = _height(prediction) / max(_height(truth), np.finfo(np.float64).tiny)
+    return Comparison(truth.moved(canonical[0]), prediction.moved(canonical[1]), delta, int(overlap.sum()), height)
+
+
+def _height(mesh: Mesh) -> float:
+    return float(np.ptp(mesh.vertices[mesh.faces, 1]))
 
 
 def compare(comparison: Comparison) -> tuple[dict[str, float], Errors]:

@@ -15,15 +15,16 @@ from mfnet.datasets.facescape import (
     Item,
     LabItem,
     WildItem,
+    camera_fault,
     data_folder,
     lab_items,
     mesh_path,
     wild_items,
 )
 from mfnet.errors import InputError
-from mfnet.scoring.loaders import LOADERS, load_prediction
+from mfnet.scoring.loaders import FAR_AWAY, LOADERS, load_prediction
 from mfnet.scoring.meshes import ItemError, Mesh, read_mesh
-from mfnet.scoring.metrics import Errors, align, compare
+from mfnet.scoring.metrics import Comparison, Errors, align, compare
 
 METRICS = {
     "CD": float,
@@ -41,6 +42,11 @@ METRICS = {
 """Columns that `metrics.compare` fills; without a score they are NaN, and 0 where they count."""
 
 NO_IMAGE_OVERLAP = "no common pixel in the image, so depth is not aligned (the official code goes on in the wild)"
+
+
+USUAL_HEIGHTS = 0.8, 1.25
+"""A prediction's height as a share of the truth's beyond which its row has a remark: the lab's alignment makes up for
+most of a wrong unit, so that the numbers alone hide it."""
 
 
 @dataclass(frozen=True)
@@ -101,9 +107,10 @@ def score_meshes(item: Item, truth: Mesh, prediction: Mesh, method: str) -> tupl
     unit = item.pupil_scale if isinstance(item, WildItem) else PUPIL_DISTANCE
     try:
         _check_predefined(item)
-        comparison = align(
-            item, truth.moved(item.to_camera(truth.vertices)), prediction.moved(prediction.vertices * unit)
-        )
+        truth, prediction = truth.moved(item.to_camera(truth.vertices)), prediction.moved(prediction.vertices * unit)
+        _check_reach(truth, "ground truth")
+        _check_reach(prediction, "prediction")
+        comparison = align(item, truth, prediction)
     except ItemError as error:
         return failed_row(item, method, error), None
     try:
@@ -113,7 +120,7 @@ def score_meshes(item: Item, truth: Mesh, prediction: Mesh, method: str) -> tupl
             error = ItemError("no_overlap", f"{NO_IMAGE_OVERLAP}; {error.reason}")
         return failed_row(item, method, error), None
     status = "ok" if comparison.image_overlap else "no_overlap"
-    return {**_identity(item, method), **values, "status": status, "reason": _remarks(values, prediction)}, errors
+    return {**_identity(item, method), **values, "status": status, "reason": _remarks(comparison, values)}, errors
 
 
 def score_item(task: ScoreTask) -> dict:
@@ -146,23 +153,39 @@ def read_truth(path: Path) -> Mesh:
 def _check_predefined(item: Item) -> None:
     values = [item.rotation, item.head_centre]
     if isinstance(item, LabItem):
-        if not (np.isfinite(item.intrinsics).all() and np.isfinite(item.extrinsics).all()):
-            raise ItemError("no_ground_truth", f"lab_cam/{item.name}.json: missing or not [K, Rt]")
+        camera = f"lab_cam/{item.name}.json"
+        if item.unreadable:
+            raise ItemError("unreadable", item.unreadable)
+        if np.isnan(item.intrinsics).any():
+            raise ItemError("no_ground_truth", f"{camera}: no such file")
+        if fault := camera_fault(item):
+            raise ItemError("unreadable", f"{camera}: {fault}; it belongs to another benchmark or is damaged")
     else:
         values.append(np.array(item.pupil_scale))
     if not all(np.isfinite(value).all() for value in values):
         raise ItemError("no_ground_truth", f"predef/: the values of item {item.name} are NaN")
+    if np.abs(item.rotation @ item.rotation.T - np.eye(3)).max() > 1e-3:
+        raise ItemError("no_ground_truth", f"predef/: the rotation of item {item.name} is none")
 
 
-def _remarks(values: dict, prediction: Mesh) -> str:
+def _check_reach(mesh: Mesh, name: str) -> None:
+    """mesh: camera space, mm."""
+    if not (np.abs(mesh.vertices) < FAR_AWAY * PUPIL_DISTANCE).all():
+        raise ItemError("nan_vertices", f"the {name} has vertices at infinity or 60,000 km away")
+
+
+def _remarks(comparison: Comparison, values: dict) -> str:
     """What a reader of a scored item's number should know."""
     remarks = []
+    low, high = USUAL_HEIGHTS
+    if not low <= comparison.height <= high:
+        remarks.append(f"{comparison.height:.3g} times as high as the truth: a part of the face, or another unit?")
     if values["image_overlap"] == 0:
         remarks.append(NO_IMAGE_OVERLAP)
     if values["outward"] < 0.5:
         remarks.append("winding looks reversed: most faces turn inwards")
-    if prediction.unreferenced:
-        remarks.append(f"{prediction.unreferenced} vertices in no face")
+    if comparison.prediction.unreferenced:
+        remarks.append(f"{comparison.prediction.unreferenced} vertices in no face")
     if np.isnan(values["MNE"]):
         remarks.append("MNE undefined: a dot product of equal normals rounds to more than 1, as officially")
     return "; ".join(remarks)

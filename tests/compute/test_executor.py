@@ -102,9 +102,12 @@ def test_workers_that_take_long_to_come_back_are_not_given_up(tmp_path):
         assert list(Compute("local", 2).map(die_all_once, items)) == list(range(12))
 
 
-def test_item_that_kills_every_worker_is_named():
-    with pytest.raises(RuntimeError, match=r"died: item: 1"):
-        list(Compute("local", 2).map(die_always, range(3)))
+def test_an_item_that_kills_every_worker_is_named_and_the_others_results_are_kept():
+    results = []
+    with pytest.raises(RuntimeError, match=r"died: item: 1$"):
+        for result in Compute("local", 2).map(die_always, range(8)):
+            results.append(result)  # what came before the error is what counts
+    assert results == [0, 2, 3, 4, 5, 6, 7]
 
 
 def test_local_work_runs_in_other_processes_and_leaves_nothing(tmp_path, monkeypatch):
@@ -131,3 +134,25 @@ def test_scheduler_by_address(tmp_path):
 def test_unknown_executor_is_refused():
     with pytest.raises(InputError, match=r"compute\.executor"):
         Compute("threads")
+
+
+@pytest.mark.parametrize("address", ["tcp://10.0.0.1:8786", "tcp://example.org:8786", "tcp://[fe80::1]:1", "tcp://:1"])
+def test_plain_tcp_off_this_machine_is_refused(address):
+    with pytest.raises(InputError, match=r"use tls:// and compute\.certificates"):
+        Compute(address)
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:8786", "tcp://localhost:8786", "tcp://[::1]:8786"])
+def test_plain_tcp_on_this_machine_is_taken(address):
+    assert Compute(address).executor == address
+
+
+def test_tls_needs_its_certificates(tmp_path):
+    with pytest.raises(InputError, match=r"compute\.certificates: tls:// needs"):
+        Compute("tls://10.0.0.1:8786")
+    with pytest.raises(InputError, match=r"ca\.pem: no such file"):
+        Compute("tls://10.0.0.1:8786", certificates=str(tmp_path))
+    for name in ("ca.pem", "cert.pem", "key.pem"):
+        (tmp_path / name).write_text("no certificate")
+    with pytest.raises(InputError, match=r"compute\.executor"):
+        list(Compute("tls://127.0.0.1:1", certificates=str(tmp_path)).map(slow_square, range(3)))

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -83,11 +84,73 @@ def test_canonical_head_has_the_standard_pupil_distance():
     assert np.linalg.norm(moved[0] - moved[1]) == pytest.approx(0.6 * facescape.PUPIL_DISTANCE / 0.6)
 
 
-@pytest.mark.parametrize("content", ["", "[1, 2, 3]", "[[1, 2], [3]]", json.dumps([[[1]], [[2]]]), "{}"])
-def test_a_broken_camera_file_is_nan_not_a_crash(tmp_path, content):
-    (tmp_path / "camera.json").write_text(content)
-    for part in facescape.read_camera(tmp_path / "camera.json"):
-        assert np.isnan(part).all()
+BROKEN_CAMERAS = {
+    "empty": "",
+    "no lists": "[1, 2, 3]",
+    "uneven": "[[1, 2], [3]]",
+    "other shapes": json.dumps([[[1]], [[2]]]),
+    "an object": "{}",
+    "deep": "[" * 100_000,
+    "integers beyond any float": json.dumps([[[10**400] * 3] * 3, [[0] * 4] * 3]),
+    "digits without end": f"[[[{'9' * 6000}]]]",
+    "not finite": json.dumps([[[float("nan")] * 3] * 3, [[0] * 4] * 3]),
+    "megabytes": " " * (1 << 20),
+    "no text": "\udcff",
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_CAMERAS)
+def test_a_broken_camera_file_is_named(tmp_path, name):
+    (tmp_path / "camera.json").write_text(BROKEN_CAMERAS[name], errors="surrogateescape")
+    with pytest.raises(InputError, match=r"camera\.json: "):
+        facescape.read_camera(tmp_path / "camera.json")
+
+
+def rig_item(focal: int = 1, view: int = 9) -> facescape.LabItem:
+    intrinsics, rotation, centre = facescape.lab_camera(focal, view)
+    extrinsics = np.column_stack([rotation, centre / facescape.PUPIL_DISTANCE])
+    return facescape.LabItem(facescape.lab_index(0, focal, view), rotation, centre, intrinsics, extrinsics)
+
+
+@pytest.mark.parametrize("focal", range(3))
+@pytest.mark.parametrize("view", range(11))
+def test_the_rig_itself_has_right_cameras(focal, view):
+    item = rig_item(focal, view)
+    assert facescape.camera_fault(item) is None
+    rounded = dataclasses.replace(item, extrinsics=item.extrinsics.astype(np.float32).astype(np.float64))
+    assert facescape.camera_fault(rounded) is None
+
+
+def changed(array, index, factor=1.0, offset=0.0):
+    array = array.copy()
+    array[index] = array[index] * factor + offset
+    return array
+
+
+WRONG_CAMERAS = {
+    "5 % farther": ("extrinsics", np.s_[:, 3], 1.05, 0, "head is 740.7 mm ahead"),
+    "beside the axis": ("extrinsics", (0, 3), 1, 0.3, "head is 740.7 mm ahead"),
+    "mirrored": ("extrinsics", np.s_[0, :3], -1, 0, "not a rotation"),
+    "twice as large": ("extrinsics", np.s_[:, :3], 2, 0, "not a rotation"),
+    "of another image size": ("intrinsics", np.s_[:2], 2, 0, "focal length 1200"),
+    "of another focal length": ("intrinsics", (1, 1), 0.5, 0, "focal length 600, 300"),
+    "principal point": ("intrinsics", (0, 2), 1, 5, "principal point 133"),
+    "skew": ("intrinsics", (0, 1), 1, 3, "skew"),
+    "last row": ("intrinsics", (2, 2), 2, 0, "last row"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_CAMERAS)
+def test_a_wrong_camera_is_told_from_a_right_one(name):
+    field, index, factor, offset, fault = WRONG_CAMERAS[name]
+    item = rig_item()
+    wrong = dataclasses.replace(item, **{field: changed(getattr(item, field), index, factor, offset)})
+    assert fault in facescape.camera_fault(wrong)
+
+
+def test_the_camera_of_another_view_is_a_wrong_one():
+    wrong = dataclasses.replace(rig_item(1, 9), extrinsics=rig_item(1, 10).extrinsics)
+    assert "view 9" in facescape.camera_fault(wrong)
 
 
 def test_missing_parts_are_named(tmp_path):

@@ -98,13 +98,20 @@ def test_a_shard_of_another_shape_is_refused_by_name(tmp_path, spoil, message):
         TripletShards([path])
 
 
-@pytest.mark.parametrize(("blob", "message"), [(b"no image", "not an image"), (encoded(0, 24), "size differs")])
+@pytest.mark.parametrize(
+    ("blob", "message"),
+    [
+        (b"no image", "not a readable image"),
+        (encoded(0, 24), "size differs"),
+        (encoded(0, 4096), "4096 x 4096 px"),
+    ],
+)
 def test_a_damaged_image_is_named(tmp_path, blob, message):
     table = rows(0, 4)
     table.at[2, "image_right"] = blob
     table.to_parquet(tmp_path / "bad.parquet")
     triplets = TripletShards([tmp_path / "bad.parquet"])
-    with pytest.raises(InputError, match=rf"bad\.parquet: triplet 2, image_right: {message}"):
+    with pytest.raises(InputError, match=rf"bad\.parquet: row group 0, row 2 \(triplet 2\): image_right: {message}"):
         read(triplets, triplets.order(None))
 
 
@@ -114,3 +121,69 @@ def test_a_file_that_is_no_parquet_is_refused(tmp_path):
         TripletShards([tmp_path / "bad.parquet"])
     with pytest.raises(InputError, match="run the stage `triplets`"):
         TripletShards([])
+
+
+WRONG_TYPES = {
+    "text as triplet": ("triplet", lambda table: table["triplet"].astype(str)),
+    "number as image": ("image_left", lambda table: table["triplet"]),
+    "text as landmarks": ("landmarks_right", lambda table: table["subject"]),
+    "whole numbers as landmarks": ("landmarks_right", lambda table: [[1, 2]] * len(table)),
+    "text as yaw": ("yaw_left", lambda table: table["subject"]),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_TYPES)
+def test_a_column_of_another_type_is_refused_when_the_shard_is_opened(tmp_path, name):
+    column, values = WRONG_TYPES[name]
+    table = rows(0, 3)
+    table[column] = values(table)
+    table.to_parquet(tmp_path / "bad.parquet")
+    with pytest.raises(InputError, match=rf"bad\.parquet: column {column} is of type"):
+        TripletShards([tmp_path / "bad.parquet"])
+
+
+LANDMARKS = np.arange(136, dtype=np.float32)
+BAD_VALUES = {
+    "no triplet": ("triplet", None),
+    "no subject": ("subject", None),
+    "subject that is none": ("subject", "abc"),
+    "no image": ("image_frontal", None),
+    "no landmarks": ("landmarks_left", None),
+    "short landmarks": ("landmarks_left", LANDMARKS[:-1]),
+    "no landmark": ("landmarks_left", [None] * 136),
+    "landmarks of nothing": ("landmarks_left", np.where(LANDMARKS == 7, np.nan, LANDMARKS)),
+    "no yaw": ("yaw_right", None),
+    "endless yaw": ("yaw_right", np.inf),
+}
+
+
+@pytest.mark.parametrize("name", BAD_VALUES)
+def test_a_value_that_cannot_be_used_is_named_by_shard_row_group_and_row(tmp_path, name):
+    column, value = BAD_VALUES[name]
+    table = rows(0, 8)
+    if column == "triplet":
+        table["triplet"] = table["triplet"].astype("Int64")
+    table.at[6, column] = value
+    table.to_parquet(tmp_path / "bad.parquet", row_group_size=4)
+    triplets = TripletShards([tmp_path / "bad.parquet"])
+    with pytest.raises(InputError, match=rf"bad\.parquet: row group 1, row 2: {column} is missing"):
+        read(triplets, triplets.order(None))
+
+
+def test_damaged_pages_are_named(tmp_path):
+    """Bytes turned over anywhere but in the header: read, or refused in words of our own."""
+    rows(0, 8).to_parquet(tmp_path / "good.parquet", row_group_size=4)
+    good, rng, refused = (tmp_path / "good.parquet").read_bytes(), np.random.default_rng(0), 0
+    for number in range(150):
+        content = bytearray(good)
+        for place in rng.integers(4, len(content), 4):
+            content[place] ^= int(rng.integers(1, 256))
+        path = tmp_path / f"{number}.parquet"
+        path.write_bytes(content)
+        try:
+            triplets = TripletShards([path])
+            read(triplets, triplets.order(None))
+        except InputError as error:
+            refused += 1
+            assert str(error).startswith(str(path))
+    assert refused > 30

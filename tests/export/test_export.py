@@ -1,5 +1,7 @@
 """Exported heads are opened by readers that we did not write, and looked at through their eyes."""
 
+import json
+import struct
 from types import SimpleNamespace
 
 import igl
@@ -9,9 +11,9 @@ import torch
 import trimesh
 
 from mfnet.errors import InputError
-from mfnet.export.meshes import export_head
+from mfnet.export.meshes import export_head, vertex_normals
 from mfnet.export.pictures import grid, heat_colours, overlay_head, overlay_points, render_head
-from mfnet.geometry import clip_from_orthographic
+from mfnet.geometry import clip_from_orthographic, uv_vertices
 
 
 @pytest.fixture(scope="module")
@@ -111,9 +113,9 @@ class Elsewhere(torch.Tensor):
 
 
 def moved(flame, move) -> SimpleNamespace:
-    there = SimpleNamespace(**{name: move(value) for name, value in vars(flame).items() if name != "uv_map"})
-    there.uv_map = there.uv, there.uv_faces
-    return there
+    """The head with every tensor, those in pairs too, as `move` makes it."""
+    parts = {n: tuple(map(move, v)) if isinstance(v, tuple) else move(v) for n, v in vars(flame).items()}
+    return SimpleNamespace(**parts)
 
 
 def assert_exported_alike(flame, other, tmp_path):
@@ -206,3 +208,38 @@ def test_grid_leaves_a_gap_and_lines_up_columns():
     red[..., 0], blue[..., 2] = 255, 255
     sheet = grid([[red, blue], [blue]], gap=2)
     assert sheet.shape == (5 + 2 + 5, 6 + 2 + 3, 3)
+
+
+def seamed_pyramid():
+    """Four sides around a tip and a vertex in no face; every side has UV of its own, so that all edges are seams."""
+    vertices = np.array([[1, 0, 1], [1, 0, -1], [-1, 0, -1], [-1, 0, 1], [0, 1, 0], [5, 5, 5]], np.float64)
+    faces = np.array([[0, 1, 4], [1, 2, 4], [2, 3, 4], [3, 0, 4]])
+    return vertices, faces
+
+
+def test_normals_are_those_of_the_mesh_before_its_seams():
+    vertices, faces = seamed_pyramid()
+    normals = vertex_normals(vertices, faces)
+    np.testing.assert_allclose(np.linalg.norm(normals, axis=1), 1)
+    np.testing.assert_allclose(normals[4], [0, 1, 0], atol=1e-12)
+    np.testing.assert_allclose(normals[5], [0, 0, 1])
+    whole = trimesh.creation.icosphere(2)
+    found = vertex_normals(np.array(whole.vertices), np.array(whole.faces))
+    np.testing.assert_allclose(found, whole.vertices, atol=0.03)
+
+
+def test_both_sides_of_a_seam_have_one_normal_in_glb(flame, tmp_path):
+    export_head(tmp_path / "a.glb", flame.template, flame, np.zeros((8, 8, 3), np.uint8))
+    owner = uv_vertices(flame.faces, flame.uv_faces, len(flame.uv)).numpy()
+    assert len(set(owner.tolist())) < len(owner)
+    expected = vertex_normals(flame.template.numpy().astype(np.float64), flame.faces.numpy())[owner]
+    np.testing.assert_allclose(stored_normals((tmp_path / "a.glb").read_bytes()), expected, atol=1e-6)
+
+
+def stored_normals(content: bytes) -> np.ndarray:
+    """The normals in a GLB file; trimesh reckons its own when it reads one."""
+    length = struct.unpack_from("<I", content, 12)[0]
+    header = json.loads(content[20 : 20 + length])
+    accessor = header["accessors"][header["meshes"][0]["primitives"][0]["attributes"]["NORMAL"]]
+    start = 28 + length + header["bufferViews"][accessor["bufferView"]].get("byteOffset", 0)
+    return np.frombuffer(content, np.float32, 3 * accessor["count"], start).reshape(-1, 3)

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -83,3 +85,21 @@ def test_points_of_tensors_and_arrays_agree():
     points = np.random.default_rng(1).normal(size=(5, 2))
     batch = transform_points(torch.from_numpy(points).expand(3, 5, 2), torch.from_numpy(matrix).expand(3, 3, 3))
     np.testing.assert_allclose(batch[2].numpy(), transform_points(points, matrix))
+
+
+FACE = np.array([[30.0, 40], [70, 45], [50, 80]])
+
+
+@pytest.mark.parametrize("landmarks", [1e5 * FACE, FACE + 1e7, FACE - [400, 0], FACE * [1, 1e4]])
+def test_landmarks_that_do_not_fit_their_photograph_are_refused(landmarks):
+    with pytest.raises(InputError, match="does not fit an image of 120 x 100 px"):
+        crop_face(np.zeros((100, 120, 3), np.uint8), landmarks, 1.5, 64)
+
+
+def test_memory_of_a_crop_does_not_grow_with_the_face():
+    image = np.full((2000, 2000, 3), 90, np.uint8)
+    tracemalloc.start()
+    crop = crop_image(image, CropBox(1000, 1000, 18_000), 64)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 300e6 and crop[32, 32].tolist() == [90] * 3 and crop[0, 0].max() == 0

@@ -1,10 +1,16 @@
 """Tensor files: equal contents give equal bytes every time, and half precision only where it belongs."""
 
+import io
+import json
+import re
+import zipfile
+
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from mfnet.errors import InputError
-from mfnet.io.tensors import halved, load_torch, read_tensors, write_tensors
+from mfnet.io.tensors import ENTRY, fill, halved, load_torch, read_tensors, tensors_of, write_tensors
 
 
 def test_equal_contents_give_equal_bytes(tmp_path):
@@ -49,3 +55,73 @@ def test_plain_tensors_come_back(tmp_path):
     torch.save({"x": torch.ones(5), "step": 3}, tmp_path / "a.pt")
     found = load_torch(tmp_path / "a.pt", "")
     assert torch.equal(found["x"], torch.ones(5)) and found["step"] == 3
+
+
+def test_a_file_that_asks_for_code_is_refused_by_that_name_and_in_our_words(tmp_path, capsys, recwarn):
+    torch.save({"x": Code()}, tmp_path / "a.pt")
+    with pytest.raises(InputError) as caught:
+        load_torch(tmp_path / "a.pt", "fetch it again")
+    message = str(caught.value)
+    assert re.search(r"it asks for \w+\.print", message)
+    assert "weights_only" not in message and "trust" not in message and "\n" not in message
+    assert not recwarn.list and not capsys.readouterr().err
+
+
+def test_packed_records_are_refused(tmp_path):
+    """A gigabyte of zeros in a megabyte: torch itself packs nothing."""
+    buffer = io.BytesIO()
+    torch.save({"x": torch.zeros(1 << 20)}, buffer)
+    with zipfile.ZipFile(buffer) as plain, zipfile.ZipFile(tmp_path / "a.pt", "w", zipfile.ZIP_DEFLATED) as packed:
+        for record in plain.infolist():
+            packed.writestr(record.filename, plain.read(record))
+    with pytest.raises(InputError, match="records are packed"):
+        load_torch(tmp_path / "a.pt", "fetch it again")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, 3, [1], {"a": 3}, {3: torch.ones(2)}, {"a": torch.ones(1).expand(1 << 40)}, {"a": torch.eye(3).to_sparse()}],
+)
+def test_what_is_no_dictionary_of_plain_tensors_is_named(value):
+    with pytest.raises(InputError, match=r"a\.pt: weights"):
+        tensors_of(value, "a.pt", "weights")
+
+
+METADATA = {
+    "a list": [],
+    "a number": 3,
+    "no kind": {},
+    "another kind": {"kind": "y"},
+    "a kind that is none": {"kind": 3},
+    "a long kind": {"kind": "x" * 1000},
+    "updates without end": {"kind": "x", "updates": 10**9},
+    "updates of text": {"kind": "x", "updates": "12"},
+    "a large factor": {"kind": "x", "enlarge": 10**6},
+    "negative counts": {"kind": "x", "n_shape": -1},
+    "a hash that is none": {"kind": "x", "head_hash": ["a"]},
+    "a model that is none": {"kind": "x", "model": [1]},
+}
+
+
+@pytest.mark.parametrize("name", METADATA)
+def test_metadata_of_another_form_are_refused(tmp_path, name):
+    path = tmp_path / "a.safetensors"
+    save_file({"a": torch.zeros(2)}, path, metadata={ENTRY: json.dumps(METADATA[name])})
+    with pytest.raises(InputError, match=r"a\.safetensors: (metadata|holds)"):
+        read_tensors(path, "x")
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "{", "", "nul", "9" * 10_000])
+def test_metadata_that_are_no_json_are_refused(tmp_path, text):
+    save_file({"a": torch.zeros(2)}, tmp_path / "a.safetensors", metadata={ENTRY: text})
+    with pytest.raises(InputError, match=r"a\.safetensors: metadata: not JSON"):
+        read_tensors(tmp_path / "a.safetensors", "x")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1j])
+def test_weights_that_are_not_finite_are_refused(value):
+    module = torch.nn.Linear(2, 2)
+    state = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+    state["bias"] = torch.full((2,), value)
+    with pytest.raises(InputError, match="tensor bias holds values that are not finite"):
+        fill(module, state, "a.safetensors")

@@ -1,5 +1,8 @@
 """The three backends: what each reads, and what it says where something is missing."""
 
+import io
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -138,3 +141,60 @@ def test_params_choose_the_backend():
     assert chosen["annotations"] == AnnotationBackend("root")
     assert all(backend.name == name for name, backend in chosen.items())
     assert all(isinstance(backend, LandmarkBackend) for backend in chosen.values())
+
+
+def damaged(good: bytes) -> dict[str, bytes]:
+    """An annotation cut off, with bytes turned over, as another kind of array, and larger than any annotation."""
+    rng = np.random.default_rng(0)
+    files = {f"cut at {size}": good[:size] for size in range(0, len(good), 97)}
+    for number in range(60):
+        changed = bytearray(good)
+        for place in rng.integers(0, min(len(good), 200), 3):
+            changed[place] ^= int(rng.integers(1, 256))
+        files[f"turned over {number}"] = bytes(changed)
+    return files | {"large": good + bytes(2 << 20), "empty": b""}
+
+
+def saved(save, array) -> bytes:
+    buffer = io.BytesIO()
+    save(buffer, array)
+    return buffer.getvalue()
+
+
+ANNOTATION_FILES = {
+    ".npy": saved(np.save, POINTS),
+    ".npz": saved(lambda buffer, array: np.savez_compressed(buffer, landmarks=array), POINTS),
+    ".pts": ("version: 1\nn_points: 68\n{\n" + "\n".join(f"{x} {y}" for x, y in POINTS) + "\n}\n").encode(),
+    ".txt": "\n".join(f"{x} {y}" for x, y in POINTS).encode(),
+}
+
+
+@pytest.mark.parametrize("ending", ANNOTATION_FILES)
+def test_a_damaged_annotation_is_a_reason_and_never_an_error(tmp_path, ending):
+    backend, found = AnnotationBackend(str(tmp_path)), []
+    for content in damaged(ANNOTATION_FILES[ending]).values():
+        (tmp_path / "a").with_suffix(ending).write_bytes(content)
+        (detection,) = backend.detect(["a.png"], [np.zeros((9, 9, 3), np.uint8)])
+        reason = detection.reason or ""
+        assert detection.landmarks is not None or re.match(f"(unreadable|bad) annotation: a{ending}: .", reason)
+        found.append(reason)
+    assert sum(reason.startswith("unreadable") for reason in found) > 5
+
+
+BOMBS = {
+    "objects": (".npy", saved(np.save, np.array([[1, 2]] * 68, object))),
+    "text": (".npy", saved(np.save, np.full((68, 2), "1"))),
+    "complex": (".npy", saved(np.save, POINTS.astype(complex))),
+    "other key": (".npz", saved(lambda buffer, array: np.savez(buffer, points=array), POINTS)),
+    "bomb": (".npz", saved(lambda buffer, array: np.savez_compressed(buffer, landmarks=array), np.zeros(1 << 25))),
+    "no text": (".txt", b"\xff\xfe\x00"),
+    "no braces": (".pts", b"1 2\n"),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_an_annotation_that_is_none_is_unreadable(tmp_path, name):
+    ending, content = BOMBS[name]
+    (tmp_path / f"a{ending}").write_bytes(content)
+    (detection,) = AnnotationBackend(str(tmp_path)).detect(["a.png"], [np.zeros((9, 9, 3), np.uint8)])
+    assert detection.landmarks is None and detection.reason.startswith(f"unreadable annotation: a{ending}: ")

@@ -132,3 +132,34 @@ def test_runs_no_code_from_the_file(tmp_path):
     with pytest.raises(InputError, match="not a torch file of plain tensors"):
         read_deca(tmp_path / "trap.tar")
     assert not marker.exists()
+
+
+ODD = {
+    "an empty file": b"",
+    "a tar": b"deca/\0" + bytes(2042),
+    "no dictionary": [1],
+    "nothing of it": {},
+    "a number": {"E_flame": 3},
+    "numbers for tensors": {"E_flame": {"layers.0.weight": 3}},
+    "numbers for names": {"E_flame": {3: torch.zeros(2)}},
+    "another network": {"E_flame": {"layers.0.weight": torch.zeros(2)}},
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_file_that_is_not_decas_is_one_line(tmp_path, name, recwarn):
+    path = tmp_path / "deca_model.tar"
+    if isinstance(ODD[name], bytes):
+        path.write_bytes(ODD[name])
+    else:
+        torch.save(ODD[name], path)
+    with pytest.raises(InputError, match=r"deca_model\.tar: ") as caught:
+        read_deca(path)
+    assert "\n" not in str(caught.value) and not recwarn.list
+
+
+def test_weights_that_are_not_finite_are_refused(plain, tmp_path):
+    state = plain.state_dict() | {"layers.2.bias": torch.full((236,), float("nan"))}
+    torch.save({"E_flame": state}, tmp_path / "deca_model.tar")
+    with pytest.raises(InputError, match=r"layers\.2\.bias holds values that are not finite"):
+        read_deca(tmp_path / "deca_model.tar")

@@ -262,6 +262,61 @@ def hostile_npy() -> dict[str, bytes]:
     }
 
 
+def test_one_list_many_times_in_another_is_no_camera(scene, tmp_path):
+    """Sixty levels of a pair of the same pair: 2^60 numbers in some hundred bytes."""
+    write_ringnet(scene, tmp_path)
+    camera = (1.0,)
+    for _ in range(60):
+        camera = (camera, camera)
+    save_pickle(tmp_path / "x.npy", {"cam": camera}, 4)
+    with pytest.raises(ItemError, match="not finite numbers"):
+        load_prediction("RingNet", tmp_path, "x", None)
+
+
+@pytest.mark.parametrize("camera", [[0.0, 1, 1], [-2.0, 1, 1], [256**250, 1, 1], ["1", 1, 1], [None] * 3, {}, []])
+def test_a_camera_without_a_positive_focal_length_is_a_status(scene, tmp_path, camera):
+    write_ringnet(scene, tmp_path)
+    save_pickle(tmp_path / "x.npy", {"cam": camera}, 4)
+    with pytest.raises(ItemError) as caught:
+        load_prediction("RingNet", tmp_path, "x", None)
+    assert caught.value.status == "unreadable" and "x.npy" in caught.value.reason
+
+
+BAD_MGCNET = {
+    "four numbers": ("x_cam.txt", "a\nb\n1000,0,0\nd\n0,0,0,1"),
+    "focal length 0": ("x_cam.txt", "a\nb\n0,0,0\nd\n0,0,0,1,2,3"),
+    "endless focal length": ("x_cam.txt", "a\nb\ninf,0,0\nd\n0,0,0,1,2,3"),
+    "not finite": ("x_cam.txt", "a\nb\n9,0,0\nd\n0,0,0,1,nan,3"),
+    "two lines": ("x_cam.txt", "a\nb\n"),
+    "megabytes": ("x_cam.txt", "\n" * (1 << 20)),
+    "a row": ("x_Minv.npy", np.arange(6.0)),
+    "three axes": ("x_Minv.npy", np.zeros((2, 3, 1))),
+    "one column": ("x_Minv.npy", np.ones((3, 1))),
+    "nothing of it": ("x_Minv.npy", np.zeros((2, 3))),
+    "text": ("x_Minv.npy", np.full((2, 3), "1")),
+}
+
+
+@pytest.mark.parametrize("name", BAD_MGCNET)
+def test_mgcnets_side_files_of_another_form_are_a_status(scene, tmp_path, name):
+    write_mgcnet(scene, tmp_path)
+    file, content = BAD_MGCNET[name]
+    if isinstance(content, str):
+        (tmp_path / file).write_text(content)
+    else:
+        np.save(tmp_path / file, content)
+    with pytest.raises(ItemError) as caught:
+        load_prediction("MGCNet", tmp_path, "x", None)
+    assert caught.value.status in ("unreadable", "too_large") and file in caught.value.reason
+
+
+def test_vertices_as_good_as_infinite_are_a_status(scene, tmp_path):
+    write(scene, tmp_path, "x", CUBE * 1e30)
+    with pytest.raises(ItemError) as caught:
+        load_prediction("RAFaRe", tmp_path, "x", None)
+    assert caught.value.status == "nan_vertices"
+
+
 @pytest.mark.parametrize("name", hostile_npy())
 def test_a_hostile_side_file_is_refused(tmp_path, name):
     (tmp_path / "x.npy").write_bytes(hostile_npy()[name])

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -170,3 +171,33 @@ def test_predefined_values_that_are_nan_are_named(scene):
     broken = facescape.WildItem(0, item.rotation * np.nan, item.pupil_scale, item.head_centre_cube)
     row, _ = score_meshes(broken, scene.ball(), scene.ball(), "m")
     assert row["status"] == "no_ground_truth" and "predef" in row["reason"]
+
+
+BAD_LAB_CAMERAS = {"deep": lambda camera: "[" * 100_000, "farther": lambda camera: farther(camera, 1.05)}
+
+
+def farther(camera: str, factor: float) -> str:
+    intrinsics, extrinsics = json.loads(camera)
+    return json.dumps([intrinsics, [[*row[:3], row[3] * factor] for row in extrinsics]])
+
+
+@pytest.mark.parametrize("name", BAD_LAB_CAMERAS)
+def test_a_bad_camera_is_a_row_and_the_run_goes_on(scene, benchmark_root, tmp_path, name):
+    shutil.copytree(benchmark_root, tmp_path / "set")
+    camera = tmp_path / "set/data/lab_cam/00_0_00.json"
+    camera.write_text(BAD_LAB_CAMERAS[name](camera.read_text()))
+    for index in (0, 20):
+        item = scene.lab_item(index)
+        mesh = scene.lab_camera(item, scene.ball())
+        scene.write_mesh(tmp_path / "pred/camera" / f"{item.name}.obj", mesh)
+    table = score(tmp_path / "set", "lab", tmp_path / "pred").set_index("name")
+    assert table.loc["00_0_00", "status"] == "unreadable" and "00_0_00.json" in table.loc["00_0_00", "reason"]
+    assert np.isnan(table.loc["00_0_00", "CD"]) and table.loc["00_1_09", "status"] == "ok"
+
+
+@pytest.mark.parametrize(("factor", "remark"), [(0.9, False), (1.2, False), (0.7, True), (1.3, True), (1 / 15.9, True)])
+def test_a_prediction_in_another_unit_has_a_remark(scene, factor, remark):
+    item = scene.lab_item(0)
+    prediction = scene.lab_camera(item, scene.ball())
+    row, _ = score_meshes(item, scene.lab_world(scene.ball()), prediction.moved(prediction.vertices * factor), "m")
+    assert row["status"] == "ok" and ("another unit" in row["reason"]) == remark
