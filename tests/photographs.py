@@ -8,7 +8,7 @@ import numpy as np
 
 from mfnet.synthetic.sampler import CropFormat, Sample, Sampler
 from mfnet.synthetic.subjects import texture_pool
-from tests.losses.scenes import procedural_flame
+from tests.heads import procedural_flame
 from tests.settings import CROP_SCALE, EMBEDDED
 
 SIZE, BORDER = 256, 64

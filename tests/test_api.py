@@ -14,7 +14,7 @@ from mfnet.flame import write_head
 from mfnet.flame.procedural import head_arrays
 from mfnet.model.mfnet import Crops, save_mfnet
 from mfnet.weights import bundled
-from tests.losses.scenes import procedural_flame
+from tests.heads import procedural_flame
 from tests.photographs import rendered_person, write_photographs
 
 ROOT = Path(__file__).parents[1]

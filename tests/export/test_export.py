@@ -14,16 +14,15 @@ from mfnet.errors import InputError
 from mfnet.export.meshes import export_head, vertex_normals
 from mfnet.export.pictures import grid, heat_colours, overlay_head, overlay_points, render_head
 from mfnet.geometry import clip_from_orthographic, uv_vertices
+from tests.heads import open_flame, open_head
 
 
 @pytest.fixture(scope="module")
 def flame():
-    from mfnet.flame.procedural import build_head
-
-    arrays = build_head(0)
-    faces, uv_faces = (torch.from_numpy(np.asarray(arrays[name]).astype(np.int64)) for name in ("f", "uv_faces"))
-    uv, vertices = (torch.from_numpy(np.asarray(arrays[name], np.float32)) for name in ("uv", "v_template"))
-    return SimpleNamespace(faces=faces, uv=uv, uv_faces=uv_faces, uv_map=(uv, uv_faces), template=vertices)
+    flame = open_flame()
+    uv, uv_faces = flame.uv_map
+    template = torch.from_numpy(open_head().v_template)
+    return SimpleNamespace(faces=flame.faces, uv=uv, uv_faces=uv_faces, uv_map=(uv, uv_faces), template=template)
 
 
 def chart(size=64):

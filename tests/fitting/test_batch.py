@@ -7,9 +7,9 @@ from mfnet.compute.executor import Compute
 from mfnet.fitting.batch import Refiner, RefineTask, refine_people
 from mfnet.fitting.refine import refine
 from mfnet.flame import load_flame, write_head
-from mfnet.flame.procedural import head_arrays
 from mfnet.flow import DisFlow
 from mfnet.io.tensors import write_tensors
+from tests.heads import open_head
 from tests.losses.scenes import rendered_scene, with_codes
 from tests.settings import EMBEDDED
 
@@ -24,7 +24,7 @@ def flow(tmp_path_factory):
 @pytest.fixture(scope="module")
 def head(tmp_path_factory):
     path = tmp_path_factory.mktemp("head") / "head.npz"
-    write_head(head_arrays(0), path)
+    write_head(open_head(), path)
     return path
 
 

@@ -2,12 +2,13 @@
 
 import pytest
 
-from tests.losses.scenes import procedural_flame, rendered_scene
+from tests.heads import open_flame
+from tests.losses.scenes import rendered_scene
 
 
 @pytest.fixture(scope="session")
 def flame():
-    return procedural_flame()
+    return open_flame()
 
 
 @pytest.fixture(scope="session")

@@ -8,11 +8,10 @@ import pytest
 import torch
 
 from mfnet.datasets.triplets import TripletBatch
-from mfnet.flame import Flame
-from mfnet.flame.procedural import head_arrays
 from mfnet.model.parameters import Prediction
 from mfnet.synthetic import sampler as sampling
 from mfnet.synthetic.subjects import texture_pool
+from tests.heads import open_flame
 from tests.settings import CROP_SCALE, EMBEDDED, having
 
 SIZE = 128
@@ -51,18 +50,12 @@ def with_codes(prediction: Prediction, **codes: torch.Tensor) -> Prediction:
 
 
 @cache
-def procedural_flame() -> Flame:
-    """The procedural head of seed 0, built once per test run."""
-    return Flame(head_arrays(0), 100, 50)
-
-
-@cache
 def rendered_scene(distance: float | None = None) -> Scene:
     """Four people under even light, without noise, side views turned by 10 to 50 degrees.
 
     distance: of the cameras, metres; None: no perspective.
     """
-    flame, even = procedural_flame(), np.zeros((9, 3))
+    flame, even = open_flame(), np.zeros((9, 3))
     even[0] = 1.0
     cameras = {"orthographic_share": 1.0} if distance is None else {"nearest": distance, "farthest": distance}
     options = having(EMBEDDED.sampler, **{"orthographic_share": 0.0} | cameras, pitch=9.0, degrade=False)

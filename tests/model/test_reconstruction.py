@@ -5,12 +5,13 @@ import torch
 from mfnet.model.projection import decode
 from mfnet.model.reconstruction import OUTLINE_MARGIN, textured
 from mfnet.render import orthographic_view, rasterize
-from tests.losses.scenes import procedural_flame, rendered_scene, with_codes
+from tests.heads import open_flame
+from tests.losses.scenes import rendered_scene, with_codes
 
 
 def test_a_harsh_photograph_gives_colours_in_range():
     """Unwrapping corrects its texture beyond the photograph's own values where it changes from pixel to pixel."""
-    scene, flame = rendered_scene(), procedural_flame()
+    scene, flame = rendered_scene(), open_flame()
     one = scene.truth[:1]
     photos = torch.rand(3, 3, 128, 128, generator=torch.Generator().manual_seed(0)).round()
     person = textured(flame, one, photos, texture_size=128)
@@ -19,7 +20,7 @@ def test_a_harsh_photograph_gives_colours_in_range():
 
 
 def test_the_cameras_distance_reaches_the_picture():
-    scene, flame = rendered_scene(), procedural_flame()
+    scene, flame = rendered_scene(), open_flame()
     one = scene.truth[:1]
     photos = scene.batch.pixels()[0]
     flat, near = (textured(flame, one.with_inverse_distance(value), photos, texture_size=64) for value in (0.0, 2.0))
@@ -29,7 +30,7 @@ def test_the_cameras_distance_reaches_the_picture():
 
 def test_no_colour_is_taken_from_beside_the_head():
     """The head is grey, the wall green, and the camera says 3 % too large a head."""
-    scene, flame = rendered_scene(), procedural_flame()
+    scene, flame = rendered_scene(), open_flame()
     one = scene.truth[:1]
     view = orthographic_view(decode(flame, one).vertices[0], flame.faces, one.views.camera[0])
     head = rasterize(view.clip, flame.faces, 128, 128).face_id > 0

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from mfnet.flame import Flame
-from mfnet.flame.procedural import head_arrays
 from mfnet.flow import DisFlow
 from mfnet.geometry import axis_angle_to_matrix, project_orthographic
 from mfnet.landmarks.ibug import N_LANDMARKS
@@ -21,6 +20,7 @@ from mfnet.pretraining import loop as descent
 from mfnet.pretraining.figures import by_yaw
 from mfnet.pretraining.flow import FlowPairs
 from mfnet.pretraining.landmarks import landmark_loss, without_face
+from tests.heads import open_head
 from tests.losses.scenes import with_codes
 from tests.settings import CROP_SCALE, FROM_SCRATCH, having
 
@@ -53,7 +53,7 @@ def face_losses(flame) -> FaceLosses:
 
 @pytest.fixture(scope="module")
 def flame():
-    return Flame(head_arrays(0), 20, 10)
+    return Flame(open_head(), 20, 10)
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,13 @@
-"""The procedural head, posed and textured, for the tests of everything above the rasterizer."""
+"""The open head, posed and textured, for the tests of everything above the rasterizer."""
 
 from typing import NamedTuple
 
-import numpy as np
 import pytest
 import torch
 
 from mfnet.geometry import euler_to_matrix
 from mfnet.render import ProjectedMesh, orthographic_view, uv_layout
+from tests.heads import open_flame, open_head
 
 
 class Head(NamedTuple):
@@ -33,16 +33,10 @@ class Head(NamedTuple):
 
 @pytest.fixture(scope="session")
 def head() -> Head:
-    from mfnet.flame.procedural import build_head
-
-    arrays = build_head(0)
-    vertices = torch.from_numpy(np.asarray(arrays["v_template"], np.float32))
-    face = torch.from_numpy(arrays["masks"]["face"])
+    flame = open_flame()
+    vertices, face = torch.from_numpy(open_head().v_template), flame.masks["face"]
     middle = (vertices[face].amax(0) + vertices[face].amin(0)) / 2
-    tensors = (torch.from_numpy(np.asarray(arrays[name])) for name in ("f", "uv", "uv_faces"))
-    faces, uv, uv_faces = tensors
-    masks = {name: torch.from_numpy(mask) for name, mask in arrays["masks"].items()}
-    return Head(vertices - middle, faces.long(), uv.float(), uv_faces.long(), masks)
+    return Head(vertices - middle, flame.faces, *flame.uv_map, flame.masks)
 
 
 def smooth_texture(size: int, seed: int = 0, cells: int = 12) -> torch.Tensor:

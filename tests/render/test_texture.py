@@ -101,7 +101,7 @@ def test_a_head_drawn_too_large_takes_no_colour_of_the_wall(head):
     assert (coloured & (weight > 0)).sum() > 1000 and not (coloured & inside & (weight > 0)).any()
     # Little is given up, and nothing is with no margin where the head fits.
     seen = unwrap(photo, fitting, layout)[1] > 0
-    assert (seen & inside_outline(fitting, layout, 160, 160, 0.05)).sum() > 0.8 * seen.sum()
+    assert (seen & inside_outline(fitting, layout, 160, 160, 0.05)).sum() > 0.7 * seen.sum()
     assert (seen & inside_outline(fitting, layout, 160, 160, 0.0)).sum() > 0.999 * seen.sum()
 
 

@@ -65,10 +65,10 @@ def scene():
 
 @pytest.fixture(scope="session")
 def head():
-    """The arrays of the procedural head."""
-    from mfnet.flame.procedural import head_arrays
+    """The arrays of the open head."""
+    from tests.heads import open_head
 
-    return head_arrays(0)
+    return open_head()
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The procedural head, its atlas, and one small capture, for the tests of the synthetic room."""
+"""The open head, its atlas, and one small capture, for the tests of the synthetic room."""
 
 from pathlib import Path
 
@@ -7,11 +7,11 @@ import torch
 
 from mfnet.compute.executor import SERIAL
 from mfnet.flame import Flame, write_head
-from mfnet.flame.procedural import head_arrays
 from mfnet.params import CaptureParams
 from mfnet.synthetic.atlas import HeadAtlas, head_atlas
 from mfnet.synthetic.capture.archives import HeadFile, capture
 from mfnet.synthetic.subjects import texture_pool
+from tests.heads import open_flame, open_head
 
 SMALL = CaptureParams(
     enabled=True, seed=1, subjects=1, recordings=[(1, 2)], illuminations=[0, 1], wild_per_bin=1, lab_subjects=1
@@ -20,12 +20,12 @@ SMALL = CaptureParams(
 
 @pytest.fixture(scope="session")
 def arrays():
-    return head_arrays(0)
+    return open_head()
 
 
 @pytest.fixture(scope="session")
-def flame(arrays) -> Flame:
-    return Flame(arrays, 100, 50)
+def flame() -> Flame:
+    return open_flame()
 
 
 @pytest.fixture(scope="session")

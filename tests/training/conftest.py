@@ -16,7 +16,7 @@ from mfnet.profiles import load_profile
 from mfnet.synthetic.sampler import CropFormat, Sample, Sampler
 from mfnet.synthetic.subjects import texture_pool
 from mfnet.training.loop import TrainingFiles
-from tests.losses.scenes import procedural_flame
+from tests.heads import open_flame
 from tests.settings import CROP_SCALE, EMBEDDED
 
 ROOT = Path(__file__).parents[2]
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="session")
 def flame():
-    return procedural_flame()
+    return open_flame()
 
 
 def changed(params: Params, **sections: dict) -> Params:

@@ -18,9 +18,9 @@ PROGRAM = """
 import pickle, sys
 from pathlib import Path
 from mfnet.training.loop import train
-from tests.losses.scenes import procedural_flame
+from tests.heads import open_flame
 params, inputs, out = pickle.loads(Path(sys.argv[1]).read_bytes())
-train(params, procedural_flame(), inputs, out, out.parent / "kept")
+train(params, open_flame(), inputs, out, out.parent / "kept")
 """
 
 

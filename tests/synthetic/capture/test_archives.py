@@ -68,8 +68,8 @@ def test_photographs_show_the_true_head(captured, truth, flame, camera):
     wall = image[:, :1].copy()
     rows, columns = np.nonzero(np.abs(image - wall).max(-1) > 12)
     expected = pixels(flame, truth.loc[f"multipie/{path}"], 480)
-    assert abs(columns.min() - expected[:, 0].min()) < 3 and abs(columns.max() - expected[:, 0].max()) < 3
-    assert abs(rows.min() - expected[:, 1].min()) < 3
+    assert abs(columns.min() - expected[:, 0].min()) < 4 and abs(columns.max() - expected[:, 0].max()) < 4
+    assert abs(rows.min() - expected[:, 1].min()) < 4
     assert 80 < np.ptp(columns) < 420
 
 
