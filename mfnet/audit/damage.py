@@ -77,7 +77,7 @@ def _of_params(stage: "Stage") -> Iterator[Finding]:
     for entry in stage.deps:
         if isinstance(entry, ParamsDependency):
             recorded: Any = entry.hash_info.value or {}  # of params: values, by key
-            now = entry.read_params(flatten=False)
+            now = entry.read_params()
             for key in sorted({*recorded, *now, *entry.params}):
                 if (old := recorded.get(key)) != (new := now.get(key)):
                     detail = "; ".join(_changed_keys(key, old, new)[:SHOWN])

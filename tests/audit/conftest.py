@@ -48,7 +48,7 @@ stages:
   plan:
     cmd: {python} work.py plan
     deps: [work.py, data/raw]
-    params: [plan]
+    params: [plan, other.deep]
     outs: [data/plan.parquet]
   crops:
     cmd: {python} work.py crops
@@ -88,7 +88,7 @@ def finished(tmp_path_factory) -> Path:
     shell(root, "git", "init", "-q")
     shell(root, "dvc", "init", "-q")
     for rows in (9, 10):
-        (root / "params.yaml").write_text(f"plan:\n  rows: {rows}\n")
+        (root / "params.yaml").write_text(f"plan:\n  rows: {rows}\nother:\n  deep: 1\n  unused: 2\n")
         shell(root, "dvc", "repro", "-q")
         shell(root, "git", "add", "-A")
         shell(root, "git", "commit", "-qm", f"{rows} rows")

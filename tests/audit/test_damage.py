@@ -116,9 +116,14 @@ def test_a_metrics_file_that_was_edited_is_found(root, capsys):
 
 
 def test_changed_params_are_found(root, capsys):
-    (root / "params.yaml").write_text("plan:\n  rows: 11\n")
-    (found,) = findings(capsys)
-    assert (found["path"], found["kind"], found["detail"]) == ("params.yaml:plan", "params", "plan.rows: 10 -> 11")
+    text = (root / "params.yaml").read_text()
+    (root / "params.yaml").write_text(text.replace("unused: 2", "unused: 3"))
+    assert findings(capsys) == []
+    (root / "params.yaml").write_text(text.replace("rows: 10", "rows: 11").replace("deep: 1", "deep: [1]"))
+    assert {(found["path"], found["kind"], found["detail"]) for found in findings(capsys)} == {
+        ("params.yaml:plan", "params", "plan.rows: 10 -> 11"),
+        ("params.yaml:other.deep", "params", "other.deep: 1 -> [1]"),
+    }
 
 
 def test_changed_code_is_found(root, capsys):
