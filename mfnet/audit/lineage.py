@@ -38,7 +38,7 @@ def lineage(last: Step, steps: Mapping[str, Step], runs: Sequence[Step]) -> tupl
             continue
         order.append(step)
         for path, md5 in step.deps.items():
-            inside = [] if (path, md5) in makers else _inside(path, steps)
+            inside = [] if (path, md5) in makers else _inside(path, steps, runs)
             if (path, md5) in makers:
                 waiting.append(makers[path, md5])
             elif inside:
@@ -48,9 +48,14 @@ def lineage(last: Step, steps: Mapping[str, Step], runs: Sequence[Step]) -> tupl
     return order, sources
 
 
-def _inside(folder: str, steps: Mapping[str, Step]) -> list[Step]:
-    """Steps of the lock whose outputs lie in a folder that is an input as a whole."""
-    return [step for step in steps.values() if any(path.startswith(f"{folder}/") for path in step.outs)]
+def _inside(folder: str, steps: Mapping[str, Step], runs: Sequence[Step]) -> list[Step]:
+    """Steps of the lock, by their runs where there are such, whose outputs lie in a folder that is an input as a whole.
+
+    The lock alone says what lies in it: behind an older run they may be younger than what it has read.
+    """
+    return [
+        chosen(name, steps, runs) for name, step in steps.items() if any(p.startswith(f"{folder}/") for p in step.outs)
+    ]
 
 
 def versions(paths: Mapping[str, str], cache: Cache, files: bool) -> list[dict[str, object]]:
