@@ -19,6 +19,10 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 OURS = {"mfnet", "stages", "pipelines", "scripts", "benchmarks", "tests"}
 
 
+RUN_BY_OTHERS = {"mfnet/runs/served_model.py"}
+"""Files that nothing of ours imports: MLflow runs this one."""
+
+
 def canonical(name: str) -> str:
     return name.lower().replace("_", "-")
 
@@ -63,11 +67,11 @@ def test_importing_the_package_itself_needs_only_the_base(tmp_path):
     """What a file imports at its top must be there without any extra."""
     base = declared(PROJECT["dependencies"])
     extra = {
-        package: files
+        package: files - RUN_BY_OTHERS
         for package, files in imported("mfnet", at_the_top=True).items()
         if not distributions(package) & base
     }
-    assert not extra
+    assert not any(extra.values())
 
 
 def test_public_names_are_there_and_documented():
