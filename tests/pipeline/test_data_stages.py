@@ -42,7 +42,7 @@ def workspace(tmp_path, monkeypatch) -> Path:
     params["plan"] |= {"triplets": 1000, "same_illumination": False}
     params["landmarks"] |= {"backend": "annotations", "max_rejected": 0.2}
     params["triplets"]["max_rejected"] = 0.5
-    params["compute"] = {"executor": "serial", "workers": 1}
+    params["compute"] |= {"executor": "serial", "workers": 1}
     Path("params.yaml").write_text(yaml.safe_dump(params))
     face = np.random.default_rng(0).uniform(-40, 40, (68, 2)) + np.array([320, 240])
     face[17:27, 1], face[8, 1] = 190, 290
