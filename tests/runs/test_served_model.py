@@ -12,11 +12,11 @@ from mlflow.models import get_model_info
 from mfnet import tracking
 from mfnet.flame import Flame, write_head
 from mfnet.io.images import to_float
-from mfnet.model.mfnet import MFNet, load_mfnet, save_mfnet
+from mfnet.model.mfnet import Crops, MFNet, load_mfnet, save_mfnet
 from mfnet.runs.sender import sync
 from mfnet.runs.store import all_runs, client_at
 from tests.flame.conftest import head  # noqa: F401
-from tests.settings import EMBEDDED, having
+from tests.settings import CROP_SCALE, EMBEDDED, having
 
 LOADED = """
 import sys
@@ -36,7 +36,7 @@ def test_a_kept_model_is_loaded_elsewhere_and_answers_as_the_network(place, stor
     flame = Flame(head, n_shape=10, n_expression=5)
     write_head(head, tmp_path / "head.npz")
     network = MFNet(params, flame, None).eval()
-    save_mfnet(network, tmp_path / "model.safetensors")
+    save_mfnet(network, tmp_path / "model.safetensors", Crops(64, CROP_SCALE))
     crops = np.random.default_rng(0).integers(0, 256, (2, 3, 3, 64, 64), dtype=np.uint8)
     counts = {"n_shape": flame.n_shape, "n_expression": flame.n_expression}
     with tracking.run("pipeline", "train", {}, {}) as run:
