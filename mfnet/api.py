@@ -154,7 +154,7 @@ def shipped_head() -> Flame:
     from platformdirs import user_cache_path
 
     _, metadata = read_tensors(bundled("encoder"), "encoder")
-    n_shape, n_expression = coefficient_counts(bundled("encoder"), "encoder")
+    n_shape, n_expression = metadata["n_shape"], metadata["n_expression"]
     path = user_cache_path("mfnet") / f"head-{metadata['head_hash'][:16]}.npz"
     if path.is_file():
         try:

@@ -158,7 +158,7 @@ def precision(params: Params) -> Iterator[Diagnosis]:
 
 def data_roots(params: Params, root: Path) -> Iterator[Diagnosis]:
     """Archives and head files that the params name and no stage makes."""
-    named = {"flame.model": params.flame.model if params.flame.model != "procedural" else None}
+    named = {"flame.model": params.flame.file}
     named |= {f"flame.{key}": getattr(params.flame, key) for key in ("landmarks", "template", "masks")}
     named |= {"landmarks.annotations": params.landmarks.annotations, "source.aflw2000": params.source.aflw2000}
     if not params.capture.enabled:

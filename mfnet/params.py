@@ -33,6 +33,10 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
 
 
+PACKAGED_HEADS = ("procedural", "makehuman")
+"""Values of ``flame.model`` that name no file."""
+
+
 class FlameParams(Section):
     """Stage ``head``: which head model everything stands on."""
 
@@ -50,6 +54,11 @@ class FlameParams(Section):
     """Number of expression coefficients in use."""
     seed: Seed
     """Seed of the procedural head's bases."""
+
+    @property
+    def file(self) -> str | None:
+        """Path of the file that `model` names; None for a head that comes with the package."""
+        return None if self.model in PACKAGED_HEADS else self.model
 
 
 class CaptureParams(Section):

@@ -2,15 +2,14 @@
 
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pipelines  # noqa: F401  (sets Prefect's environment before its first import)
 
 from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_API_PORT, temporary_settings  # isort: skip
+
+from mfnet.runs.server import unanswered
 
 HOST = "127.0.0.1"
 PATIENCE = 120.0
@@ -32,24 +31,10 @@ def scheduling_server(port: int | None = None) -> Iterator[str]:
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     address = f"http://{HOST}:{port}/api"
     try:
-        _wait(server, address)
+        if problem := unanswered(server, address, PATIENCE):
+            raise RuntimeError(f"the Prefect server for {address} {problem} Set PREFECT_API_URL")
         with temporary_settings({PREFECT_API_URL: address}):
             yield address
     finally:
         server.terminate()
         server.wait()
-
-
-def _wait(server: subprocess.Popen, address: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        if server.poll() is not None:
-            raise RuntimeError(
-                f"the Prefect server for {address} ended at once; is the port taken? Set PREFECT_API_URL"
-            )
-        try:
-            with urllib.request.urlopen(f"{address}/health", timeout=5):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(1)
-    raise RuntimeError(f"no Prefect server answers at {address} within {PATIENCE:.0f} s")

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mfnet.audit.recorded import Cache, Step, git, revision_steps, workspace_steps
-from mfnet.errors import InputError
+from mfnet.audit.recorded import Cache, Step, git, revision_steps, run_named, workspace_steps
 from mfnet.tracking import flatten
 
 if TYPE_CHECKING:
@@ -40,10 +39,8 @@ def state(name: str, root: Path, metrics: Sequence[str], runs: Sequence[Step]) -
 
     metrics: paths of the metrics files that lie in git. Raises InputError for a name that means nothing.
     """
-    if found := [run for run in runs if run.run.startswith(name)]:
-        if len(found) > 1:
-            raise InputError(f"{name}: the beginning of {len(found)} runs; give more of the id")
-        return _state(name, found, found[0].metrics)
+    if (run := run_named(name, runs)) is not None:
+        return _state(name, [run], run.metrics)
     if name == HERE:
         texts = {path: (root / path).read_text(encoding="utf-8") for path in metrics if (root / path).is_file()}
         return _state(name, list(workspace_steps(root).values()), _figures(texts))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from mfnet.audit.origins import origin
-from mfnet.audit.recorded import Cache, Step
+from mfnet.audit.recorded import Cache, Step, run_named
 from mfnet.errors import InputError
 
 
@@ -15,11 +15,8 @@ def chosen(name: str, steps: Mapping[str, Step], runs: Sequence[Step]) -> Step:
     if name in steps:
         status, run = origin(steps[name], runs)
         return run if run is not None and status == "match" else steps[name]
-    found = [run for run in runs if run.run.startswith(name)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise InputError(f"{name}: the beginning of {len(found)} runs; give more of the id")
+    if (run := run_named(name, runs)) is not None:
+        return run
     raise InputError(f"{name}: no finished run has this id, and no stage of dvc.lock this name: {', '.join(steps)}")
 
 

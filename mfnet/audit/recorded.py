@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,6 +115,14 @@ def step_of_run(run: "Run") -> Step:
         tags.get("git.dirty", ""),
         run.data.metrics,
     )
+
+
+def run_named(name: str, runs: Sequence[Step]) -> Step | None:
+    """The run whose id is, or begins with, `name`; None where there is none. Raises InputError for several."""
+    found = [run for run in runs if run.run.startswith(name)]
+    if len(found) > 1:
+        raise InputError(f"{name}: the beginning of {len(found)} runs; give more of the id")
+    return found[0] if found else None
 
 
 @dataclass(frozen=True)

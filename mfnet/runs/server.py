@@ -66,7 +66,8 @@ def served(uri: str, port: int = 0) -> Iterator[Server]:
     )
     try:
         url = f"http://{HOST}:{port}"
-        _answers(server, url)
+        if problem := unanswered(server, url, PATIENCE):
+            raise InputError(f"{url}: MLflow's server {problem} --port 0 takes a free one")
         yield Server(url, server)
     finally:
         signal.signal(signal.SIGTERM, previous)
@@ -86,14 +87,15 @@ def _end(number: int, frame: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
-def _answers(server: subprocess.Popen, url: str) -> None:
-    deadline = time.monotonic() + PATIENCE
+def unanswered(server: subprocess.Popen, url: str, patience: float) -> str:
+    """Wait until `url`/health answers, at most `patience` seconds: nothing, or why it does not."""
+    deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         if server.poll() is not None:
-            raise InputError(f"{url}: MLflow's server ended at once; is the port taken? --port 0 takes a free one")
+            return "ended at once; is the port taken?"
         try:
             with urllib.request.urlopen(f"{url}/health", timeout=5):
-                return
+                return ""
         except (urllib.error.URLError, OSError):
             time.sleep(0.3)
-    raise InputError(f"{url}: MLflow's server did not answer within {PATIENCE:.0f} s")
+    return f"did not answer within {patience:.0f} s."
