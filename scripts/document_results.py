@@ -13,14 +13,12 @@ import re
 import sys
 from pathlib import Path
 
-import pandas as pd
-
-from mfnet.benchmark.names import ABLATION, METHODS
+from mfnet.benchmark.names import METHODS
 from mfnet.io.files import atomic_path
 from mfnet.params import load_params
-from mfnet.report.ablation import ablation_differences
+from mfnet.report.build import benchmark_figures
 from mfnet.report.findings import findings
-from mfnet.scoring.statistics import BINS, summary_rows
+from mfnet.scoring.statistics import BINS
 
 ROOT = Path(__file__).parents[1]
 FILES = ("README.md", "docs/results.md")
@@ -88,15 +86,10 @@ def _markdown(head: list[str], rows: list[list[str]]) -> str:
 
 def found(root: Path) -> str | None:
     """The findings as a list, from the scores of a run; None where there are no scores."""
-    params = load_params(root / "params.yaml")
-    paths = {name: root / "data" / "benchmark" / name / "scores.parquet" for name in params.benchmark.protocols}
-    if not all(path.is_file() for path in paths.values()):
+    params, data = load_params(root / "params.yaml"), root / "data"
+    if not all((data / "benchmark" / name / "scores.parquet").is_file() for name in params.benchmark.protocols):
         return None
-    scores = {name: pd.read_parquet(path) for name, path in paths.items()}
-    main = {name: table.loc[~table.method.str.startswith(ABLATION)] for name, table in scores.items()}
-    options = (params.benchmark.bootstrap, params.benchmark.seed)
-    rows = pd.DataFrame([row for table in main.values() for row in summary_rows(table, *options)])
-    differences = ablation_differences(params, scores["wild"]) if "wild" in scores else None
+    _, main, rows, differences = benchmark_figures(params, data)
     return "\n".join(f"- {sentence}" for sentence in findings(rows, main, differences))
 
 

@@ -12,6 +12,7 @@ import pytest
 from mfnet import doctor
 from mfnet.cli.main import main
 from mfnet.doctor import accelerator, data_roots, machine, modes, packages, ports, waiting
+from mfnet.params import PACKAGED_HEADS
 from mfnet.runs.outbox import RunRecord, outboxes
 from tests.runs.conftest import place  # noqa: F401
 from tests.settings import EMBEDDED, having
@@ -73,6 +74,12 @@ def test_a_missing_archive_is_a_failure_and_the_synthetic_one_is_made(tmp_path):
     assert {each.state for each in data_roots(own, tmp_path)} == {"failure"}
     (tmp_path / own.source.multipie).mkdir(parents=True)
     assert [each.state for each in data_roots(own, tmp_path)].count("ok") == 2  # the listing is the folder itself
+
+
+@pytest.mark.parametrize("model", PACKAGED_HEADS)
+def test_a_head_that_comes_with_the_package_needs_no_file(tmp_path, model):
+    params = having(EMBEDDED, flame=having(EMBEDDED.flame, model=model))
+    assert list(data_roots(params, tmp_path)) == []
 
 
 def test_a_cache_that_anyone_can_replace_is_a_warning(tmp_path):

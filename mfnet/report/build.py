@@ -1,6 +1,7 @@
 """Gathers the sections, the table for machines and the plot data into the report's folder."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -19,15 +20,8 @@ def build_report(params: Params, data: str | Path = "data", out: str | Path = "d
     Writes report.html, report.md, summary.json, tables/*.csv, plots/*.csv and pictures/*.png.
     """
     data = Path(data)
-    scores = {
-        name: pd.read_parquet(data / "benchmark" / name / "scores.parquet") for name in params.benchmark.protocols
-    }
-    main = {name: table.loc[~table.method.str.startswith(ABLATION)] for name, table in scores.items()}
-    options = (params.benchmark.bootstrap, params.benchmark.seed)
-    rows = pd.DataFrame([row for table in main.values() for row in summary_rows(table, *options)])
-    runs, differences = ablation_runs(params, data, scores.get("wild")), None
-    if "wild" in scores:
-        differences = ablation_differences(params, scores["wild"])
+    scores, main, rows, differences = benchmark_figures(params, data)
+    runs = ablation_runs(params, data, scores.get("wild"))
     sections = [contents.pictures_section(params, data), contents.results_section(rows, main, differences)]
     sections += [contents.benchmark_section(rows, main[name], name) for name in params.benchmark.protocols]
     sections += [contents.error_section(data / "benchmark" / name / "meshes.npz", name) for name in main]
@@ -41,6 +35,31 @@ def build_report(params: Params, data: str | Path = "data", out: str | Path = "d
         write_page(sections, params.report.title, subtitle(params, data), folder)
         write_json(_without_nan(rows), folder / "summary.json")
         write_plots(rows, runs, data, folder / "plots")
+
+
+class BenchmarkFigures(NamedTuple):
+    """What a benchmark's scores say."""
+
+    scores: dict[str, pd.DataFrame]
+    """Protocol -> all scores, the ablation's included."""
+    main: dict[str, pd.DataFrame]
+    """Protocol -> the scores of the methods alone."""
+    rows: pd.DataFrame
+    """Summary rows of `main`."""
+    differences: pd.DataFrame | None
+    """`ablation_differences`; None where wild was not run."""
+
+
+def benchmark_figures(params: Params, data: Path) -> BenchmarkFigures:
+    """Read the scores below `data` and summarise them."""
+    scores = {
+        name: pd.read_parquet(data / "benchmark" / name / "scores.parquet") for name in params.benchmark.protocols
+    }
+    main = {name: table.loc[~table.method.str.startswith(ABLATION)] for name, table in scores.items()}
+    options = (params.benchmark.bootstrap, params.benchmark.seed)
+    rows = pd.DataFrame([row for table in main.values() for row in summary_rows(table, *options)])
+    differences = ablation_differences(params, scores["wild"]) if "wild" in scores else None
+    return BenchmarkFigures(scores, main, rows, differences)
 
 
 def subtitle(params: Params, data: Path) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from mfnet.report.ablation import FULL
 from mfnet.scoring.statistics import compare_methods
 
 MEAN_HEAD, ONE_VIEW, THREE_VIEWS = "mean_head", "mfnet_1", "mfnet_3"
@@ -57,7 +58,7 @@ def _views(scores: pd.DataFrame) -> str | None:
 def _terms(differences: pd.DataFrame | None) -> str | None:
     if differences is None or len(differences) < 2:
         return None
-    others = differences.loc[differences.variant != "full"]
+    others = differences.loc[differences.variant != FULL]
     certain = others.loc[(others.low > 0) | (others.high < 0)]
     if not len(certain):
         return f"None of the {len(others)} ablations differs from the full loss by more than its interval."
