@@ -23,6 +23,7 @@ from mfnet.params import LandmarkTraining, Params
 from mfnet.pretraining.figures import by_yaw
 from mfnet.pretraining.loop import CHECKPOINTS, TrainingLoop, half_precision, pretraining_checkpoints
 from mfnet.pretraining.pools import HELD_OUT, batches, sample_pool
+from mfnet.synthetic.clutter import cluttered_backgrounds
 from mfnet.synthetic.degrade import random_backgrounds
 from mfnet.synthetic.sampler import CropFormat, Sampler
 from mfnet.synthetic.subjects import texture_pool
@@ -52,7 +53,7 @@ def pretrain_landmarks(
         if rng.random() < 0.5:
             crops, places = crops.flip(-1), mirrored_points(places)
         negatives = len(crops) // 16
-        crops[:negatives] = without_face(rng, crops[:negatives])
+        crops[:negatives] = without_face(rng, crops[:negatives], params.sampler.clutter)
         with torch.autocast("cpu", torch.bfloat16, enabled=fast):
             logits, presence = network(crops.contiguous(memory_format=torch.channels_last))
         loss = landmark_loss(logits[negatives:], places[negatives:])
@@ -75,9 +76,12 @@ def training_crops(params: Params, config: LandmarkTraining, flame: Flame) -> tu
     return torch.cat(images), torch.cat(points)
 
 
-def without_face(rng: np.random.Generator, crops: Tensor) -> Tensor:
-    """As many crops [N,3,128,128] without a face: backgrounds, and faces whose 16 blocks are shuffled."""
-    empty = random_backgrounds(rng, len(crops), SIDE)
+def without_face(rng: np.random.Generator, crops: Tensor, clutter: float) -> Tensor:
+    """As many crops [N,3,128,128] without a face: backgrounds, and faces whose 16 blocks are shuffled.
+
+    clutter: share of the backgrounds that are cluttered, as behind faces; else clutter would give a face away.
+    """
+    empty = cluttered_backgrounds(rng, random_backgrounds(rng, len(crops), SIDE), clutter)
     blocks = crops.unfold(2, SIDE // 4, SIDE // 4).unfold(3, SIDE // 4, SIDE // 4).flatten(2, 3)  # [N,3,16,32,32]
     shuffled = blocks[:, :, torch.from_numpy(rng.permutation(16))].unflatten(2, (4, 4))
     shuffled = shuffled.permute(0, 1, 2, 4, 3, 5).reshape(crops.shape)
@@ -119,7 +123,7 @@ def measure_landmarks(network: LandmarkNetwork, flame: Flame, params: Params) ->
     pool = sample_pool(sampler, held_out, people.landmark_subjects, "held-out")
     images = to_float(pool.images.flatten(0, 1))
     truth = ndc_to_pixels(pool.landmarks.flatten(0, 1), SIDE, SIDE)
-    empty = without_face(np.random.default_rng(held_out), images)
+    empty = without_face(np.random.default_rng(held_out), images, params.sampler.clutter)
     detector = LandmarkDetector(network)
 
     def locate(crops: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mfnet.geometry import ndc_to_pixels
 from mfnet.landmarks.ibug import LEFT_EYE, RIGHT_EYE
-from mfnet.synthetic.hair import FAIR_HAIR, HAIR
+from mfnet.synthetic.traits import FAIR_HAIR, HAIR
 
 SHAPES = 24
 """Most things of a cluttered background."""

@@ -1,62 +1,21 @@
 """Hair of painted heads: scalp, brows, stubble and beards, strand by strand."""
 
 from collections.abc import Iterator
-from typing import Protocol
 
 import numpy as np
 
 from mfnet.synthetic.atlas import HeadAtlas
 from mfnet.synthetic.noise import SolidNoise, step
+from mfnet.synthetic.traits import SkinTraits
 
-HAIR = {"black": (0.05, 0.045, 0.04), "brown": (0.17, 0.11, 0.07), "chestnut": (0.28, 0.17, 0.10)}
-FAIR_HAIR = {"blond": (0.55, 0.42, 0.26), "red": (0.42, 0.18, 0.09), "grey": (0.50, 0.49, 0.47)}
 CROWN_MM = 70.0
 """Radius of the skull about the whorl's axis: turns angles around the whorl into lengths."""
 BROW_MM = 45.0
 """Length of a brow."""
 
 
-class HairTraits(Protocol):
-    """What distinguishes one person's hair (`mfnet.synthetic.skin.SkinTraits`)."""
-
-    @property
-    def hair(self) -> tuple[float, float, float]:
-        """RGB."""
-        ...
-
-    @property
-    def hair_density(self) -> float:
-        """1 full, 0.5 cropped, 0 bald."""
-        ...
-
-    @property
-    def hairline(self) -> float:
-        """Mm by which it recedes."""
-        ...
-
-    @property
-    def brow_width(self) -> float:
-        """Mm from a brow's line to its edge."""
-        ...
-
-    @property
-    def brow_density(self) -> float:
-        """Cover of the brows, 0..1."""
-        ...
-
-    @property
-    def stubble(self) -> float:
-        """Cover by a shaven beard, 0..1."""
-        ...
-
-    @property
-    def beard(self) -> float:
-        """Cover by a beard, 0..1."""
-        ...
-
-
 def hair_layers(
-    atlas: HeadAtlas, traits: HairTraits, noise: SolidNoise, skin: np.ndarray
+    atlas: HeadAtlas, traits: SkinTraits, noise: SolidNoise, skin: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """(colour [H, W, 3], cover [H, W] 0..1) of each layer, to be laid over `skin` [H, W, 3] in this order."""
     hair = np.array(traits.hair)
@@ -96,7 +55,7 @@ def _brow_strands(atlas: HeadAtlas, noise: SolidNoise) -> np.ndarray:
     return noise.along(np.stack([across, side], -1), strand, 0.7, 5.0)
 
 
-def _brow_cover(atlas: HeadAtlas, traits: HairTraits, noise: SolidNoise, strands: np.ndarray) -> np.ndarray:
+def _brow_cover(atlas: HeadAtlas, traits: SkinTraits, noise: SolidNoise, strands: np.ndarray) -> np.ndarray:
     """Cover by the brows: thickest near the nose, thinning outwards, edges of single hairs."""
     width = traits.brow_width * (1.05 - 0.65 * atlas.brow_along**1.5) + 0.5 * noise(1.8)
     return traits.brow_density * step(width - np.abs(atlas.brow), 1.4) * np.clip(0.8 + 0.35 * strands, 0, 1)
@@ -112,7 +71,7 @@ def _scalp_strands(atlas: HeadAtlas, noise: SolidNoise) -> np.ndarray:
     return noise.along(ring, CROWN_MM * np.arccos(np.clip(up, -1, 1)), 1.4, 16.0)
 
 
-def _scalp_cover(atlas: HeadAtlas, traits: HairTraits, noise: SolidNoise, strands: np.ndarray) -> np.ndarray:
+def _scalp_cover(atlas: HeadAtlas, traits: SkinTraits, noise: SolidNoise, strands: np.ndarray) -> np.ndarray:
     """Cover by hair: above and behind a plane from the forehead to behind the ears, down to the nape."""
     points, (y, z) = atlas.landmarks, np.moveaxis(atlas.position[..., 1:], -1, 0)
     front = np.array([points[[19, 24], 1].mean() + 48 + traits.hairline, points[[19, 24], 2].mean() - 8])

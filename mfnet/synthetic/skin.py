@@ -5,13 +5,12 @@ by melanin and blood. So tans, freckles and moles are melanin, cheeks and lips a
 tone. Detail is solid noise, evaluated where a texel lies in space, so no seam of the UV layout shows.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from mfnet.synthetic.atlas import HeadAtlas
-from mfnet.synthetic.hair import FAIR_HAIR, HAIR, hair_layers
+from mfnet.synthetic.hair import hair_layers
 from mfnet.synthetic.noise import SolidNoise, step
+from mfnet.synthetic.traits import SkinTraits
 
 DERMIS = np.array([0.93, 0.83, 0.75])
 """RGB reflectance of skin without melanin and surface blood."""
@@ -19,12 +18,6 @@ MELANIN = np.array([1.10, 1.45, 1.75])
 """Absorption (natural log, RGB) of melanin of density 1: the darkest skins."""
 BLOOD = np.array([0.10, 0.62, 0.52])
 """Absorption of surface blood of density 1: full lips."""
-IRIS = {
-    "dark": (0.13, 0.08, 0.05),
-    "hazel": (0.30, 0.20, 0.09),
-    "green": (0.26, 0.31, 0.18),
-    "blue": (0.25, 0.37, 0.50),
-}
 IRIS_MM, PUPIL_MM = 6.3, 2.4
 MOUTH, TONGUE = np.array([0.33, 0.13, 0.12]), np.array([0.52, 0.24, 0.22])
 GUMS = np.array([0.60, 0.30, 0.28])
@@ -34,55 +27,6 @@ CROWN_MM = 9.0
 """Height of a tooth over its biting edge; gums lie beyond."""
 TOOTH_EDGES = np.array([0.0, 8.5, 15.0, 22.5, 29.5, 36.5])
 """Where neighbours meet, mm from the middle along x."""
-
-
-@dataclass(frozen=True)
-class SkinTraits:
-    """What distinguishes one skin from another; densities as in `MELANIN` and `BLOOD`, lengths in face mm."""
-
-    melanin: float
-    blood: float
-    lip_blood: float
-    freckles: float
-    moles: int
-    stubble: float
-    beard: float
-    contrast: float
-    brow_width: float
-    brow_density: float
-    hairline: float
-    hair_density: float
-    teeth: float
-    hair: tuple[float, float, float]
-    iris: tuple[float, float, float]
-    gaze: tuple[float, float]
-
-
-def random_traits(rng: np.random.Generator) -> SkinTraits:
-    """Draw traits; fair hair and light eyes go with fair skins."""
-    melanin = float(rng.beta(0.9, 1.5))
-    hair, iris = dict(HAIR), {"dark": IRIS["dark"]}
-    if melanin < 0.35:
-        hair, iris = hair | FAIR_HAIR, IRIS
-    bearded = rng.random() < 0.5
-    return SkinTraits(
-        melanin=melanin,
-        blood=float(rng.uniform(0.10, 0.40)),
-        lip_blood=float(rng.uniform(0.45, 1.0)),
-        freckles=float(rng.uniform(0, 0.35) ** 2 / 0.35 if melanin < 0.4 else 0.0),
-        moles=int(rng.poisson(7)),
-        stubble=float(rng.uniform(0.1, 0.9) if bearded else 0.0),
-        beard=float(rng.uniform(0.5, 1.0) if bearded and rng.random() < 0.4 else 0.0),
-        contrast=float(rng.uniform(0.7, 1.3)),
-        brow_width=float(rng.uniform(2.6, 4.4) + 0.8 * bearded),
-        brow_density=float(rng.uniform(0.55, 0.95)),
-        hairline=float(rng.uniform(-6, 12)),
-        hair_density=float(rng.choice([0.0, 0.45, 1.0], p=[0.1, 0.2, 0.7])),
-        teeth=float(rng.uniform(0.6, 0.9)),
-        hair=hair[list(hair)[rng.integers(len(hair))]],
-        iris=iris[list(iris)[rng.integers(len(iris))]],
-        gaze=(float(rng.normal(0, 0.8)), float(rng.normal(0, 0.5))),
-    )
 
 
 def paint_skin(atlas: HeadAtlas, traits: SkinTraits, rng: np.random.Generator) -> np.ndarray:
@@ -97,9 +41,9 @@ def paint_skin(atlas: HeadAtlas, traits: SkinTraits, rng: np.random.Generator) -
     skin = np.where((atlas.inner_mouth & ~atlas.teeth)[..., None], MOUTH, skin)
     skin = np.where(atlas.tongue[..., None], TONGUE * (1 + 0.15 * noise(1.5))[..., None], skin)
     skin = skin * (0.35 + 0.65 * np.clip(atlas.occlusion, 0, 1) ** 0.8)[..., None]
-    open_air = (0.5 + 0.5 * np.clip(2 * atlas.occlusion, 0, 1))[
-        ..., None
-    ]  # wet and white: they catch what light there is
+    open_air = (
+        0.5 + 0.5 * np.clip(2 * atlas.occlusion, 0, 1)[..., None]
+    )  # wet and white: they catch what light there is
     skin = np.where(atlas.teeth[..., None], _teeth(atlas, traits) * open_air, skin)
     return np.where(atlas.eye[..., None], _eyes(atlas, traits) * open_air, skin).clip(0.01, 1).astype(np.float32)
 

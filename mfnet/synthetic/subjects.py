@@ -11,7 +11,8 @@ from mfnet.errors import InputError
 from mfnet.flame import Flame
 from mfnet.io.images import to_uint8
 from mfnet.synthetic.atlas import HeadAtlas, head_atlas
-from mfnet.synthetic.skin import SkinTraits, paint_skin, random_traits
+from mfnet.synthetic.skin import paint_skin
+from mfnet.synthetic.traits import SkinTraits, random_traits
 
 EXPRESSION_MM = 1.6
 """Root mean square displacement of the face that a random expression may have, whatever the head's units are."""

@@ -275,7 +275,7 @@ def test_landmark_loss_counts_points_inside_the_crop_only():
 def test_no_face_means_no_face():
     rng = np.random.default_rng(0)
     crops = torch.linspace(0, 1, SIDE).expand(8, 3, SIDE, SIDE).clone()
-    empty = without_face(rng, crops)
+    empty = without_face(rng, crops, 0.5)
     assert empty.shape == crops.shape
     for crop, other in zip(crops, empty, strict=True):
         assert (crop - other).abs().mean() > 0.05

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mfnet.synthetic.hair import HAIR
 from mfnet.synthetic.noise import SolidNoise
-from mfnet.synthetic.skin import IRIS, SkinTraits, paint_skin, random_traits
+from mfnet.synthetic.skin import paint_skin
+from mfnet.synthetic.traits import HAIR, IRIS, SkinTraits, random_traits
 from tests.synthetic.texels import texel
 
 PLAIN = SkinTraits(
