@@ -16,6 +16,9 @@ Landmarks = Annotated[
     ),
 ]
 Template = Annotated[Path | None, typer.Option(help="head_template.obj, which carries the UV layout.")]
+Edition = Annotated[str | None, typer.Option(help="What the head is called, such as 'FLAME 2023 Open'.")]
+Licence = Annotated[str | None, typer.Option(help="Its licence, such as CC-BY-4.0.")]
+Attribution = Annotated[str | None, typer.Option(help="Whom the licence wants named.")]
 Masks = Annotated[Path | None, typer.Option(help="FLAME_masks.pkl; without it regions follow from the landmarks.")]
 
 
@@ -26,11 +29,16 @@ def convert(
     landmarks: Landmarks = None,
     template: Template = None,
     masks: Masks = None,
+    edition: Edition = None,
+    licence: Licence = None,
+    attribution: Attribution = None,
 ) -> None:
     """Turn a head model and its landmarks and UV layout into one npz."""
     from mfnet.flame.readers import convert as convert_head
 
-    head = convert_head(model, output, landmarks, template, masks)
+    declared = {"edition": edition, "licence": licence, "attribution": attribution}
+    declared = {name: value for name, value in declared.items() if value is not None}
+    head = convert_head(model, output, landmarks, template, masks, declared)
     print(f"{output}: {head.content_hash()}")
 
 
@@ -49,6 +57,10 @@ def info(model: Model, landmarks: Landmarks = None, template: Template = None, m
         ("landmarks", "no" if head.landmarks is None else "static, dynamic and full"),
         ("uv", "no" if head.uv is None else f"{len(head.uv)} texture vertices"),
         ("masks", regions or "no"),
+        ("attributes", "no" if head.population is None else ", ".join(head.population.names)),
+        ("edition", head.provenance.edition),
+        ("licence", head.provenance.licence),
+        ("attribution", head.provenance.attribution or "none"),
         ("content hash", head.content_hash()),
     ):
         print(f"{name:13} {value}")
