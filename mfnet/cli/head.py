@@ -7,7 +7,7 @@ import typer
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Read, check and convert head models.")
 
-Model = Annotated[Path, typer.Argument(help="FLAME 2017, 2020 or 2023 pickle, or an npz.")]
+Model = Annotated[Path, typer.Argument(help="FLAME 2017, 2020 or 2023 pickle, GNM Head v3 npz, or an npz of ours.")]
 Landmarks = Annotated[
     list[Path] | None,
     typer.Option(
@@ -34,12 +34,21 @@ def convert(
     attribution: Attribution = None,
 ) -> None:
     """Turn a head model and its landmarks and UV layout into one npz."""
+    from mfnet.flame.gnm import TURN, is_gnm, reduction_loss
     from mfnet.flame.readers import convert as convert_head
+    from mfnet.flame.readers import read_fields
 
     declared = {"edition": edition, "licence": licence, "attribution": attribution}
     declared = {name: value for name, value in declared.items() if value is not None}
     head = convert_head(model, output, landmarks, template, masks, declared)
     print(f"{output}: {head.content_hash()}")
+    fields = read_fields(model)
+    if is_gnm(fields):
+        loss = reduction_loss(fields, head, model)
+        print(
+            f"GNM in FLAME's form: joints to {loss.joints:.4f} mm; a turn of the root by {TURN:g} degrees misses "
+            f"correctives of up to {loss.correctives:.2f} mm; the mouth opens by expression, not by the jaw's joint"
+        )
 
 
 @app.command()

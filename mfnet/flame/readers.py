@@ -8,6 +8,7 @@ import numpy as np
 
 from mfnet.errors import InputError, fail
 from mfnet.flame.embedding import embedding_fields, embedding_from_fields, has_embedding
+from mfnet.flame.gnm import head_from_gnm, is_gnm
 from mfnet.flame.head import HeadArrays, LandmarkEmbedding, head_from_fields
 from mfnet.flame.masks import derive_masks, masks_from_fields
 from mfnet.flame.population import population_fields
@@ -34,12 +35,13 @@ def read_head(
 ) -> HeadArrays:
     """Read and check a head model with its landmarks and UV; each given file overrides what the model file carries.
 
-    model: FLAME pickle (2017, 2020, 2023) or npz. landmarks: DECA's `landmark_embedding.npy`, an npz with its keys, or
-    smplx's pair of static pickle and dynamic npy. template: OBJ. masks: FLAME_masks.pkl; where neither it nor the model
-    file has any, the regions are derived from the landmarks. Raises InputError naming the file and the field.
+    model: FLAME pickle (2017, 2020, 2023), GNM Head v3's npz, or our own npz. landmarks: DECA's
+    `landmark_embedding.npy`, an npz with its keys, or smplx's pair of static pickle and dynamic npy. template: OBJ.
+    masks: FLAME_masks.pkl; where neither it nor the model file has any, the regions are derived from the landmarks.
+    Raises InputError naming the file and the field.
     """
     fields = read_fields(model)
-    head = head_from_fields(fields, model)
+    head = head_from_gnm(fields, model) if is_gnm(fields) else head_from_fields(fields, model)
     n_faces = len(head.faces)
     extras: dict = {}
     if landmarks is not None:
