@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from mfnet.errors import InputError
-from mfnet.io.files import atomic_path
 from pipelines import dvc_process
 
 if TYPE_CHECKING:
@@ -215,8 +214,10 @@ def _mend(root: Path) -> None:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    with atomic_path(path) as beside:
-        beside.write_bytes(content)
+    """Write beside and rename; `mfnet.io.files` does the same, and imports pandas, which takes a second."""
+    beside = path.with_name(f".{path.name}.tmp")
+    beside.write_bytes(content)
+    beside.replace(path)
 
 
 def order_lock(root: Path, dag: Dag) -> None:

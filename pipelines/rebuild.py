@@ -1,11 +1,11 @@
 """Rebuild everything that has changed, with Prefect: stages that do not depend on each other at the same time."""
 
 import argparse
+import importlib
 import signal
 import sys
 
 import pipelines  # noqa: F401  (sets Prefect's environment before its first import)
-from pipelines.flows import rebuild
 from pipelines.server import server_until_exit
 
 
@@ -21,7 +21,9 @@ def main(argv: list[str] | None = None) -> int:
     if args.jobs is not None and args.jobs < 1:
         parser.error(f"--jobs {args.jobs}: at least 1")
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    server_until_exit()
+    server_until_exit(meanwhile=lambda: [importlib.import_module(name) for name in ("pipelines.flows", "dvc.repo")])
+    from pipelines.flows import rebuild
+
     state = rebuild(args.targets, args.jobs, args.force, return_state=True)
     return 0 if state.is_completed() else 1
 

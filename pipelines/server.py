@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,16 +29,20 @@ PATIENCE = 120.0
 
 
 @contextmanager
-def prefect_server(scheduler: bool = False, port: int | None = None) -> Iterator[str]:
+def prefect_server(
+    scheduler: bool = False, port: int | None = None, meanwhile: Callable[[], object] = lambda: None
+) -> Iterator[str]:
     """Yield the address of the server in the settings, or of one that is started on 127.0.0.1 and ends with the block.
 
     Args:
         scheduler: whether a server to start has Prefect's services and its pages; then at Prefect's own port, 4200.
         port: another one; without a scheduler the default is any that is free.
+        meanwhile: called while the server starts, which takes seconds.
 
     Raises RuntimeError if it ends or does not answer.
     """
     if configured := PREFECT_API_URL.value():
+        meanwhile()
         yield configured
         return
     port = port or (PREFECT_SERVER_API_PORT.value() if scheduler else free_port())
@@ -55,6 +59,7 @@ def prefect_server(scheduler: bool = False, port: int | None = None) -> Iterator
     )
     address = f"http://{HOST}:{port}/api"
     try:
+        meanwhile()
         if problem := unanswered(server, address, PATIENCE):
             raise RuntimeError(f"the Prefect server for {address} {problem} Set PREFECT_API_URL")
         with temporary_settings({PREFECT_API_URL: address}):
@@ -68,14 +73,16 @@ def prefect_server(scheduler: bool = False, port: int | None = None) -> Iterator
             server.wait()
 
 
-def server_until_exit(scheduler: bool = False, port: int | None = None) -> str:
+def server_until_exit(
+    scheduler: bool = False, port: int | None = None, meanwhile: Callable[[], object] = lambda: None
+) -> str:
     """The address of `prefect_server`, which ends when this process exits.
 
     Not with a block: Prefect's threads send the last log lines after all blocks have ended, and before atexit.
     """
     stack = ExitStack()
     atexit.register(stack.close)
-    return stack.enter_context(prefect_server(scheduler, port))
+    return stack.enter_context(prefect_server(scheduler, port, meanwhile))
 
 
 class OwnPages:
