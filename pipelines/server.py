@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 HOST = "127.0.0.1"
-PATIENCE = 120.0
-"""Seconds to wait for the server's first answer: on a busy machine it takes a minute."""
+PATIENCE = 600.0
+"""Seconds to wait for the server's first answer: the first one of a user makes a database, minutes on a busy machine."""
 
 
 @contextmanager

@@ -49,7 +49,7 @@ stages:
 DIAMOND = """
 stages:
   tail: {cmd: sleep 0.3; cat left right > tail, deps: [left, right], outs: [tail]}
-  head: {cmd: sleep 0.3; echo ${word} > head, params: [word], outs: [head]}
+  head: {cmd: "sleep 0.3; echo ${word} > head", params: [word], outs: [head]}
   left: {cmd: sleep 0.3; cat head > left, deps: [head], outs: [left]}
   right: {cmd: sleep 0.3; cat head head > right, deps: [head], outs: [right]}
   alone: {cmd: sleep 0.3; echo alone > alone, outs: [alone]}

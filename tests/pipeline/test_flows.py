@@ -85,21 +85,14 @@ def test_bad_words_and_places_are_one_line(workspace, prefect_api, tmp_path_fact
 
 def test_a_held_lock_is_waited_for(diamond, prefect_api):
     """Another DVC process is at work when the flow's own starts."""
-    holder = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            "import time\nfrom dvc.repo import Repo\nwith Repo().lock: print(flush=True); time.sleep(8)",
-        ],
-        stdout=subprocess.PIPE,
-    )
-    environment = prefect_api | {"PYTHONPATH": prefect_api["PYTHONPATH"]}
+    hold = "import time\\nfrom dvc.repo import Repo\\nwith Repo().lock: print(flush=True); time.sleep(8)"
+    holder = subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE)
     code = (
         "import sys; from pathlib import Path; from pipelines.dvc_stages import run_stage\n"
         "print(run_stage('head', Path.cwd(), print))"
     )
     assert holder.stdout.readline()
-    done = subprocess.run([sys.executable, "-c", code], env=os.environ | environment, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], env=os.environ | prefect_api, capture_output=True, text=True)
     holder.wait()
     assert done.stdout.endswith("built\n"), done.stdout + done.stderr
 
