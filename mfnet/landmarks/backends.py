@@ -5,6 +5,7 @@ A backend is a small picklable record; what it needs (a network) is loaded once 
 
 import functools
 import hashlib
+import sys
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +57,18 @@ class LandmarkBackend(Protocol):
         One `Detection` an image, in their order: [68, 2] as (x, y) in px of that image, centres of pixels at +0.5.
         """
         ...
+
+
+def default_backend(network: str | Path) -> LandmarkBackend:
+    """MediaPipe where its assets are here, else the embedded network of weights `network`, which it says: that one is
+    trained on drawn people, and on photographs of real ones finds a face only where it fills the picture."""
+    backend = MediaPipeBackend()
+    try:
+        backend.fingerprint()
+    except InputError as error:
+        print(f"the embedded landmark network is used, made for drawn people: {error}", file=sys.stderr)
+        return NetworkBackend(str(network))
+    return backend
 
 
 def make_backend(params: LandmarkParams, root: str | Path, network: str | Path) -> LandmarkBackend:
