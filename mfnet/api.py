@@ -17,7 +17,7 @@ from mfnet.flow import FlowEstimator, load_flow
 from mfnet.geometry import crop_face
 from mfnet.io.images import read_photo, to_float
 from mfnet.io.tensors import coefficient_counts, read_tensors
-from mfnet.landmarks.backends import LandmarkBackend, NetworkBackend, make_backend
+from mfnet.landmarks.backends import Detection, LandmarkBackend, default_backend, make_backend
 from mfnet.model.mfnet import MFNet, load_mfnet, read_crops
 from mfnet.model.pretrained import load_pretrained
 from mfnet.model.reconstruction import OUTLINE_MARGIN, textured
@@ -67,6 +67,8 @@ class Reconstructor:
     """Side of the crops, pixels."""
     crop_scale: float
     """Side of the crop over the larger side of the landmarks' box."""
+    min_score: float
+    """Score of landmarks below which a photograph is refused."""
     refinement: RefineParams
     """How `reconstruct` fits."""
 
@@ -81,7 +83,7 @@ class Reconstructor:
         Raises InputError, naming the file, for one that is no image or shows no face.
         """
         paths = [Path(path) for path in (frontal, left, right)]
-        photos = crop_photos(paths, self.detector, self.image_size, self.crop_scale)
+        photos = crop_photos(paths, self.detector, self.image_size, self.crop_scale, self.min_score)
         with torch.no_grad():
             prediction = self.network(photos.images[None])
         vertex_sigma_mm = None
@@ -109,20 +111,33 @@ class Photos(NamedTuple):
     landmarks: Tensor  # [V, 68, 2] ndc of the crops
 
 
-def crop_photos(paths: list[Path], backend: LandmarkBackend, size: int, crop_scale: float) -> Photos:
+def crop_photos(
+    paths: list[Path], backend: LandmarkBackend, size: int, crop_scale: float, min_score: float
+) -> Photos:
     """Photographs as the network wants them: found, cropped to their landmarks, `size` px wide.
 
-    Raises InputError for a file that is no image or shows no face.
+    Of several faces the largest is taken, and that there are more is said on stderr. Raises InputError for a file that
+    is no image, shows no face, or whose landmarks score less than `min_score`.
     """
     images = [read_photo(path) for path in paths]
     crops = []
     detections = backend.detect([path.name for path in paths], images)
     for path, image, detection in zip(paths, images, detections, strict=True):
-        if detection.landmarks is None:
-            raise InputError(f"{path}: {detection.reason or 'no face found'}; use a photograph with one clear face")
-        crops.append(crop_face(image, detection.landmarks, crop_scale, size))
+        crops.append(crop_face(image, _landmarks(path, detection, min_score), crop_scale, size))
     pixels = to_float(torch.from_numpy(np.stack([crop.image for crop in crops])).permute(0, 3, 1, 2))
     return Photos(pixels, torch.from_numpy(np.stack([crop.landmarks for crop in crops])).float())
+
+
+def _landmarks(path: Path, detection: Detection, min_score: float) -> np.ndarray:
+    """Those of a detection that can be believed, [68, 2] px."""
+    remedy = "use a photograph with one clear face"
+    if detection.landmarks is None:
+        raise InputError(f"{path}: {detection.reason or 'no face found'}; {remedy}")
+    if detection.score < min_score:
+        raise InputError(f"{path}: no face (score {detection.score:.2f}, {min_score:g} is asked for); {remedy}")
+    if detection.faces > 1:
+        print(f"{path}: {detection.faces} faces; the largest is taken", file=sys.stderr)
+    return detection.landmarks
 
 
 def load(model: str | Path | None = None, params: str | Path | None = None) -> Reconstructor:
@@ -130,13 +145,14 @@ def load(model: str | Path | None = None, params: str | Path | None = None) -> R
 
     model: None for the shipped network and head (the head is built once, some 15 seconds, and kept in the user's cache
     folder); else a folder with ``model.safetensors`` such as ``data/train``, beside ``head`` and ``pretrained``.
-    params: a params file whose landmark backend, flow and fit to use with `model`; None: the embedded profile's.
+    params: a params file whose landmark backend, flow and fit to use with `model`; None: the embedded profile's flow and
+    fit. Without one landmarks are MediaPipe's where ``mfnet assets get`` has been run, else the embedded network's.
 
     Raises InputError for files that are missing, damaged or do not belong together.
     """
     if model is None:
         return _shipped()
-    return _trained(Path(model), load_profile() if params is None else load_params(params))
+    return _trained(Path(model), None if params is None else load_params(params))
 
 
 def _shipped() -> Reconstructor:
@@ -144,8 +160,8 @@ def _shipped() -> Reconstructor:
     start = load_pretrained(bundled("encoder"), flame, "reinstall mfnet: its weights and head belong together")
     params = load_profile("embedded")  # what the shipped weights were made for
     network = start.model(start.params.model_copy(update={"fusion": "set", "views": 3}), flame).eval()
-    detector = NetworkBackend(str(bundled("landmarks")))
-    crops = (params.triplets.image_size, params.triplets.crop_scale)
+    detector = default_backend(bundled("landmarks"))
+    crops = (params.triplets.image_size, params.triplets.crop_scale, params.landmarks.min_score)
     return Reconstructor(flame, network, detector, load_flow("dis", ""), *crops, params.refine)  # DIS has no weights
 
 
@@ -174,7 +190,7 @@ def shipped_head() -> Flame:
     return Flame(head, n_shape, n_expression)
 
 
-def _trained(folder: Path, params: Params) -> Reconstructor:
+def _trained(folder: Path, chosen: Params | None) -> Reconstructor:
     path, data = folder / "model.safetensors", folder.parent
     if not (data / "head" / "head.npz").is_file():
         raise InputError(
@@ -183,6 +199,8 @@ def _trained(folder: Path, params: Params) -> Reconstructor:
     n_shape, n_expression = coefficient_counts(path, "mfnet")
     flame = load_flame(data / "head" / "head.npz", n_shape=n_shape, n_expression=n_expression)
     network = load_mfnet(path, flame)
-    detector = make_backend(params.landmarks, ".", data / "pretrained" / "landmarks.safetensors")
+    landmarks = data / "pretrained" / "landmarks.safetensors"
+    params = load_profile() if chosen is None else chosen
+    detector = default_backend(landmarks) if chosen is None else make_backend(params.landmarks, ".", landmarks)
     flow = load_flow(params.loss.flow_estimator, data / "pretrained" / "flow.safetensors")
-    return Reconstructor(flame, network, detector, flow, *read_crops(path), params.refine)
+    return Reconstructor(flame, network, detector, flow, *read_crops(path), params.landmarks.min_score, params.refine)
