@@ -1,4 +1,4 @@
-"""Fit one person: choose the start, fit to landmarks, let flow help where the landmarks do not mind, judge the result."""
+"""Fit one person: choose the start, fit to landmarks, let flow help where the landmarks do not mind, judge it all."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,7 +9,7 @@ from torch import Tensor
 from mfnet.errors import InputError
 from mfnet.fitting.noise import landmark_noise
 from mfnet.fitting.quality import Verdict, ViewFit, judge, oddness, residuals, view_fits
-from mfnet.fitting.refine import Refined, refine
+from mfnet.fitting.refine import refine
 from mfnet.fitting.start import from_mean, mean_start, yaws
 from mfnet.flame import Flame
 from mfnet.losses.flow import Estimate
@@ -39,7 +39,10 @@ class Measured:
 class Fit:
     """The fit of one person, and what it is worth."""
 
-    refined: Refined
+    prediction: Prediction
+    """Of batch 1."""
+    vertex_sigma: Tensor | None
+    """[N] metres (`Refined.vertex_sigma`); None for what was not fitted."""
     start: str
     """``network`` or ``mean``."""
     flow: bool
@@ -81,9 +84,19 @@ def fit_person(
         )
         flow = with_flow <= FLOW_TOLERANCE * without
         refined = seeing if flow else refined
-    views = view_fits(flame, refined.prediction, measured.landmarks, noise)
-    odd = oddness(refined.prediction.person.shape[0], refined.shape_sigma)
-    return Fit(refined, name, flow, views, *judge(views, odd))
+    prediction = refined.prediction
+    views = view_fits(flame, prediction, measured.landmarks, noise)
+    odd = oddness(prediction.person.shape[0], refined.shape_sigma)
+    return Fit(prediction, refined.vertex_sigma, name, flow, views, *judge(views, odd))
+
+
+@torch.no_grad()
+def unfitted(flame: Flame, measured: Measured, predicted: Prediction, settings: RefineParams) -> Fit:
+    """A network's answer of batch 1 as it is, judged like a fit."""
+    noise = landmark_noise(measured.detector, yaws(predicted), settings)
+    views = view_fits(flame, predicted, measured.landmarks, noise)
+    odd = oddness(predicted.person.shape[0], torch.zeros_like(predicted.person.shape[0]))
+    return Fit(predicted, None, "network", False, views, *judge(views, odd))
 
 
 def choose_start(

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from mfnet.fitting.noise import NDC, REGIONS, LandmarkNoise
@@ -53,6 +52,19 @@ class ViewFit:
         """`disagreeing` by regions: ``jaw (5 of 17), mouth (1 of 20)``; empty where none disagrees."""
         counts = {name: len(set(members) & set(self.disagreeing)) for name, members in REGIONS.items()}
         return ", ".join(f"{name} ({count} of {len(REGIONS[name])})" for name, count in counts.items() if count)
+
+
+def network_slots(turned: list[float]) -> list[int] | None:
+    """Which of three views at yaws `turned`, degrees, are frontal, left and right, as the network wants them.
+
+    None where they are not three, or not one from each side and one between that is nearest to the front.
+    """
+    if len(turned) != 3:
+        return None
+    left, middle, right = sorted(range(3), key=lambda row: turned[row])
+    sides = turned[left] < -FRONTAL and turned[right] > FRONTAL
+    frontal = abs(turned[middle]) < min(-turned[left], turned[right])
+    return [middle, left, right] if sides and frontal else None
 
 
 def view_fits(flame: Flame, prediction: Prediction, landmarks: Tensor, noise: LandmarkNoise) -> list[ViewFit]:

@@ -1,0 +1,55 @@
+"""Which pixels of a photograph are the person, so that no wall gets onto the head."""
+
+import cv2
+import numpy as np
+
+SIDE = 256
+"""Side of the picture that is cut, pixels."""
+SURE, POSSIBLE = 0.05, 0.15
+"""Inside the drawn outline by this share of the head's width is the person; outside by this, the background."""
+ROUNDS = 3
+"""Of GrabCut."""
+EDGE = 1
+"""Pixels of SIDE that the person's outline is drawn in by: they mix both colours."""
+
+
+def foreground(image: np.ndarray, cover: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Where a photograph shows the person: [S, S] float32 in [0, 1].
+
+    image [S, S, 3] uint8; cover [S, S] bool: the drawn head; inside [S, S] bool: within the photograph's borders.
+    GrabCut (Rother et al. 2004) by the colours well inside and well outside of the drawn outline; where there is
+    nothing outside, all of the photograph is the person.
+    """
+    size = image.shape[:2]
+    small = cv2.resize(extended(image, inside), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    drawn, within = (
+        cv2.resize(mask.astype(np.uint8), (SIDE, SIDE), interpolation=cv2.INTER_NEAREST) for mask in (cover, inside)
+    )
+    marks = _marks(drawn)
+    if (marks == cv2.GC_FGD).any() and (marks == cv2.GC_BGD).any():
+        cv2.setRNGSeed(0)
+        models = np.zeros((1, 65)), np.zeros((1, 65))
+        cv2.grabCut(np.ascontiguousarray(small[..., ::-1]), marks, None, *models, ROUNDS, cv2.GC_INIT_WITH_MASK)
+    person = np.isin(marks, (cv2.GC_FGD, cv2.GC_PR_FGD)) & (within > 0)
+    person = cv2.erode(person.astype(np.uint8), np.ones((2 * EDGE + 1, 2 * EDGE + 1), np.uint8))
+    return cv2.resize(person.astype(np.float32), size[::-1], interpolation=cv2.INTER_LINEAR) * inside
+
+
+def extended(image: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """An image [H, W, 3] whose rows and columns outside of the photograph repeat its border."""
+    rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+    height, width = image.shape[:2]
+    row = np.clip(np.arange(height), rows[0], rows[-1])
+    column = np.clip(np.arange(width), columns[0], columns[-1])
+    return image[row][:, column]
+
+
+def _marks(drawn: np.ndarray) -> np.ndarray:
+    """GrabCut's marks [SIDE, SIDE] by the distance from the drawn head's outline."""
+    width = max(int(np.ptp(np.flatnonzero(drawn.any(0)))), 1) if drawn.any() else 1
+    inner = cv2.distanceTransform(drawn, cv2.DIST_L2, 3)
+    outer = cv2.distanceTransform(1 - drawn, cv2.DIST_L2, 3)
+    marks = np.where(drawn > 0, cv2.GC_PR_FGD, cv2.GC_PR_BGD)
+    marks[inner > SURE * width] = cv2.GC_FGD
+    marks[outer > POSSIBLE * width] = cv2.GC_BGD
+    return marks.astype(np.uint8)
