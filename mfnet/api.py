@@ -206,8 +206,8 @@ def load(
 
     model: None for the shipped network and head (the head is built once, some 15 seconds, and kept in the user's cache
     folder); else a folder with ``model.safetensors`` such as ``data/train``, beside ``head`` and ``pretrained``.
-    params: a params file whose landmark backend, flow and fit to use with `model`; None: the embedded profile's flow and
-    fit. Without one landmarks are MediaPipe's where ``mfnet assets get`` has been run, else the embedded network's.
+    params: a params file whose landmark backend, flow and fit to use with `model`; None: the embedded profile's flow
+    and fit. Without one landmarks are MediaPipe's where ``mfnet assets get`` has been run, else the embedded network's.
 
     head: a head model in FLAME's format to fit in place of the shipped network's (``makehuman``, or a file that
     `mfnet head convert` made); no network is asked, unless it is the shipped network's own head.

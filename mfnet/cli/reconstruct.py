@@ -1,6 +1,7 @@
 """``mfnet reconstruct``: from photographs to a textured head file."""
 
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,10 +12,17 @@ from mfnet.errors import InputError
 if TYPE_CHECKING:
     from mfnet.api import Face
 
+LAST = "parameters.json"
+"""Written after a head's other files: a folder that has it is whole."""
+
 
 def reconstruct(
     photographs: Annotated[
-        list[Path], typer.Argument(help="Photographs of one person from any sides, in any order; or their folder.")
+        list[Path],
+        typer.Argument(
+            help="Photographs of one person from any sides, in any order; or their folder; or a .csv of many people with "
+            "the columns person and photograph."
+        ),
     ],
     out: Annotated[
         Path,
@@ -57,16 +65,51 @@ def reconstruct(
     from mfnet.api import load
     from mfnet.export.meshes import require_format
 
-    folder = out.is_dir() or not out.suffix
+    many = len(photographs) == 1 and photographs[0].suffix.lower() == ".csv"
+    folder = many or out.is_dir() or not out.suffix
     if not folder:
         require_format(out)
-    face = load(model, params, head).reconstruct(
-        *photographs, refine=fit, start=start, use_flow=flow, texture_size=texture
-    )
+    elif many and out.suffix:
+        raise InputError(f"{out}: many people go into a folder; name one with --out")
+    model_of = load(model, params, head)
+
+    def face_of(paths: Sequence[Path]) -> "Face":
+        face = model_of.reconstruct(*paths, refine=fit, start=start, use_flow=flow, texture_size=texture)
+        if face.verdict == "refused" and not force:
+            report(face)
+            raise InputError("the fit is refused, nothing was written; use other photographs, or --force to see it")
+        return face
+
+    if many:
+        reconstruct_people(photographs[0], out, face_of)
+        return
+    face = face_of(photographs)
     report(face)
-    if face.verdict == "refused" and not force:
-        raise InputError("the fit is refused, nothing was written; use other photographs, or --force to see it")
-    save(face, out, folder)
+    seen = (face.texture_confidence > 0).mean()
+    mesh = save(face, out, folder)
+    print(f"{mesh}: {len(face.vertices)} vertices, {seen:.0%} of the texture seen in the photographs")
+
+
+def reconstruct_people(table: Path, out: Path, face_of: Callable[[Sequence[Path]], "Face"]) -> None:
+    """Everyone in a CSV, each into a folder of `out`; who is there already is passed over, and a failure is one line."""
+    from tqdm import tqdm
+
+    from mfnet.people import read_people
+
+    people = read_people(table)
+    waiting = [name for name in people if not (out / name / LAST).is_file()]
+    failed = 0
+    for name in tqdm(waiting, desc="people", disable=None):
+        try:
+            face = face_of(people[name])
+            save(face, out / name, True)
+            tqdm.write(f"{name}: {face.verdict}, {max(view.residual_px for view in face.views):.1f} px of 128")
+        except InputError as error:
+            failed += 1
+            tqdm.write(f"{name}: {error}", file=sys.stderr)
+    print(f"{out}: {len(waiting) - failed} people written, {len(people) - len(waiting)} there already, {failed} failed")
+    if failed:
+        raise InputError(f"{table}: {failed} of {len(people)} people failed; run it again for those alone")
 
 
 def report(face: "Face") -> None:
@@ -88,14 +131,13 @@ def report(face: "Face") -> None:
         print(f"{face.verdict}: {reason}", file=sys.stderr)
 
 
-def save(face: "Face", out: Path, folder: bool) -> None:
-    """Write head, parameters and overlay: into the folder `out`, or as the file `out` and beside it."""
+def save(face: "Face", out: Path, folder: bool) -> Path:
+    """Write head, overlay and parameters: into the folder `out`, or as the file `out` and beside it -> the head's file."""
     mesh = out / "head.glb" if folder else out
-    beside = out if folder else out.parent
+    beside = mesh.parent
     prefix = "" if folder else f"{out.stem}_"
     beside.mkdir(parents=True, exist_ok=True)
     face.save(mesh)
-    face.save_parameters(beside / f"{prefix}parameters.json")
     face.save_overlay(beside / f"{prefix}overlay.png")
-    seen = (face.texture_confidence > 0).mean()
-    print(f"{mesh}: {len(face.vertices)} vertices, {seen:.0%} of the texture seen in the photographs")
+    face.save_parameters(beside / f"{prefix}{LAST}")
+    return mesh

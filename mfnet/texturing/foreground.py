@@ -13,19 +13,21 @@ EDGE = 1
 """Pixels of SIDE that the person's outline is drawn in by: they mix both colours."""
 
 
-def foreground(image: np.ndarray, cover: np.ndarray, inside: np.ndarray) -> np.ndarray:
+def foreground(image: np.ndarray, cover: np.ndarray, face: np.ndarray, inside: np.ndarray) -> np.ndarray:
     """Where a photograph shows the person: [S, S] float32 in [0, 1].
 
-    image [S, S, 3] uint8; cover [S, S] bool: the drawn head; inside [S, S] bool: within the photograph's borders.
-    GrabCut (Rother et al. 2004) by the colours well inside and well outside of the drawn outline; where there is
-    nothing outside, all of the photograph is the person.
+    image [S, S, 3] uint8; cover [S, S] bool: the drawn head; face [S, S] bool: what of it is not its neck, which may be
+    under a collar; inside [S, S] bool: within the photograph's borders.
+    GrabCut (Rother et al. 2004) by the colours well inside the drawn face and well outside of the drawn head; where
+    there is nothing outside, all of the photograph is the person.
     """
     size = image.shape[:2]
     small = cv2.resize(extended(image, inside), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    drawn, within = (
-        cv2.resize(mask.astype(np.uint8), (SIDE, SIDE), interpolation=cv2.INTER_NEAREST) for mask in (cover, inside)
+    drawn, skin, within = (
+        cv2.resize(mask.astype(np.uint8), (SIDE, SIDE), interpolation=cv2.INTER_NEAREST)
+        for mask in (cover, face, inside)
     )
-    marks = _marks(drawn)
+    marks = _marks(drawn, skin)
     if (marks == cv2.GC_FGD).any() and (marks == cv2.GC_BGD).any():
         cv2.setRNGSeed(0)
         models = np.zeros((1, 65)), np.zeros((1, 65))
@@ -44,10 +46,10 @@ def extended(image: np.ndarray, inside: np.ndarray) -> np.ndarray:
     return image[row][:, column]
 
 
-def _marks(drawn: np.ndarray) -> np.ndarray:
-    """GrabCut's marks [SIDE, SIDE] by the distance from the drawn head's outline."""
+def _marks(drawn: np.ndarray, skin: np.ndarray) -> np.ndarray:
+    """GrabCut's marks [SIDE, SIDE] by the distance from the outlines of the drawn head and of its face."""
     width = max(int(np.ptp(np.flatnonzero(drawn.any(0)))), 1) if drawn.any() else 1
-    inner = cv2.distanceTransform(drawn, cv2.DIST_L2, 3)
+    inner = cv2.distanceTransform(skin, cv2.DIST_L2, 3)
     outer = cv2.distanceTransform(1 - drawn, cv2.DIST_L2, 3)
     marks = np.where(drawn > 0, cv2.GC_PR_FGD, cv2.GC_PR_BGD)
     marks[inner > SURE * width] = cv2.GC_FGD

@@ -17,7 +17,7 @@ from mfnet.model.parameters import Prediction
 from mfnet.model.projection import decode
 from mfnet.photographs import Photograph
 from mfnet.render.rasterizer import interpolate, rasterize
-from mfnet.render.texture import UVLayout, fill_holes, fuse_views, sample_texture, unwrap, uv_layout
+from mfnet.render.texture import UVLayout, fill_holes, fuse_views, region_of, sample_texture, unwrap, uv_layout
 from mfnet.render.view import ndc, orthographic_view, sample_image
 from mfnet.texturing.balance import balanced
 from mfnet.texturing.foreground import foreground
@@ -72,6 +72,7 @@ def _unwrapped(
     """Textures [V, 3, T, T] and weights [V, T, T] of the photographs (`mfnet.render.texture.unwrap`)."""
     heads = decode(flame, prediction)
     wider = heads.cameras.new_tensor([crop_scale / WIDE, 1, 1])
+    neck = flame.masks["neck"][flame.faces].any(-1) if "neck" in flame.masks else torch.zeros(len(flame.faces)).bool()
     textures, weights = [], []
     for view, photograph in enumerate(photographs):
         vertices, divisor = heads.vertices[:, view], heads.divisor[:, view]
@@ -80,8 +81,9 @@ def _unwrapped(
         side = max(64, min(LARGEST, round(box.side)))
         image = photograph.wide(WIDE, side)
         inside = crop_image(np.full_like(photograph.image, 255), box, side)[..., 0] == 255
-        cover = (rasterize(mesh.clip, flame.faces, side, side).face_id[0] > 0).numpy()
-        person = torch.from_numpy(foreground(image, cover, inside))[None, None]
+        drawn = rasterize(mesh.clip, flame.faces, side, side)
+        masks = ((drawn.face_id > 0)[0], region_of(drawn, ~neck)[0])
+        person = torch.from_numpy(foreground(image, *(mask.numpy() for mask in masks), inside))[None, None]
         pixels = to_float(torch.from_numpy(image)).permute(2, 0, 1)[None]
         texture, weight = unwrap(pixels, mesh, layout)
         at = ndc(interpolate(mesh.clip, layout.raster, flame.faces))
@@ -98,7 +100,7 @@ def feathered(seen: np.ndarray) -> np.ndarray:
 
 
 def with_mirror_image(colour: Tensor, confidence: Tensor, uv: Tensor) -> tuple[Tensor, Tensor]:
-    """A texture [3, T, T] where what is seen badly or not at all is taken from its mirror image, and what is known then.
+    """A texture [3, T, T] where what is seen badly or not at all comes from its mirror image, and what is known then.
 
     confidence [T, T]; uv [T, T, 2]: of the mirror images (`mirrored_uv`). The mirror image is shifted by the difference
     of colours where both sides are seen, which flows into what is not: light comes from a side.
