@@ -21,7 +21,7 @@ def reconstruct(
         list[Path],
         typer.Argument(
             help="Photographs of one person from any sides, in any order; or their folder; or a .csv of many people with "
-            "the columns person and photograph."
+            "columns person and photograph."
         ),
     ],
     out: Annotated[
@@ -91,7 +91,7 @@ def reconstruct(
 
 
 def reconstruct_people(table: Path, out: Path, face_of: Callable[[Sequence[Path]], "Face"]) -> None:
-    """Everyone in a CSV, each into a folder of `out`; who is there already is passed over, and a failure is one line."""
+    """Everyone in a CSV, each into a folder of `out`: who is there already is passed over, a failure is one line."""
     from tqdm import tqdm
 
     from mfnet.people import read_people
@@ -132,7 +132,7 @@ def report(face: "Face") -> None:
 
 
 def save(face: "Face", out: Path, folder: bool) -> Path:
-    """Write head, overlay and parameters: into the folder `out`, or as the file `out` and beside it -> the head's file."""
+    """Write head, overlay and parameters, into the folder `out` or as the file `out` and beside it -> head's file."""
     mesh = out / "head.glb" if folder else out
     beside = mesh.parent
     prefix = "" if folder else f"{out.stem}_"

@@ -37,7 +37,7 @@ def test_a_head_drawn_too_large_or_aside_gets_no_wall():
 
 def test_a_collar_over_the_neck_is_left_out():
     """The lower half of the drawn head is its neck, and a shirt that goes on beyond it covers that."""
-    image, person = picture()
+    image, _ = picture()
     image[150:] = SHIRT
     face = disc(60)
     face[145:] = False
