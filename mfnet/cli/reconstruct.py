@@ -20,8 +20,8 @@ def reconstruct(
     photographs: Annotated[
         list[Path],
         typer.Argument(
-            help="Photographs of one person from any sides, in any order; or their folder; or a .csv of many people with "
-            "columns person and photograph."
+            help="Photographs of one person from any sides, in any order; or their folder; or a .csv of many people: "
+            "person,photograph."
         ),
     ],
     out: Annotated[

@@ -124,10 +124,9 @@ def with_mirror_image(colour: Tensor, confidence: Tensor, uv: Tensor) -> tuple[T
 def _smoothed(values: Tensor, mask: Tensor) -> Tensor:
     """Values [3, T, T] averaged over a neighbourhood in the mask [T, T] bool; 0 outside of it."""
     kernel = 2 * (mask.shape[-1] // 64) + 1
-    mean = torch.nn.functional.avg_pool2d
-    share = mean(mask.float()[None, None], kernel, 1, kernel // 2, count_include_pad=False)
-    total = mean((values * mask)[None], kernel, 1, kernel // 2, count_include_pad=False)
-    return torch.where(mask, total[0] / share[0].clamp_min(1e-6), torch.zeros_like(values))
+    weighed = torch.cat([values * mask, mask[None].to(values)]).permute(1, 2, 0).contiguous().numpy()
+    total = torch.from_numpy(cv2.blur(weighed, (kernel, kernel))).permute(2, 0, 1)
+    return total[:3] / total[3].clamp_min(1e-6) * mask
 
 
 def _filled(flame: Flame, colour: Tensor, known: Tensor, layout: UVLayout) -> Tensor:
