@@ -1,6 +1,5 @@
 """The front door: load a reconstructor, give it photographs of a person, save the head."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,7 @@ from mfnet.fitting.candidates import Candidates
 from mfnet.fitting.person import Fit, Measured, Start, fit_person, unfitted
 from mfnet.fitting.quality import Verdict, ViewFit, network_slots
 from mfnet.fitting.start import mean_start, yaws
-from mfnet.flame import Flame, load_flame, write_head
+from mfnet.flame import Flame, load_flame
 from mfnet.flame.makehuman import MODEL, makehuman_head
 from mfnet.flame.readers import read_head
 from mfnet.flow import FlowEstimator, load_flow
@@ -204,13 +203,12 @@ def load(
 ) -> Reconstructor:
     """A reconstructor with the shipped weights, or with those that stage ``train`` wrote.
 
-    model: None for the shipped network and head (the head is built once, some 15 seconds, and kept in the user's cache
-    folder); else a folder with ``model.safetensors`` such as ``data/train``, beside ``head`` and ``pretrained``.
+    model: None for the shipped network and head; else a folder with ``model.safetensors`` such as ``data/train``,
+    beside ``head`` and ``pretrained``.
     params: a params file whose landmark backend, flow and fit to use with `model`; None: the embedded profile's flow
     and fit. Without one landmarks are MediaPipe's where ``mfnet assets get`` has been run, else the embedded network's.
-
-    head: a head model in FLAME's format to fit in place of the shipped network's (``makehuman``, or a file that
-    `mfnet head convert` made); no network is asked, unless it is the shipped network's own head.
+    head: a head model in FLAME's format to fit in place of the shipped network's: ``makehuman``, or a file that
+    `mfnet head convert` made; no network is asked, unless it is the shipped network's own head.
 
     Raises InputError for files that are missing, damaged or do not belong together.
     """
@@ -251,28 +249,8 @@ def _shipped() -> Reconstructor:
 
 
 def shipped_head() -> Flame:
-    """The head that the shipped weights were trained on, from the user's cache folder or built anew into it."""
-    from platformdirs import user_cache_path
-
-    _, metadata = read_tensors(bundled("encoder"), "encoder")
-    n_shape, n_expression = metadata["n_shape"], metadata["n_expression"]
-    path = user_cache_path("mfnet") / f"head-{metadata['head_hash'][:16]}.npz"
-    if path.is_file():
-        try:
-            flame = load_flame(path, n_shape=n_shape, n_expression=n_expression)
-            if flame.content_hash == metadata["head_hash"]:
-                return flame
-        except InputError:
-            pass  # a damaged file in a cache is one that is not there
-    from mfnet.flame.procedural import head_arrays
-
-    print(f"building the head model once, into {path}", file=sys.stderr)
-    head = head_arrays(0)
-    try:
-        write_head(head, path)
-    except OSError as error:
-        print(f"{path}: cannot be kept ({error}); the head is built anew each time", file=sys.stderr)
-    return Flame(head, n_shape, n_expression)
+    """The head that the shipped weights were trained on."""
+    return Flame(makehuman_head(), *coefficient_counts(bundled("encoder"), "encoder"))
 
 
 def _trained(folder: Path, chosen: Params | None) -> Reconstructor:

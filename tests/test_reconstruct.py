@@ -142,7 +142,8 @@ def test_parameters_lead_from_the_mesh_to_the_photographs(face, tmp_path):
     vertices = np.asarray(trimesh.load(tmp_path / "head.ply", process=False).vertices)
     root = np.array(content["root"])
     heads = decode(face.flame, face.prediction)
-    assert content["head"] == {"sha256": face.flame.content_hash, "licence": "CC0-1.0"}
+    assert content["head"]["content_hash"] == face.flame.content_hash
+    assert content["head"]["licence"] == face.flame.provenance.licence
     for number, view in enumerate(content["views"]):
         turn = axis_angle_to_matrix(torch.tensor(view["global_pose"])[None])[0].numpy()
         posed = (vertices - root) @ turn.T + root

@@ -1,14 +1,13 @@
 """A fitted head as numbers: coefficients, cameras and what they mean, as JSON for other programs."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor
 
-from mfnet.flame import Flame
-from mfnet.flame.makehuman import makehuman_head
 from mfnet.io.files import atomic_path
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ def parameters(face: "Face") -> dict[str, Any]:
     return {
         "format": FORMAT,
         "conventions": CONVENTIONS,
-        "head": {"sha256": face.flame.content_hash, "licence": licence(face.flame)},
+        "head": {"content_hash": face.flame.content_hash, **asdict(face.flame.provenance)},
         "landmarks": face.detector,
         "start": face.start,
         "flow": face.flow,
@@ -51,13 +50,6 @@ def parameters(face: "Face") -> dict[str, Any]:
         "root": _numbers(face.root),
         "views": [_view(face, view) for view in range(len(face.photographs))],
     }
-
-
-def licence(flame: Flame) -> str:
-    """What a head's statistics may be used for, as far as is known here."""
-    if flame.content_hash == makehuman_head().content_hash():
-        return "CC0-1.0"
-    return "its owner's; a mesh made with it is bound by it"
 
 
 def _view(face: "Face", view: int) -> dict[str, Any]:
