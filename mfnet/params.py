@@ -162,8 +162,9 @@ class PlanParams(Section):
 class LandmarkParams(Section):
     """Stage ``landmarks``."""
 
-    backend: Literal["network", "face_alignment", "annotations"]
-    """``network``: the embedded one; ``face_alignment``: FAN; ``annotations``: .npy, .npz, .pts or .txt files."""
+    backend: Literal["network", "mediapipe", "face_alignment", "annotations"]
+    """``network``: the embedded one; ``mediapipe``: Face Mesh, for photographs of real people; ``face_alignment``: FAN;
+    ``annotations``: .npy, .npz, .pts or .txt files."""
     annotations: str | None
     """Root of the annotation files (same relative paths as the images'); null: beside the images."""
     fan_weights: str | None

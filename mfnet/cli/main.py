@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mfnet.cli import archive, audit, benchmark, doctor, head, profile, reconstruct, track, ui
+from mfnet.cli import archive, assets, audit, benchmark, doctor, head, profile, reconstruct, track, ui
 from mfnet.errors import InputError
 
 EXTRAS = {
@@ -51,6 +51,7 @@ app.command()(profile.profile)
 app.command()(archive.archive)
 app.add_typer(track.app, name="track")
 app.add_typer(head.app, name="head")
+app.add_typer(assets.app, name="assets")
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -20,11 +20,13 @@ _MAX_RATIO = 10
 
 
 class CropBox(NamedTuple):
-    """An upright square in source pixels."""
+    """A square in source pixels."""
 
     centre_x: float
     centre_y: float
     side: float
+    angle: float = 0.0
+    """Of its upper edge to the rows of the image, radians, clockwise as one sees it; 0: upright."""
 
 
 class FaceCrop(NamedTuple):
@@ -89,9 +91,11 @@ def require_overlap(box: CropBox, image: np.ndarray) -> None:
 
 def crop_matrix(box: CropBox, size: int) -> np.ndarray:
     """The affine map [3, 3] (float64) from source pixels to pixels of the `size` x `size` crop."""
-    scale = size / box.side
-    left, top = box.centre_x - box.side / 2, box.centre_y - box.side / 2
-    return np.array([[scale, 0, -left * scale], [0, scale, -top * scale], [0, 0, 1.0]])
+    scale, half = size / box.side, box.side / 2
+    c, s = math.cos(box.angle), math.sin(box.angle)
+    left, top = box.centre_x - (c * half - s * half), box.centre_y - (s * half + c * half)
+    turned = np.array([[c, s, -(c * left + s * top)], [-s, c, s * left - c * top]])
+    return np.vstack([scale * turned + 0.0, [0, 0, 1]])  # no -0.0, which has other bytes than 0.0
 
 
 def crop_image(image: np.ndarray, box: CropBox, size: int) -> np.ndarray:
@@ -102,7 +106,7 @@ def crop_image(image: np.ndarray, box: CropBox, size: int) -> np.ndarray:
     """
     factor = max(1, min(math.ceil(box.side / size), MAX_DENSE // size))
     matrix = crop_matrix(box, factor * size)
-    matrix[:2, 2] += 0.5 * (matrix[0, 0] - 1)  # OpenCV's pixel centres are whole numbers
+    matrix[:2, 2] += 0.5 * (matrix[:2, :2].sum(axis=1) - 1)  # OpenCV's pixel centres are whole numbers
     source = image if factor == 1 else image.astype(np.float32)  # rounded once, at the end
     dense = cv2.warpAffine(source, matrix[:2], (factor * size, factor * size), flags=cv2.INTER_LINEAR, borderValue=0)
     if factor == 1:

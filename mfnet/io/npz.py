@@ -1,6 +1,7 @@
 """Reading .npz archives from outside: no pickle, and every size is known from the headers before memory is taken."""
 
 import math
+import os
 import struct
 import zipfile
 import zlib
@@ -110,16 +111,20 @@ def _short(error: Exception) -> str:
 
 
 def _check_directory(path: Path) -> None:
-    """Bound the zip directory, which `zipfile` would read whole, from the end record."""
     with open(path, "rb") as file:
-        file.seek(max(0, path.stat().st_size - 65557))
-        tail = file.read()
+        check_directory(file, path)
+
+
+def check_directory(file: IO[bytes], path: str | Path) -> None:
+    """Bound the zip directory, which `zipfile` would read whole, from the end record. Raises InputError."""
+    file.seek(max(0, file.seek(0, os.SEEK_END) - 65557))
+    tail = file.read()
     at = tail.rfind(_END_RECORD)
     if at < 0 or len(tail) < at + 22:
-        raise InputError(f"{path}: not a whole .npz (zip) file; copy it again")
+        raise InputError(f"{path}: not a whole zip file; copy it again")
     size = struct.unpack_from("<I", tail, at + 12)[0]
     if size > _MAX_DIRECTORY or tail[max(0, at - 20) : at].startswith(_ZIP64_LOCATOR):
-        raise InputError(f"{path}: the zip directory is larger than any .npz of a head needs")
+        raise InputError(f"{path}: the zip directory is larger than any that is read here")
 
 
 def _read_array(stream: IO[bytes], limit: int, where: str) -> np.ndarray:

@@ -1,9 +1,11 @@
-"""Three ways to 68 landmarks behind one interface: the embedded network, FAN by `face_alignment`, annotation files.
+"""Ways to 68 landmarks behind one interface: the embedded network, MediaPipe, FAN by `face_alignment`, annotations.
 
 A backend is a small picklable record; what it needs (a network) is loaded once per process, on first use.
 """
 
 import functools
+import hashlib
+import sys
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast, runtime_check
 
 import numpy as np
 
+from mfnet import assets
 from mfnet.datasets.multipie import ANNOTATIONS
 from mfnet.errors import InputError
 from mfnet.io.files import file_hash, read_bytes
@@ -31,6 +34,8 @@ class Detection(NamedTuple):
     landmarks: np.ndarray | None
     score: float
     reason: str | None = None
+    faces: int = 1
+    """Faces that it saw; the landmarks are of the largest. The embedded network and annotations know of one."""
 
 
 @runtime_checkable
@@ -54,10 +59,24 @@ class LandmarkBackend(Protocol):
         ...
 
 
+def default_backend(network: str | Path) -> LandmarkBackend:
+    """MediaPipe where its assets are here, else the embedded network of weights `network`, which it says: that one is
+    trained on drawn people, and on photographs of real ones finds a face only where it fills the picture."""
+    backend = MediaPipeBackend()
+    try:
+        backend.fingerprint()
+    except InputError as error:
+        print(f"the embedded landmark network is used, made for drawn people: {error}", file=sys.stderr)
+        return NetworkBackend(str(network))
+    return backend
+
+
 def make_backend(params: LandmarkParams, root: str | Path, network: str | Path) -> LandmarkBackend:
     """The backend of `params`; `root`: of the image archive; `network`: weights of the embedded one."""
     if params.backend == "network":
         return NetworkBackend(str(network))
+    if params.backend == "mediapipe":
+        return MediaPipeBackend()
     if params.backend == "face_alignment":
         return FaceAlignmentBackend(params.fan_weights)
     return AnnotationBackend(str(params.annotations or root))
@@ -85,6 +104,35 @@ def _embedded_detector(weights: str) -> "LandmarkDetector":
     from mfnet.landmarks.network import load_landmark_detector
 
     return load_landmark_detector(weights)
+
+
+# -------------------------------------------------------------------------------------------------------- MediaPipe
+@dataclass(frozen=True)
+class MediaPipeBackend:
+    """MediaPipe's face detectors and Face Mesh V2 (`mfnet.landmarks.mediapipe`), from the assets of `mfnet.assets`.
+
+    The score is that of a face's presence; there is none of single points.
+    """
+
+    name: str = "mediapipe"
+
+    def fingerprint(self) -> str:
+        from mfnet.landmarks.mediapipe.networks import FULL_RANGE, TASK
+
+        return "-".join(hashlib.sha256(assets.read(asset)).hexdigest() for asset in (TASK, FULL_RANGE))
+
+    def detect(self, paths: list[str], images: list[np.ndarray]) -> list[Detection]:
+        return [self._largest(image) for image in images]
+
+    def _largest(self, image: np.ndarray) -> Detection:
+        from mfnet.landmarks.mediapipe.faces import find_faces
+        from mfnet.landmarks.mediapipe.ibug68 import ibug68
+
+        faces = find_faces(image)
+        if not faces:
+            return Detection(None, 0.0, "no face", faces=0)
+        mesh = faces[0].mesh
+        return Detection(ibug68(mesh.points)[:, :2], mesh.presence, faces=len(faces))
 
 
 # --------------------------------------------------------------------------------------------------- face_alignment
@@ -159,10 +207,11 @@ def _largest_face(network: "FaceAlignment", image: np.ndarray) -> Detection:
         found = network.get_landmarks_from_image(image, return_bboxes=True, return_landmark_score=True)
     landmarks, scores, boxes = cast(tuple[Any, Any, Any], found)  # the package has no types: always three, asked thus
     if landmarks is None:
-        return Detection(None, 0.0, "no face")
+        return Detection(None, 0.0, "no face", faces=0)
     best = int(np.argmax([(box[2] - box[0]) * (box[3] - box[1]) for box in boxes]))
     maps = 2 if network.flip_input else 1  # heat maps of the image and of its mirror image are summed
-    return Detection(np.asarray(landmarks[best], np.float64), float(np.clip(np.mean(scores[best]) / maps, 0, 1)))
+    score = float(np.clip(np.mean(scores[best]) / maps, 0, 1))
+    return Detection(np.asarray(landmarks[best], np.float64), score, faces=len(landmarks))
 
 
 # ------------------------------------------------------------------------------------------------- annotation files

@@ -47,7 +47,8 @@ def find_landmarks(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(landmarks, rejected) of the images in `plan`, ordered by path.
 
-    landmarks: path, landmarks (136 float32: x, y of 68 points, image px), score (mean, [0, 1]), backend.
+    landmarks: path, landmarks (136 float32: x, y of 68 points, image px), score (mean, [0, 1]), backend, fingerprint
+    (of its weights).
     rejected: path, reason: a file that cannot be decoded, no face, a score below ``params.min_score``, points that are
     not finite or lie outside the image.
 
@@ -56,7 +57,8 @@ def find_landmarks(
     images = planned_images(plan)
     rows = list(images.itertuples(index=False, name=None))
     chunks = [rows[start : start + params.chunk] for start in range(0, len(rows), params.chunk)]
-    task = DetectTask(str(root), backend, str(scratch), f"{code_hash()} {backend!r} {backend.fingerprint()}")
+    fingerprint = backend.fingerprint()
+    task = DetectTask(str(root), backend, str(scratch), f"{code_hash()} {backend!r} {fingerprint}")
     files = compute.map(_Chunk(task), chunks, f"landmarks ({backend.name})")
     parts = [pd.read_parquet(file) for file in files]
     table = pd.concat(parts, ignore_index=True)
@@ -68,6 +70,7 @@ def find_landmarks(
         raise InputError(f"{root}: no landmarks in any of the {len(table)} planned images ({reasons})")
     found = table.loc[good, ["path", "landmarks", "score"]].reset_index(drop=True)
     found["backend"] = pd.Series(backend.name, index=found.index, dtype="str")
+    found["fingerprint"] = pd.Series(fingerprint, index=found.index, dtype="str")
     return found, table.loc[~good, ["path", "reason"]].astype("str").reset_index(drop=True)
 
 

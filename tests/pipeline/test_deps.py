@@ -20,6 +20,7 @@ NEUTRAL = {
     "mfnet/params.py": "the values are params of the stage; the schema refuses values and changes none",
     "mfnet/tracking.py": "writes to MLflow, to no out",
     "mfnet/runs/outbox.py": "writes to MLflow, to no out",
+    "mfnet/io/download.py": "fetches assets when the user says so; no stage does, and their hashes are checked",
     "mfnet/audit/hashing.py": "hashes for MLflow, in no out",
     "mfnet/compute/executor.py": "where work runs; results come back in the order of the items",
     "stages/common.py": "the command line, and how errors end",
