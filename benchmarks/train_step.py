@@ -15,7 +15,7 @@ import torch
 
 from mfnet.datasets.triplets import TripletBatch
 from mfnet.flame import Flame
-from mfnet.flame.procedural import head_arrays
+from mfnet.flame.makehuman import makehuman_head
 from mfnet.flow import DisFlow, RaftFlow
 from mfnet.losses.total import Objective
 from mfnet.model.mfnet import MFNet
@@ -65,7 +65,7 @@ def main() -> None:
     set_up(params.train)
     route = "target" if args.flow == "dis" else "through"
     loss = params.loss.model_copy(update={"flow_estimator": args.flow, "flow_gradient": route, "flow_cap": 10.0})
-    flame = Flame(head_arrays(params.flame.seed), params.flame.n_shape, params.flame.n_expression)
+    flame = Flame(makehuman_head(), params.flame.n_shape, params.flame.n_expression)
     estimator = DisFlow() if args.flow == "dis" else RaftFlow(args.flow)
     batch = random_batch(args.batch, params.triplets.image_size)
     with process() as this:

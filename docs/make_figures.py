@@ -1,4 +1,4 @@
-"""Draws docs/conventions.png from the procedural head by the project's own cameras: ``python docs/make_figures.py``."""
+"""Draws docs/conventions.png from the open head by the project's own cameras: ``python docs/make_figures.py``."""
 
 from pathlib import Path
 

@@ -1,6 +1,5 @@
 """The front door: load a reconstructor, give it three photographs, save the head."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -12,12 +11,13 @@ from torch import Tensor
 from mfnet.errors import InputError
 from mfnet.export.meshes import export_head
 from mfnet.fitting.refine import refine as refine_prediction
-from mfnet.flame import Flame, load_flame, write_head
+from mfnet.flame import Flame, load_flame
+from mfnet.flame.makehuman import makehuman_head
 from mfnet.flow import FlowEstimator, load_flow
 from mfnet.geometry import crop_face
 from mfnet.io.images import read_photo, to_float
-from mfnet.io.tensors import coefficient_counts, read_tensors
-from mfnet.landmarks.backends import Detection, LandmarkBackend, default_backend, make_backend
+from mfnet.io.tensors import coefficient_counts
+from mfnet.landmarks.backends import LandmarkBackend, NetworkBackend, make_backend
 from mfnet.model.mfnet import MFNet, load_mfnet, read_crops
 from mfnet.model.pretrained import load_pretrained
 from mfnet.model.reconstruction import OUTLINE_MARGIN, textured
@@ -143,10 +143,16 @@ def _landmarks(path: Path, detection: Detection, min_score: float) -> np.ndarray
 def load(model: str | Path | None = None, params: str | Path | None = None) -> Reconstructor:
     """A reconstructor with the shipped weights, or with those that stage ``train`` wrote.
 
+<<<<<<< HEAD
+    model: None for the shipped network and head; else a folder with ``model.safetensors`` such as ``data/train``,
+    beside ``head`` and ``pretrained``.
+    params: a params file whose landmark backend, flow and fit to use with `model`; None: the embedded profile's.
+=======
     model: None for the shipped network and head (the head is built once, some 15 seconds, and kept in the user's cache
     folder); else a folder with ``model.safetensors`` such as ``data/train``, beside ``head`` and ``pretrained``.
     params: a params file whose landmark backend, flow and fit to use with `model`; None: the embedded profile's flow and
     fit. Without one landmarks are MediaPipe's where ``mfnet assets get`` has been run, else the embedded network's.
+>>>>>>> 3aeb32a (crop_photos refuses scores below landmarks.min_score and says when there are several faces; MediaPipe is the default of mfnet reconstruct)
 
     Raises InputError for files that are missing, damaged or do not belong together.
     """
@@ -166,28 +172,8 @@ def _shipped() -> Reconstructor:
 
 
 def shipped_head() -> Flame:
-    """The head that the shipped weights were trained on, from the user's cache folder or built anew into it."""
-    from platformdirs import user_cache_path
-
-    _, metadata = read_tensors(bundled("encoder"), "encoder")
-    n_shape, n_expression = metadata["n_shape"], metadata["n_expression"]
-    path = user_cache_path("mfnet") / f"head-{metadata['head_hash'][:16]}.npz"
-    if path.is_file():
-        try:
-            flame = load_flame(path, n_shape=n_shape, n_expression=n_expression)
-            if flame.content_hash == metadata["head_hash"]:
-                return flame
-        except InputError:
-            pass  # a damaged file in a cache is one that is not there
-    from mfnet.flame.procedural import head_arrays
-
-    print(f"building the head model once, into {path}", file=sys.stderr)
-    head = head_arrays(0)
-    try:
-        write_head(head, path)
-    except OSError as error:
-        print(f"{path}: cannot be kept ({error}); the head is built anew each time", file=sys.stderr)
-    return Flame(head, n_shape, n_expression)
+    """The head that the shipped weights were trained on."""
+    return Flame(makehuman_head(), *coefficient_counts(bundled("encoder"), "encoder"))
 
 
 def _trained(folder: Path, chosen: Params | None) -> Reconstructor:

@@ -33,7 +33,9 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
 
 
-PACKAGED_HEADS = ("procedural", "makehuman")
+Line = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00-\x1f]*$")]
+"""A text for people."""
+PACKAGED_HEADS = ("makehuman",)
 """Values of ``flame.model`` that name no file."""
 
 
@@ -41,19 +43,24 @@ class FlameParams(Section):
     """Stage ``head``: which head model everything stands on."""
 
     model: str
-    """``procedural``, ``makehuman`` (the open head that ships), or the path of a FLAME-format file (.pkl, .npz)."""
+    """``makehuman``, the open head that ships, or the path of a FLAME-format file (.pkl, .npz)."""
     landmarks: str | None
-    """Path of the landmark embedding of an official file; null: the procedural head, or an npz that carries it."""
+    """Path of the landmark embedding of an official file; null: the shipped head, or an npz that carries it."""
     template: str | None
     """Path of the OBJ template that carries the UV layout; null as above."""
     masks: str | None
     """Path of a region-mask file (FLAME_masks.pkl or .npz); null derives the regions from the landmarks."""
+    edition: Line | None
+    """What the head is called, such as ``FLAME 2023 Open``; null: as the file says. With the next two it goes into all
+    that is made of the head."""
+    licence: Line | None
+    """Its licence, such as ``CC-BY-4.0``; null as above."""
+    attribution: Line | None
+    """Whom the licence wants named; null as above."""
     n_shape: Count
     """Number of identity coefficients in use."""
     n_expression: Count
     """Number of expression coefficients in use."""
-    seed: Seed
-    """Seed of the procedural head's bases."""
 
     @property
     def file(self) -> str | None:
@@ -78,6 +85,34 @@ class CaptureParams(Section):
     """Held-out FaceScape-wild items in each of the four yaw bins."""
     lab_subjects: Count
     """Held-out FaceScape-lab subjects (33 images each)."""
+    populations: dict[str, dict[str, tuple[float, float]]]
+    """Populations by name: attribute of the head's people -> [least, most], drawn evenly; attributes that are not named
+    are as in the head's own population."""
+    population: str
+    """The population of Multi-PIE's subjects."""
+    benchmark_population: str
+    """The population of FaceScape's held-out subjects."""
+
+    @property
+    def subjects_ranges(self) -> dict[str, tuple[float, float]]:
+        """Attributes of Multi-PIE's subjects."""
+        return self.populations[self.population]
+
+    @property
+    def benchmark_ranges(self) -> dict[str, tuple[float, float]]:
+        """Attributes of FaceScape's subjects."""
+        return self.populations[self.benchmark_population]
+
+    @model_validator(mode="after")
+    def _known_populations(self) -> Self:
+        for key in ("population", "benchmark_population"):
+            if (name := getattr(self, key)) not in self.populations:
+                raise ValueError(f"{key}: {name} is not among populations")
+        for name, ranges in self.populations.items():
+            for attribute, (least, most) in ranges.items():
+                if not least <= most:
+                    raise ValueError(f"populations.{name}.{attribute}: [{least:g}, {most:g}] is no range")
+        return self
 
 
 class SourceParams(Section):

@@ -58,7 +58,8 @@ def card(network: str, params: Params, flame, figures: dict) -> str:
         "data": DATA,
         "recipe": f"`mfnet/pretraining/{network}.py`, {config.steps} steps, seed {config.seed}",
         "head": f"SHA-256 {head['head_hash']}; {head['n_shape']} shape, {head['n_expression']} expression coefficients",
-        "made by": f"`python scripts/release_weights.py {network}` on the result of `weights.{network}.source: train`",
+        "made by": f"`python scripts/release_weights.py {network}` after `pretrained.{network}.source: train`",
+        "licence": f"Apache-2.0, as the package. The head: {flame.provenance.licence}",
     }
     lines = [f"# {network}.safetensors", "", SUMMARY[network], ""]
     lines += [f"- {name}: {value}" for name, value in facts.items()]
@@ -69,7 +70,7 @@ def card(network: str, params: Params, flame, figures: dict) -> str:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description="Ship the weights that stage `weights` trained with the package.")
+    parser = argparse.ArgumentParser(description="Ship the weights that stage `pretrained` trained with the package.")
     parser.add_argument("network", choices=NETWORKS)
     parser.add_argument("--params", default="params.yaml", help="params file (default: %(default)s)")
     args = parser.parse_args()

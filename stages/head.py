@@ -1,6 +1,7 @@
-"""Stage ``head``: the head model that everything stands on, procedural or official, as three files without pickles."""
+"""Stage ``head``: the head model that everything stands on, shipped or official, as three files without pickles."""
 
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,18 +14,21 @@ if TYPE_CHECKING:
     from mfnet.flame.head import HeadArrays
 
 
+PROVENANCE = ("edition", "licence", "attribution")
+"""Keys of `flame` that declare what a file does not say of itself."""
+
+
 def make_head(params: FlameParams) -> "HeadArrays":
     """The head that the params ask for, complete with landmarks, UV and masks."""
     from mfnet.flame.makehuman import MODEL, makehuman_head
-    from mfnet.flame.procedural import head_arrays
     from mfnet.flame.readers import read_head
 
-    if params.model == "procedural":
-        head = head_arrays(params.seed)
-    elif params.model == MODEL:
+    if params.model == MODEL:
         head = makehuman_head()
     else:
         head = read_head(params.model, params.landmarks, params.template, params.masks)
+    declared = {name: value for name in PROVENANCE if (value := getattr(params, name)) is not None}
+    head = replace(head, provenance=replace(head.provenance, **declared))
     if head.landmarks is None:
         raise InputError(f"{params.model}: has no landmark embedding; name one in flame.landmarks")
     if head.uv is None:
@@ -40,13 +44,15 @@ def make_head(params: FlameParams) -> "HeadArrays":
 
 def run(params: Params, args: Namespace, record: Run) -> None:
     """Write head.npz, landmarks.npz and template.obj."""
-    from mfnet.flame.procedural.files import write_landmarks, write_template
+    from mfnet.flame.embedding import write_landmarks
     from mfnet.flame.readers import write_head
+    from mfnet.flame.template import write_template
 
     head = make_head(params.flame)
+    assert head.landmarks is not None  # make_head refuses one without
     out = Path(args.out)
     write_head(head, out / "head.npz")
-    write_landmarks(head, out / "landmarks.npz")
+    write_landmarks(head.landmarks, out / "landmarks.npz")
     write_template(head, out / "template.obj")
 
 

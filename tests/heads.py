@@ -5,7 +5,6 @@ from functools import cache
 from mfnet.flame import Flame
 from mfnet.flame.head import HeadArrays
 from mfnet.flame.makehuman import makehuman_head
-from mfnet.flame.procedural import head_arrays
 
 
 @cache
@@ -18,9 +17,3 @@ def open_head() -> HeadArrays:
 def open_flame() -> Flame:
     """The open head with 100 identity and 50 expression coefficients."""
     return Flame(open_head(), 100, 50)
-
-
-@cache
-def procedural_flame() -> Flame:
-    """The head that the shipped weights were trained on."""
-    return Flame(head_arrays(0), 100, 50)

@@ -8,7 +8,7 @@ import numpy as np
 
 from mfnet.synthetic.sampler import CropFormat, Sample, Sampler
 from mfnet.synthetic.subjects import texture_pool
-from tests.heads import procedural_flame
+from tests.heads import open_flame
 from tests.settings import CROP_SCALE, EMBEDDED
 
 SIZE, BORDER = 256, 64
@@ -18,7 +18,7 @@ SIZE, BORDER = 256, 64
 @cache
 def rendered_person() -> Sample:
     """One person from the front, from the left and from the right."""
-    flame = procedural_flame()
+    flame = open_flame()
     crop = CropFormat(SIZE, CROP_SCALE, 2)
     sampler = Sampler(flame, texture_pool(flame, 1, 256, seed=3), crop, EMBEDDED.sampler)
     return sampler.sample(np.random.default_rng(3), 1)

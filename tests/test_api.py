@@ -8,30 +8,18 @@ import pytest
 import torch
 
 import mfnet
-from mfnet import api
 from mfnet.errors import InputError
 from mfnet.flame import write_head
-from mfnet.flame.procedural import head_arrays
 from mfnet.model.mfnet import Crops, save_mfnet
 from mfnet.weights import bundled
-from tests.heads import procedural_flame
+from tests.heads import open_flame, open_head
 from tests.photographs import rendered_person, write_photographs
 
 ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    """A user's cache folder that holds the head already."""
-    folder = tmp_path_factory.mktemp("cache")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("platformdirs.user_cache_path", lambda name: folder / name)
-        write_head(head_arrays(0), folder / "mfnet" / f"head-{procedural_flame().content_hash[:16]}.npz")
-        yield folder / "mfnet"
-
-
-@pytest.fixture(scope="module")
-def reconstructor(cache):
+def reconstructor():
     return mfnet.load()
 
 
@@ -47,7 +35,7 @@ def faces(reconstructor, photographs):
 
 def error_mm(vertices: np.ndarray) -> float:
     """Mean distance of the face's vertices from the true ones after the best scale, turn and shift, mm."""
-    flame, truth = procedural_flame(), rendered_person().person
+    flame, truth = open_flame(), rendered_person().person
     true = flame(truth.shape, truth.expression, torch.zeros(1, 3), jaw_pose=truth.jaw_pose).vertices[0].numpy()
     mask = flame.masks["face"].numpy()
     a, b = (part[mask] - part[mask].mean(0) for part in (vertices, true))
@@ -65,7 +53,7 @@ def test_a_face_has_what_the_docstring_says(faces, reconstructor):
 
 
 def test_fitting_comes_nearer_to_the_person_than_the_mean_head_and_the_network(faces):
-    mean = procedural_flame()(torch.zeros(1, 100), torch.zeros(1, 50), torch.zeros(1, 3)).vertices[0].numpy()
+    mean = open_flame()(torch.zeros(1, 100), torch.zeros(1, 50), torch.zeros(1, 3)).vertices[0].numpy()
     fitted, network = (error_mm(faces[refine].vertices) for refine in (True, False))
     assert fitted < 0.8 * error_mm(mean) and fitted < network
 
@@ -84,24 +72,11 @@ def test_a_photograph_that_is_none_is_named(reconstructor, photographs, tmp_path
         reconstructor.reconstruct(tmp_path / "text.png", *photographs[1:])
 
 
-def test_a_damaged_head_in_the_cache_is_built_anew(cache, monkeypatch):
-    built = []
-    monkeypatch.setattr("mfnet.flame.procedural.head_arrays", lambda seed: built.append(seed) or head_arrays(seed))
-    (path,) = cache.glob("head-*.npz")
-    good = path.read_bytes()
-    path.write_bytes(good[:1000])
-    assert api.shipped_head().content_hash == procedural_flame().content_hash
-    assert built == [0] and path.read_bytes() == good
-    api.shipped_head()
-    assert built == [0]
-
-
-def test_a_trained_model_gives_what_its_network_says(reconstructor, cache, photographs, faces, tmp_path, monkeypatch):
+def test_a_trained_model_gives_what_its_network_says(reconstructor, photographs, faces, tmp_path, monkeypatch):
     data = tmp_path / "data"
     for folder in ("head", "pretrained", "train"):
         (data / folder).mkdir(parents=True)
-    (path,) = cache.glob("head-*.npz")
-    shutil.copy(path, data / "head" / "head.npz")
+    write_head(open_head(), data / "head" / "head.npz")
     for network in ("landmarks", "flow"):
         shutil.copy(bundled(network), data / "pretrained" / f"{network}.safetensors")
     path = data / "train" / "model.safetensors"

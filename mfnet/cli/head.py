@@ -7,7 +7,7 @@ import typer
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Read, check and convert head models.")
 
-Model = Annotated[Path, typer.Argument(help="FLAME 2017, 2020 or 2023 pickle, or an npz.")]
+Model = Annotated[Path, typer.Argument(help="FLAME 2017, 2020 or 2023 pickle, GNM Head v3 npz, or an npz of ours.")]
 Landmarks = Annotated[
     list[Path] | None,
     typer.Option(
@@ -16,6 +16,9 @@ Landmarks = Annotated[
     ),
 ]
 Template = Annotated[Path | None, typer.Option(help="head_template.obj, which carries the UV layout.")]
+Edition = Annotated[str | None, typer.Option(help="What the head is called, such as 'FLAME 2023 Open'.")]
+Licence = Annotated[str | None, typer.Option(help="Its licence, such as CC-BY-4.0.")]
+Attribution = Annotated[str | None, typer.Option(help="Whom the licence wants named.")]
 Masks = Annotated[Path | None, typer.Option(help="FLAME_masks.pkl; without it regions follow from the landmarks.")]
 
 
@@ -26,12 +29,26 @@ def convert(
     landmarks: Landmarks = None,
     template: Template = None,
     masks: Masks = None,
+    edition: Edition = None,
+    licence: Licence = None,
+    attribution: Attribution = None,
 ) -> None:
     """Turn a head model and its landmarks and UV layout into one npz."""
+    from mfnet.flame.gnm import TURN, is_gnm, reduction_loss
     from mfnet.flame.readers import convert as convert_head
+    from mfnet.flame.readers import read_fields
 
-    head = convert_head(model, output, landmarks, template, masks)
+    declared = {"edition": edition, "licence": licence, "attribution": attribution}
+    declared = {name: value for name, value in declared.items() if value is not None}
+    head = convert_head(model, output, landmarks, template, masks, declared)
     print(f"{output}: {head.content_hash()}")
+    fields = read_fields(model)
+    if is_gnm(fields):
+        loss = reduction_loss(fields, head, model)
+        print(
+            f"GNM in FLAME's form: joints to {loss.joints:.4f} mm; a turn of the root by {TURN:g} degrees misses "
+            f"correctives of up to {loss.correctives:.2f} mm; the mouth opens by expression, not by the jaw's joint"
+        )
 
 
 @app.command()
@@ -49,6 +66,10 @@ def info(model: Model, landmarks: Landmarks = None, template: Template = None, m
         ("landmarks", "no" if head.landmarks is None else "static, dynamic and full"),
         ("uv", "no" if head.uv is None else f"{len(head.uv)} texture vertices"),
         ("masks", regions or "no"),
+        ("attributes", "no" if head.population is None else ", ".join(head.population.names)),
+        ("edition", head.provenance.edition),
+        ("licence", head.provenance.licence),
+        ("attribution", head.provenance.attribution or "none"),
         ("content hash", head.content_hash()),
     ):
         print(f"{name:13} {value}")

@@ -1,6 +1,8 @@
 """Textured heads as Wavefront OBJ (with MTL and PNG beside it) and as binary glTF."""
 
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -50,7 +52,8 @@ def _write_obj(path: Path, vertices: np.ndarray, flame: Flame, texture: np.ndarr
     image, material = path.with_suffix(".png"), path.with_suffix(".mtl")
     write_png(texture, image)
     with atomic_path(material) as beside:
-        beside.write_text(f"newmtl head\nKa 1 1 1\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {image.name}\n")
+        owner = f"# head model: {flame.provenance}"
+        beside.write_text(f"{owner}\nnewmtl head\nKa 1 1 1\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {image.name}\n")
     mesh = ObjMesh(vertices, faces, *map(_array, flame.uv_map))
     write_obj(path, mesh, material=(material.name, "head"))
 
@@ -71,7 +74,12 @@ def _write_glb(path: Path, vertices: np.ndarray, flame: Flame, texture: np.ndarr
         mesh = trimesh.Trimesh(
             vertices[owner], _array(uv_faces), visual=visual, process=False, vertex_normals=normals[owner]
         )
-    content = mesh.export(file_type="glb", include_normals=True)
+
+    def declare(tree: dict[str, Any]) -> None:
+        tree["asset"]["copyright"] = f"Head model: {flame.provenance}"
+        tree["asset"]["extras"] = {"head": asdict(flame.provenance) | {"content_hash": flame.content_hash}}
+
+    content = mesh.export(file_type="glb", include_normals=True, tree_postprocessor=declare)
     assert isinstance(content, bytes)  # as glTF's binary form is
     with atomic_path(path) as beside:
         beside.write_bytes(content)

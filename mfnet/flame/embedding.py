@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 from mfnet.errors import fail
-from mfnet.flame.head import LandmarkEmbedding, float_array, index_array
+from mfnet.flame.arrays import float_array, index_array
+from mfnet.flame.head import LandmarkEmbedding
+from mfnet.io.files import atomic_path
 from mfnet.landmarks.ibug import N_CONTOUR, N_LANDMARKS, N_STATIC
 
 _LARGEST_YAW = 39  # degrees: the contour stops walking there
@@ -51,6 +53,13 @@ def embedding_fields(embedding: LandmarkEmbedding) -> dict[str, np.ndarray]:
         "full_lmk_faces_idx": embedding.full_faces,
         "full_lmk_bary_coords": embedding.full_weights,
     }
+
+
+def write_landmarks(embedding: LandmarkEmbedding, path: str | Path) -> None:
+    """Write an embedding as an npz under DECA's keys, without a pickle."""
+    fields = embedding_fields(embedding)
+    with atomic_path(path) as beside, open(beside, "wb") as file:
+        np.savez(file, **fields)  # pyright: ignore[reportArgumentType]  # it takes any array for allow_pickle too
 
 
 def contour_rows(global_rotation: Tensor, neck_rotation: Tensor) -> Tensor:

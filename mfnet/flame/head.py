@@ -7,6 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from mfnet.errors import fail
+from mfnet.flame.arrays import array_field, float_array, index_array
+from mfnet.flame.population import Population, population_from_fields
+from mfnet.flame.provenance import Provenance, provenance_from_fields
 
 MAX_VERTICES = 200_000
 MAX_FACES = 400_000
@@ -15,7 +18,6 @@ FLAME_N_SHAPE = 300
 """Identity columns of `shapedirs` in every FLAME release; the 100 expression columns follow."""
 JOINT_NAMES = ("global", "neck", "jaw", "left_eye", "right_eye")
 N_JOINTS = len(JOINT_NAMES)
-_LARGEST = 10.0  # metres, and bounds any coefficient direction: a head in millimetres is refused, not drawn
 _WEIGHT_TOLERANCE = 1e-3
 _ROOTS = (-1, 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF)  # -1 as int, uint32 and uint64
 
@@ -55,6 +57,8 @@ class HeadArrays:
     uv: np.ndarray | None = None  # [T, 2] in 0..1, v up
     uv_faces: np.ndarray | None = None  # [F, 3] into uv
     masks: dict[str, np.ndarray] = field(default_factory=dict)  # name -> bool [V]
+    population: Population | None = None  # of the S identity coefficients
+    provenance: Provenance = field(default_factory=Provenance)
 
     @property
     def n_expression_total(self) -> int:
@@ -64,7 +68,8 @@ class HeadArrays:
     def content_hash(self) -> str:
         """SHA-256 (hex) over what the coefficients mean: geometry, bases and skinning, as float32 and int64.
 
-        Landmarks, UV and masks are left out, so a head has one hash in every dialect, with or without them.
+        Landmarks, UV, masks, population and provenance are left out, so a head has one hash in every dialect, with or
+        without them.
         """
         digest = hashlib.sha256(b"mfnet head 1")
         floats = ("v_template", "shapedirs", "posedirs", "joint_regressor", "weights")
@@ -96,6 +101,7 @@ def head_from_fields(fields: dict, path: str | Path) -> HeadArrays:
     for name, expected in (("bs_type", "lrotmin"), ("bs_style", "lbs")):
         if name in fields and not (isinstance(fields[name], str | np.ndarray) and str(fields[name]) == expected):
             fail(path, name, f"is not '{expected}', the only blend skinning that FLAME uses")
+    n_shape_total = _n_shape_total(fields, shapedirs.shape[2], path)
     return HeadArrays(
         v_template=v_template,
         shapedirs=shapedirs,
@@ -104,47 +110,10 @@ def head_from_fields(fields: dict, path: str | Path) -> HeadArrays:
         weights=weights,
         faces=faces,
         parents=_parents(fields, path),
-        n_shape_total=_n_shape_total(fields, shapedirs.shape[2], path),
+        n_shape_total=n_shape_total,
+        population=population_from_fields(fields, n_shape_total, path),
+        provenance=provenance_from_fields(fields, path),
     )
-
-
-def array_field(fields: dict, name: str, shape: tuple, path: str | Path) -> np.ndarray:
-    """`fields[name]` as an array of `shape`, where None leaves an axis free."""
-    if name not in fields:
-        fail(path, name, "is missing; is this the right file?")
-    value = fields[name]
-    value = value.dense(shape, name, path) if hasattr(value, "dense") else value
-    if not isinstance(value, np.ndarray):
-        fail(path, name, "is not a plain array of numbers")
-    fits = value.ndim == len(shape) and all(want in (None, have) for want, have in zip(shape, value.shape, strict=True))
-    if not fits:
-        wanted = " x ".join("any" if n is None else str(n) for n in shape)
-        fail(path, name, f"has shape {' x '.join(map(str, value.shape)) or 'scalar'}, expected {wanted}")
-    return value
-
-
-def float_array(fields: dict, name: str, shape: tuple, path: str | Path, largest: float = _LARGEST) -> np.ndarray:
-    """A finite floating array within +-`largest`, float32 or float64, native byte order, read-only or not."""
-    value = array_field(fields, name, shape, path)
-    if value.dtype.kind != "f" or value.dtype.itemsize > 8:
-        fail(path, name, f"has type {value.dtype}, expected float32 or float64")
-    value = np.ascontiguousarray(value, dtype=np.float64 if value.dtype.itemsize == 8 else np.float32)
-    # One pass each and no temporary: a NaN makes min() NaN, which no comparison accepts.
-    if value.size and not (value.min() >= -largest and value.max() <= largest):
-        if not np.isfinite(value).all():
-            fail(path, name, "has values that are not finite")
-        fail(path, name, f"has values beyond {largest:g} (FLAME is in metres)")
-    return value
-
-
-def index_array(fields: dict, name: str, shape: tuple, limit: int, path: str | Path) -> np.ndarray:
-    """An integer array of indices 0..limit-1, as int64."""
-    value = array_field(fields, name, shape, path)
-    if value.dtype.kind not in "iu":
-        fail(path, name, f"has type {value.dtype}, expected integers")
-    if value.size and not (int(value.min()) >= 0 and int(value.max()) < limit):
-        fail(path, name, f"has an index outside 0..{limit - 1}")
-    return np.ascontiguousarray(value, dtype=np.int64)
 
 
 def _shapedirs(fields: dict, count: int, path: str | Path) -> np.ndarray:

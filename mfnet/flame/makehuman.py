@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from mfnet.flame.head import JOINT_NAMES, HeadArrays, LandmarkEmbedding
+from mfnet.flame.population import Population
+from mfnet.flame.provenance import provenance_from_fields
 from mfnet.io.npz import read_npz
 
 MODEL = "makehuman"
@@ -19,6 +21,8 @@ METRE = 1e-6
 """Step of vertices and directions, metres."""
 SHARE, WEIGHT, TEXEL = 2.0**-20, 2.0**-15, 2.0**-16
 """Steps of the regressor, of skinning and barycentric weights, and of texture coordinates."""
+STATISTIC = 1e-4
+"""Step of the population's table; its ages are years, its other attributes shares of 1."""
 _MAX_BYTES = 64 << 20
 _SWAPPED = [0, 1, 2, 4, 3]  # joints of the image: the eyes change places
 _IMAGE = np.array([-1, 1, 1])
@@ -68,6 +72,8 @@ def decode(fields: dict[str, np.ndarray]) -> HeadArrays:
         landmarks=_landmarks(fields),
         **_uv(fields),
         masks=_masks(fields, middle),
+        population=_population(fields),
+        provenance=provenance_from_fields(fields, PATH),
     )
 
 
@@ -129,6 +135,14 @@ def _uv(fields: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         "uv": _real(np.concatenate([left, right]), TEXEL),
         "uv_faces": np.concatenate([faces, image[faces][:, ::-1]]),
     }
+
+
+def _population(fields: dict[str, np.ndarray]) -> Population | None:
+    """Its covariance is stored as a lower triangular factor."""
+    if "attribute_names" not in fields:
+        return None
+    mean, factor, slope = (fields[f"attribute_{name}"] * STATISTIC for name in ("mean", "factor", "slope"))
+    return Population(tuple(fields["attribute_names"].tolist()), mean, factor @ factor.T, slope)
 
 
 def _masks(fields: dict[str, np.ndarray], middle: int) -> dict[str, np.ndarray]:

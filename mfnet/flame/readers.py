@@ -1,15 +1,18 @@
 """Reading a head from the files it comes in, and writing the project's own: one pickle-free npz."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from mfnet.errors import InputError, fail
 from mfnet.flame.embedding import embedding_fields, embedding_from_fields, has_embedding
+from mfnet.flame.gnm import head_from_gnm, is_gnm
 from mfnet.flame.head import HeadArrays, LandmarkEmbedding, head_from_fields
 from mfnet.flame.masks import derive_masks, masks_from_fields
+from mfnet.flame.population import population_fields
+from mfnet.flame.provenance import provenance_fields
 from mfnet.flame.template import check_uv, read_template
 from mfnet.io.files import atomic_path
 from mfnet.io.npz import read_npz
@@ -32,12 +35,13 @@ def read_head(
 ) -> HeadArrays:
     """Read and check a head model with its landmarks and UV; each given file overrides what the model file carries.
 
-    model: FLAME pickle (2017, 2020, 2023) or npz. landmarks: DECA's `landmark_embedding.npy`, an npz with its keys, or
-    smplx's pair of static pickle and dynamic npy. template: OBJ. masks: FLAME_masks.pkl; where neither it nor the model
-    file has any, the regions are derived from the landmarks. Raises InputError naming the file and the field.
+    model: FLAME pickle (2017, 2020, 2023), GNM Head v3's npz, or our own npz. landmarks: DECA's
+    `landmark_embedding.npy`, an npz with its keys, or smplx's pair of static pickle and dynamic npy. template: OBJ.
+    masks: FLAME_masks.pkl; where neither it nor the model file has any, the regions are derived from the landmarks.
+    Raises InputError naming the file and the field.
     """
     fields = read_fields(model)
-    head = head_from_fields(fields, model)
+    head = head_from_gnm(fields, model) if is_gnm(fields) else head_from_fields(fields, model)
     n_faces = len(head.faces)
     extras: dict = {}
     if landmarks is not None:
@@ -128,11 +132,17 @@ def convert(
     landmarks: Paths | None = None,
     template: str | Path | None = None,
     masks: str | Path | None = None,
+    declared: Mapping[str, str] | None = None,
 ) -> HeadArrays:
-    """Read a head as `read_head` does and write it whole as one npz, which `load_flame` then takes alone."""
+    """Read a head as `read_head` does and write it whole as one npz, which `load_flame` then takes alone.
+
+    declared: fields of its `Provenance` that replace what the model file says.
+    """
     if Path(output).suffix != ".npz":
         raise InputError(f"{output}: the converted head is an .npz; name the output so")
     head = read_head(model, landmarks, template, masks)
+    if declared:
+        head = dataclasses.replace(head, provenance=dataclasses.replace(head.provenance, **declared))
     write_head(head, output)
     return head
 
@@ -149,11 +159,14 @@ def write_head(head: HeadArrays, path: str | Path) -> None:
         "kintree_table": np.stack([head.parents, np.arange(len(head.parents))]),
         "n_shape_total": np.int64(head.n_shape_total),
         "content_hash": np.array(head.content_hash()),
+        **provenance_fields(head.provenance),
     }
     if head.landmarks is not None:
         fields |= embedding_fields(head.landmarks)
     if head.uv is not None:
         fields |= {"uv": head.uv, "uv_faces": head.uv_faces}
+    if head.population is not None:
+        fields |= population_fields(head.population)
     fields |= {_MASK_PREFIX + name: mask for name, mask in sorted(head.masks.items())}
     with atomic_path(path) as beside, open(beside, "wb") as file:
         np.savez(file, **fields)

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from mfnet.errors import InputError, fail
-from mfnet.flame.head import MAX_FACES, MAX_VERTICES, float_array, index_array
-from mfnet.io.obj import ObjMesh, parse_obj_with_uv
+from mfnet.flame.arrays import float_array, index_array
+from mfnet.flame.head import MAX_FACES, MAX_VERTICES, HeadArrays
+from mfnet.io.obj import ObjMesh, parse_obj_with_uv, write_obj
 
 _MAX_BYTES = 64 << 20
 
@@ -24,6 +25,11 @@ def read_template(path: str | Path, faces: np.ndarray) -> tuple[np.ndarray, np.n
             f"{len(faces)} faces in the same order; give the template that belongs to the model"
         )
     return check_uv({"uv": mesh.uv, "uv_faces": mesh.uv_faces}, len(faces), path)
+
+
+def write_template(head: HeadArrays, path: str | Path) -> None:
+    """Write the average head as an OBJ with UV (metres, v up), faces in the order of the model's."""
+    write_obj(path, ObjMesh(head.v_template, head.faces, head.uv, head.uv_faces), uv_format="%.9g")
 
 
 def check_uv(fields: dict, n_faces: int, path: str | Path) -> tuple[np.ndarray, np.ndarray]:

@@ -12,29 +12,19 @@ from pydantic import ValidationError
 from mfnet.errors import InputError
 from mfnet.params import ModelParams, describe
 
-STORED_POOLING = {"global_average": "pool", "spatial": "flat"}
-"""``model.pooling`` -> how files spell it, under the key ``head``."""
-
 MAX_ALBEDO = 1000
 """Albedo coefficients of a network in a file; FLAME's texture space has 200."""
 
 
 def architecture_metadata(params: ModelParams) -> dict[str, Any]:
     """The architecture as files hold it."""
-    stored = params.model_dump()
-    pooling = stored.pop("pooling")
-    return stored | {"head": STORED_POOLING[pooling]}
+    return params.model_dump()
 
 
 def stored_architecture(metadata: dict[str, Any], path: str | Path) -> ModelParams:
     """The architecture from a file's metadata. Raises InputError, which names the file at `path`, where it has none."""
-    stored = dict(metadata.get("model") or {})
-    names = {spelling: pooling for pooling, spelling in STORED_POOLING.items()}
-    if "head" in stored:
-        spelling = stored.pop("head")
-        stored["pooling"] = names.get(spelling, spelling)
     try:
-        params = ModelParams.model_validate(stored)
+        params = ModelParams.model_validate(metadata.get("model") or {})
     except ValidationError as error:
         raise InputError(f"{path}: metadata names no architecture of ours: {describe(error, 'model')}") from None
     if params.n_albedo > MAX_ALBEDO:  # the network is built before its tensors are looked at

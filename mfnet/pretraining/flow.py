@@ -91,7 +91,8 @@ def fit(
 
 def make_sampler(flame: Flame, params: Params, skins: Tensor, supersample: int) -> Sampler:
     """The sampler of the people in the pairs; skins [T, 3, Ht, Wt] uint8."""
-    return Sampler(flame, skins, CropFormat(SIDE, params.triplets.crop_scale, supersample), params.sampler)
+    options = params.sampler.model_copy(update={"occluders": 0.0})  # what a thing covers has no flow
+    return Sampler(flame, skins, CropFormat(SIDE, params.triplets.crop_scale, supersample), options)
 
 
 def flow_pool(flame: Flame, params: Params, config: FlowTraining, count: int) -> FlowPairs:

@@ -63,10 +63,11 @@ def benchmark_figures(params: Params, data: Path) -> BenchmarkFigures:
 
 
 def subtitle(params: Params, data: Path) -> str:
-    """One line that says what was run: head, network, loss."""
+    """One line that says what was run: head and its licence, network, loss."""
     from mfnet.flame import load_project_head
 
-    head = f"head {params.flame.model} ({load_project_head(data / 'head', params.flame).content_hash[:12]})"
+    flame = load_project_head(data / "head", params.flame)
+    head = f"head {params.flame.model} ({flame.content_hash[:12]}; {flame.provenance})"
     model, loss = params.model, params.loss
     return (
         f"MFNet with {model.backbone} x {model.width:g} and {model.fusion} fusion on {head}; flow by "

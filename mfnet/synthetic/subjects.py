@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from mfnet.errors import InputError
 from mfnet.flame import Flame
+from mfnet.flame.population import Ranges
 from mfnet.io.images import to_uint8
 from mfnet.synthetic.atlas import HeadAtlas, head_atlas
 from mfnet.synthetic.skin import paint_skin
@@ -27,13 +28,27 @@ class Subject:
     traits: SkinTraits
     texture_seed: tuple[int, ...]
     """Entropy of the generator that paints the skin."""
+    attributes: dict[str, float]
+    """Age, sex and the like, as the head's population names them; empty for a head without one."""
 
 
-def random_subject(flame: Flame, seed: tuple[int, ...]) -> Subject:
-    """The person of `seed`; equal seeds are equal persons on the same head model."""
+def random_subject(flame: Flame, seed: tuple[int, ...], ranges: Ranges) -> Subject:
+    """The person of `seed`, evenly drawn within `ranges` of attributes, else of the head's own population.
+
+    Equal seeds are equal persons on the same head model. Raises InputError for a range that the head does not know.
+    """
     rng = np.random.default_rng(seed)
-    shape = rng.standard_normal(flame.n_shape).astype(np.float32)
-    return Subject(shape, random_traits(rng), (*seed, 1))
+    if flame.population is None:
+        if ranges:
+            raise InputError(
+                f"populations: the head says nothing of {', '.join(ranges)}; use a population without them"
+            )
+        shape, attributes = rng.standard_normal(flame.n_shape), {}
+    else:
+        drawn = flame.population.draw_attributes(1, rng, ranges)
+        shape = flame.population.draw(drawn, rng)[0, : flame.n_shape].round(4)  # last bits differ between processors
+        attributes = dict(zip(flame.population.names, drawn[0].round(4).tolist(), strict=True))
+    return Subject(shape.astype(np.float32), random_traits(rng, attributes), (*seed, 1), attributes)
 
 
 def expression_scale(flame: Flame) -> float:
@@ -71,7 +86,7 @@ def texture_pool(flame: Flame, count: int, size: int, seed: int) -> Tensor:
     pool = torch.empty(count, 3, size, size, dtype=torch.uint8)
     for index in tqdm(range(count), desc="skins", disable=None):
         rng = np.random.default_rng((seed, index))
-        texture = paint_skin(atlas, random_traits(rng), rng)
+        texture = paint_skin(atlas, random_traits(rng, {}), rng)
         pool[index] = torch.from_numpy(to_uint8(texture)).permute(2, 0, 1)
     return pool
 

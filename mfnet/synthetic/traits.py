@@ -1,5 +1,6 @@
 """What distinguishes one painted skin from another, and how it is drawn."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,8 @@ IRIS = {
     "green": (0.26, 0.31, 0.18),
     "blue": (0.25, 0.37, 0.50),
 }
+GREY_FROM = 40.0
+"""Years at which hair begins to turn grey and hairlines to recede."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +54,24 @@ class SkinTraits:
     """Of both eyes, on the eyeball: to +x and up."""
 
 
-def random_traits(rng: np.random.Generator) -> SkinTraits:
-    """Draw traits; fair hair and light eyes go with fair skins."""
+def random_traits(rng: np.random.Generator, attributes: Mapping[str, float]) -> SkinTraits:
+    """Draw traits; fair hair and light eyes go with fair skins.
+
+    attributes: what is known of the person, of `mfnet.flame.population`: ancestry darkens the skin, men have beards and
+    lose their hair with age, and it turns grey. What is not known is drawn for anybody.
+    """
     melanin = float(rng.beta(0.9, 1.5))
+    if "african" in attributes:
+        usual = 0.15 + 0.65 * attributes["african"] + 0.12 * attributes["asian"]
+        melanin = float(np.clip(rng.normal(usual, 0.1), 0, 1))
     hair, iris = dict(HAIR), {"dark": IRIS["dark"]}
     if melanin < 0.35:
         hair, iris = hair | FAIR_HAIR, IRIS
-    bearded = rng.random() < 0.5
+    years_over = max(attributes.get("age", GREY_FROM) - GREY_FROM, 0)
+    if rng.random() < years_over / 35:
+        hair = {"grey": FAIR_HAIR["grey"]}
+    man = attributes.get("male", 1.0) > 0.5
+    bearded = man and rng.random() < 0.5
     return SkinTraits(
         melanin=melanin,
         blood=float(rng.uniform(0.10, 0.40)),
@@ -69,7 +83,7 @@ def random_traits(rng: np.random.Generator) -> SkinTraits:
         contrast=float(rng.uniform(0.7, 1.3)),
         brow_width=float(rng.uniform(2.6, 4.4) + 0.8 * bearded),
         brow_density=float(rng.uniform(0.55, 0.95)),
-        hairline=float(rng.uniform(-6, 12)),
+        hairline=float(rng.uniform(-6, 12) + 0.3 * man * years_over),
         hair_density=float(rng.choice([0.0, 0.45, 1.0], p=[0.1, 0.2, 0.7])),
         teeth=float(rng.uniform(0.6, 0.9)),
         hair=hair[list(hair)[rng.integers(len(hair))]],

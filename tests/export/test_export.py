@@ -22,7 +22,15 @@ def flame():
     flame = open_flame()
     uv, uv_faces = flame.uv_map
     template = torch.from_numpy(open_head().v_template)
-    return SimpleNamespace(faces=flame.faces, uv=uv, uv_faces=uv_faces, uv_map=(uv, uv_faces), template=template)
+    return SimpleNamespace(
+        faces=flame.faces,
+        uv=uv,
+        uv_faces=uv_faces,
+        uv_map=(uv, uv_faces),
+        template=template,
+        provenance=flame.provenance,
+        content_hash=flame.content_hash,
+    )
 
 
 def chart(size=64):
@@ -90,6 +98,16 @@ def test_geometry_alone(flame, tmp_path, suffix):
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 
 
+def test_files_say_whose_the_head_is(flame, tmp_path):
+    for name in ("head.glb", "head.obj"):
+        export_head(tmp_path / name, flame.template, flame, chart())
+    content = (tmp_path / "head.glb").read_bytes()
+    (length,) = struct.unpack_from("<I", content, 12)
+    asset = json.loads(content[20 : 20 + length])["asset"]
+    assert "CC0-1.0" in asset["copyright"] and asset["extras"]["head"]["content_hash"] == flame.content_hash
+    assert "licence CC0-1.0" in (tmp_path / "head.mtl").read_text()
+
+
 def test_equal_heads_give_equal_bytes(flame, tmp_path):
     for name in ("a", "b"):
         export_head(tmp_path / name / "head.glb", flame.template, flame, chart())
@@ -113,8 +131,13 @@ class Elsewhere(torch.Tensor):
 
 def moved(flame, move) -> SimpleNamespace:
     """The head with every tensor, those in pairs too, as `move` makes it."""
-    parts = {n: tuple(map(move, v)) if isinstance(v, tuple) else move(v) for n, v in vars(flame).items()}
-    return SimpleNamespace(**parts)
+
+    def part(value):
+        if isinstance(value, tuple):
+            return tuple(map(move, value))
+        return move(value) if isinstance(value, torch.Tensor) else value
+
+    return SimpleNamespace(**{name: part(value) for name, value in vars(flame).items()})
 
 
 def assert_exported_alike(flame, other, tmp_path):

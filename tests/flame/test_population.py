@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from mfnet.flame.population import Population
+from mfnet.errors import InputError
+from mfnet.flame.population import Population, population_fields, population_from_fields
 
 
 @pytest.fixture(scope="module")
@@ -36,3 +37,35 @@ def test_a_seed_decides_the_people(population):
     attributes = np.tile(population.mean, (3, 1))
     first, second = (population.draw(attributes, np.random.default_rng(5)) for _ in range(2))
     assert np.array_equal(first, second)
+
+
+def test_a_table_comes_back_from_its_fields(population):
+    back = population_from_fields(population_fields(population), 6, "head.npz")
+    assert back is not None and back.names == population.names
+    for name in ("mean", "covariance", "slope"):
+        assert np.array_equal(getattr(back, name), getattr(population, name))
+    assert population_from_fields({}, 6, "head.npz") is None
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "line"),
+    [
+        ("names", np.array(["age", "age"]), "is not 1 to 32 different names"),
+        ("names", np.array([1, 2]), "is not 1 to 32 different names"),
+        ("mean", np.zeros(3), "has shape 3, expected 2"),
+        ("slope", np.zeros((5, 2)), "has shape 5 x 2, expected 6 x 2"),
+        ("covariance", np.array([[1.0, 2.0], [2.0, 1.0]]), "is no covariance"),
+        ("covariance", np.full((2, 2), np.nan), "not finite"),
+    ],
+)
+def test_a_table_that_is_none_is_refused(population, field, value, line):
+    fields = population_fields(population) | {f"population_{field}": value}
+    with pytest.raises(InputError, match=rf"head\.npz: field 'population_{field}' .*{line}"):
+        population_from_fields(fields, 6, "head.npz")
+
+
+def test_ranges_hold_and_the_rest_is_as_in_the_population(population):
+    drawn = population.draw_attributes(20_000, np.random.default_rng(3), {"age": (0.4, 0.5)})
+    assert drawn[:, 1].min() >= 0.4 and drawn[:, 1].max() <= 0.5
+    assert drawn[:, 0].mean() == pytest.approx(population.mean[0], abs=0.05)
+    assert drawn[:, 0].std() == pytest.approx(population.covariance[0, 0] ** 0.5, rel=0.05)

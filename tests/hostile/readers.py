@@ -133,7 +133,7 @@ def _safetensors() -> bytes:
     import torch
     from safetensors.torch import save
 
-    model = {"backbone": "resnet18", "fusion": "set", "head": "flat", "n_albedo": 50, "views": 3, "width": 0.5}
+    model = {"backbone": "resnet18", "fusion": "set", "pooling": "spatial", "n_albedo": 50, "views": 3, "width": 0.5}
     metadata = {"kind": "flow", "estimator": "raft_small", "updates": 4, "n_shape": 100, "model": model}
     return save({"a": torch.ones(3, 2), "b": torch.zeros(5)}, {"mfnet": json.dumps(metadata)})
 

@@ -7,7 +7,6 @@ import torch
 
 from mfnet.errors import InputError
 from mfnet.flame import Flame
-from mfnet.flame.procedural import head_arrays
 from mfnet.flow import RaftFlow, load_flow
 from mfnet.io.tensors import write_tensors
 from mfnet.landmarks.network import LandmarkNetwork, load_landmark_detector
@@ -15,12 +14,13 @@ from mfnet.model.pretrained import PretrainedNetwork, save_pretrained
 from mfnet.params import Params
 from mfnet.pretraining import weights
 from scripts.release_weights import card
+from tests.heads import open_head
 from tests.settings import CROP_SCALE, EMBEDDED, FROM_SCRATCH
 
 
 @pytest.fixture(scope="module")
 def flame():
-    return Flame(head_arrays(0), 20, 10)
+    return Flame(open_head(), 20, 10)
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_bundled_encoder_of_another_head_or_trunk_is_refused(flame, params, shel
         InputError, match=r"model\.width is 0\.25, params ask for 0\.5; set pretrained\.encoder\.source: train"
     ):
         weights.make_weights("encoder", params(), flame, tmp_path / "out.safetensors")
-    other = Flame(head_arrays(0), 20, 9)
+    other = Flame(open_head(), 20, 9)
     with pytest.raises(
         InputError, match=r"n_expression is 10, the head in use has 9: set pretrained\.encoder\.source: train"
     ):

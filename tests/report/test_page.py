@@ -27,4 +27,4 @@ def test_bold_cells_and_folded_sections(tmp_path):
     write_page([section], "title", "subtitle", tmp_path)
     assert (tmp_path / "report.md").read_text().splitlines()[-2:] == ["| a | **1.00** |", "| b | 2.00 |"]
     html = (tmp_path / "report.html").read_text()
-    assert "<b>1.00</b>" in html and '<details id="long-tables"><summary>Long tables</summary>' in html
+    assert "<b>1.00</b>" in html and '<details><summary>Long tables</summary><div id="long-tables">' in html

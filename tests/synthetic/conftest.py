@@ -14,7 +14,16 @@ from mfnet.synthetic.subjects import texture_pool
 from tests.heads import open_flame, open_head
 
 SMALL = CaptureParams(
-    enabled=True, seed=1, subjects=1, recordings=[(1, 2)], illuminations=[0, 1], wild_per_bin=1, lab_subjects=1
+    enabled=True,
+    seed=1,
+    subjects=1,
+    recordings=[(1, 2)],
+    illuminations=[0, 1],
+    wild_per_bin=1,
+    lab_subjects=1,
+    populations={"everyone": {}, "elders": {"age": (60, 80)}},
+    population="elders",
+    benchmark_population="everyone",
 )
 
 

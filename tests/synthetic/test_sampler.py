@@ -1,5 +1,7 @@
 """The sampler's truth is true."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from mfnet.flame import Flame
 from mfnet.geometry import axis_angle_to_matrix, project_orthographic, yaw
 from mfnet.synthetic.sampler import CropFormat, Sampler, fit_orthographic
 from mfnet.synthetic.subjects import EXPRESSION_MM, decode, expression_scale, random_subject
+from tests.heads import open_flame
 from tests.settings import CROP_SCALE, EMBEDDED, having
 
 CROP = CropFormat(48, CROP_SCALE, 2)
@@ -160,13 +163,27 @@ def test_expressions_move_every_head_by_millimetres(arrays, flame):
 
 
 def test_random_subjects_are_their_seeds(flame):
-    one, same, other = (random_subject(flame, (1, 1, number)) for number in (7, 7, 8))
+    one, same, other = (random_subject(flame, (1, 1, number), {}) for number in (7, 7, 8))
     assert np.array_equal(one.shape, same.shape) and one.traits == same.traits
     assert np.abs(one.shape - other.shape).mean() > 0.5
 
 
-def test_a_head_without_masks_is_refused(arrays, textures):
-    from dataclasses import replace
+def test_people_of_a_population_have_its_attributes():
+    elders = [random_subject(open_flame(), (2, number), {"age": (60, 80), "male": (0, 0.2)}) for number in range(20)]
+    everyone = [random_subject(open_flame(), (2, number), {}) for number in range(20)]
+    assert all(60 <= person.attributes["age"] <= 80 and person.traits.beard == 0 for person in elders)
+    slope = open_flame().population.slope[:, open_flame().population.names.index("age")]
+    old, any_age = (np.mean([person.shape @ slope for person in group]) for group in (elders, everyone))
+    assert old > any_age + 20 * (slope @ slope)  # at least as far as twenty years move the mean
 
+
+def test_a_population_that_the_head_does_not_know_is_refused(arrays):
+    with pytest.raises(InputError, match="knows no height, only male, age"):
+        random_subject(open_flame(), (1,), {"height": (1, 2)})
+    with pytest.raises(InputError, match="says nothing of age"):
+        random_subject(Flame(replace(arrays, population=None), 10, 5), (1,), {"age": (1, 2)})
+
+
+def test_a_head_without_masks_is_refused(arrays, textures):
     with pytest.raises(InputError, match="face mask"):
         Sampler(Flame(replace(arrays, masks={}), 10, 5), textures, CROP, EMBEDDED.sampler)

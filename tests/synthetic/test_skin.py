@@ -101,7 +101,7 @@ def test_skin_has_detail_for_optical_flow_to_hold_on_to(atlas, skin):
 
 def test_random_traits_cover_a_wide_range():
     rng = np.random.default_rng(0)
-    traits = [random_traits(rng) for _ in range(200)]
+    traits = [random_traits(rng, {}) for _ in range(200)]
     melanin = [t.melanin for t in traits]
     assert min(melanin) < 0.05 and max(melanin) > 0.8
     assert 0.3 < np.mean([t.stubble > 0 for t in traits]) < 0.7

@@ -49,7 +49,7 @@ def archive(flame, tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("multipie")
     atlas = head_atlas(flame, 256)
     for number in (1, 2):
-        for row in write_subject(flame, atlas, root, number, CapturePlan([(1, 1)], [7], seed=0)):
+        for row in write_subject(flame, atlas, root, number, CapturePlan([(1, 1)], [7], seed=0, population={})):
             np.save((root / row["path"]).with_suffix(".npy"), true_landmarks(flame, row))
     return root
 

@@ -9,6 +9,7 @@ import torch
 from mfnet.compute.executor import Compute
 from mfnet.datasets import facescape as layout
 from mfnet.flame import Flame, load_flame
+from mfnet.flame.population import Ranges
 from mfnet.io.files import atomic_directory
 from mfnet.params import CaptureParams
 from mfnet.synthetic.atlas import HeadAtlas, head_atlas
@@ -42,7 +43,8 @@ def capture(head: HeadFile, params: CaptureParams, compute: Compute, folder: str
 
 
 def _multipie(head: HeadFile, params: CaptureParams, compute: Compute, root: Path) -> list[dict]:
-    plan = multipie.CapturePlan(sorted(set(params.recordings)), sorted(set(params.illuminations)), params.seed)
+    recordings, flashes = sorted(set(params.recordings)), sorted(set(params.illuminations))
+    plan = multipie.CapturePlan(recordings, flashes, params.seed, params.subjects_ranges)
     numbers = list(range(1, params.subjects + 1))
     task = functools.partial(_subject_task, head, str(root), plan)
     rows = [row for rows in compute.map(task, numbers, "multipie") for row in rows]
@@ -54,7 +56,7 @@ def _facescape(head: HeadFile, params: CaptureParams, compute: Compute, root: Pa
     per_bin = layout.WILD_ITEMS // len(layout.WILD_BINS)
     wild = [("wild", start * per_bin + i) for start in range(len(layout.WILD_BINS)) for i in range(params.wild_per_bin)]
     lab = [("lab", subject) for subject in range(params.lab_subjects)]
-    task = functools.partial(_benchmark_task, head, str(root), params.seed)
+    task = functools.partial(_benchmark_task, head, str(root), params.seed, params.benchmark_ranges)
     items, rows = [], []
     for item, found in compute.map(task, wild + lab, "facescape"):
         items += [item] if item else []
@@ -70,14 +72,14 @@ def _subject_task(head: HeadFile, root: str, plan: multipie.CapturePlan, number:
 
 
 def _benchmark_task(
-    head: HeadFile, root: str, seed: int, item: tuple[str, int]
+    head: HeadFile, root: str, seed: int, population: Ranges, item: tuple[str, int]
 ) -> tuple[layout.WildItem | None, list[dict]]:
     """(predefined values of a wild item or None, rows of the truth table)."""
     flame, atlas = _studio(head)
     protocol, index = item
     if protocol == "lab":
-        return None, facescape.write_lab(flame, atlas, Path(root), index, seed)
-    wild, row = facescape.write_wild(flame, atlas, Path(root), index, seed)
+        return None, facescape.write_lab(flame, atlas, Path(root), index, seed, population)
+    wild, row = facescape.write_wild(flame, atlas, Path(root), index, seed, population)
     return wild, [row]
 
 

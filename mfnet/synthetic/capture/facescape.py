@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mfnet.datasets import facescape as layout
 from mfnet.flame import Flame
+from mfnet.flame.population import Ranges
 from mfnet.geometry import (
     PinholeCamera,
     clip_from_orthographic,
@@ -43,9 +44,9 @@ EXPRESSION_STRENGTH = 0.6
 class HeldOutSubject:
     """A scanned person: true parameters, and the ground-truth mesh in canonical millimetres."""
 
-    def __init__(self, flame: Flame, atlas: HeadAtlas, number: int, seed: int) -> None:
+    def __init__(self, flame: Flame, atlas: HeadAtlas, number: int, seed: int, population: Ranges) -> None:
         self.number = number
-        self.subject: Subject = random_subject(flame, (seed, 3, number))
+        self.subject: Subject = random_subject(flame, (seed, 3, number), population)
         self.rng = np.random.default_rng((seed, 4, number))
         strength = EXPRESSION_STRENGTH * expression_scale(flame)
         self.shape = torch.from_numpy(self.subject.shape)[None]
@@ -81,13 +82,15 @@ class HeldOutSubject:
 
     def truth(self) -> TruePerson:
         """What the rows of all this person's photographs share."""
-        return TruePerson(f"{self.number:04d}", self.shape, self.expression, self.jaw_pose)
+        return TruePerson(f"{self.number:04d}", self.subject.attributes, self.shape, self.expression, self.jaw_pose)
 
 
 @torch.no_grad()
-def write_wild(flame: Flame, atlas: HeadAtlas, root: Path, index: int, seed: int) -> tuple[layout.WildItem, dict]:
+def write_wild(
+    flame: Flame, atlas: HeadAtlas, root: Path, index: int, seed: int, population: Ranges
+) -> tuple[layout.WildItem, dict]:
     """Write item `index` (0..399) of the wild protocol; its predefined values and its row of the truth table."""
-    person = HeldOutSubject(flame, atlas, WILD_SUBJECTS + index, seed)
+    person = HeldOutSubject(flame, atlas, WILD_SUBJECTS + index, seed, population)
     rng = person.rng
     bin_of = index // (layout.WILD_ITEMS // len(layout.WILD_BINS))
     low, high = map(float, layout.WILD_BINS[bin_of].split("-"))
@@ -112,9 +115,9 @@ def write_wild(flame: Flame, atlas: HeadAtlas, root: Path, index: int, seed: int
 
 
 @torch.no_grad()
-def write_lab(flame: Flame, atlas: HeadAtlas, root: Path, subject: int, seed: int) -> list[dict]:
+def write_lab(flame: Flame, atlas: HeadAtlas, root: Path, subject: int, seed: int, population: Ranges) -> list[dict]:
     """Write lab subject `subject` and its 33 images and cameras; their rows of the truth table."""
-    person = HeldOutSubject(flame, atlas, LAB_SUBJECTS + subject, seed)
+    person = HeldOutSubject(flame, atlas, LAB_SUBJECTS + subject, seed, population)
     layout.write_lab_subject(root, subject, person.vertices, flame.faces.numpy())
     light = _row(random_light(person.rng))
     background = random_backgrounds(person.rng, 1, layout.IMAGE_SIZE)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mfnet.datasets.multipie import EXPRESSIONS, HEIGHT, WIDTH, image_path
 from mfnet.flame import Flame, FlameOutput
+from mfnet.flame.population import Ranges
 from mfnet.geometry import euler_to_matrix, matrix_to_axis_angle, project_perspective, vertex_normals
 from mfnet.geometry.conventions import VIEW_TO_OPENCV
 from mfnet.io.files import atomic_path
@@ -43,6 +44,8 @@ class CapturePlan:
     illuminations: list[int]
     """Flash numbers, at least one."""
     seed: int
+    population: Ranges
+    """Attribute -> least and most of the subjects'."""
 
 
 class Recording:
@@ -52,6 +55,7 @@ class Recording:
         rng = np.random.default_rng(seed)
         coefficients, jaw = expression_coefficients(flame, EXPRESSIONS[session, recording])
         own = 0.3 * expression_scale(flame) * rng.standard_normal(flame.n_expression)
+        self.attributes = subject.attributes
         self.shape = torch.from_numpy(subject.shape)[None]
         self.expression = torch.from_numpy((rng.uniform(0.75, 1.1) * coefficients + own).astype(np.float32))[None]
         self.jaw_pose = torch.from_numpy((rng.uniform(0.8, 1.1) * jaw).astype(np.float32))[None]
@@ -71,7 +75,7 @@ class Recording:
 @torch.no_grad()
 def write_subject(flame: Flame, atlas: HeadAtlas, root: Path, number: int, plan: CapturePlan) -> list[dict]:
     """Photograph subject `number` in all its recordings below `root`; the rows of truth.parquet, in path order."""
-    subject = random_subject(flame, (plan.seed, 1, number))
+    subject = random_subject(flame, (plan.seed, 1, number), plan.population)
     texture = paint_subject(atlas, subject)
     rows = []
     for session, recording_number in plan.recordings:
@@ -151,5 +155,5 @@ def _truth(path: str, subject: str, recording: Recording, camera: RigCamera) -> 
     offset = view @ (root_joint + recording.seat) - root_joint
     translation = VIEW_TO_OPENCV @ offset.double().numpy() + camera.translation
     pose = matrix_to_axis_angle(view @ recording.turn[0])
-    person = TruePerson(subject, recording.shape, recording.expression, recording.jaw_pose)
+    person = TruePerson(subject, recording.attributes, recording.shape, recording.expression, recording.jaw_pose)
     return perspective_truth(path, person, pose, camera.intrinsics, translation)

@@ -12,6 +12,7 @@ from mfnet.io.files import write_table
 COLUMNS = (
     "path",
     "subject",
+    "attributes",
     "shape",
     "expression",
     "jaw_pose",
@@ -25,7 +26,8 @@ COLUMNS = (
 - perspective: pixel = K (diag(1, -1, -1) v + translation), K = `intrinsics` [9] row by row; `camera` is null
 - orthographic: ndc = s (v_xy + t), (s, tx, ty) = `camera` [3]; `intrinsics` and `translation` are null
 
-`path` is relative to the folder of the truth file.
+`path` is relative to the folder of the truth file; `attributes` are what the head's population names (age, male,
+ancestry), null for a head without one.
 """
 
 
@@ -36,6 +38,7 @@ class TruePerson(NamedTuple):
     """What all photographs of a person with one expression share; values [1, n] or [n]."""
 
     subject: str
+    attributes: dict[str, float]
     shape: Values
     expression: Values
     jaw_pose: Values
@@ -62,8 +65,9 @@ def write_truth(rows: list[dict], path: str | Path) -> None:
 
 def _pose(path: str, person: TruePerson, global_pose: Values) -> dict:
     """The part of a row that does not depend on the kind of camera."""
-    values = person._asdict() | {"global_pose": global_pose}
-    return {"path": path, "subject": values.pop("subject")} | {name: _floats(value) for name, value in values.items()}
+    row = {"path": path, "subject": person.subject, "attributes": person.attributes or None}
+    numbers = {"shape": person.shape, "expression": person.expression, "jaw_pose": person.jaw_pose}
+    return row | {name: _floats(value) for name, value in (numbers | {"global_pose": global_pose}).items()}
 
 
 def _floats(value: Values) -> list[float]:

@@ -58,6 +58,12 @@ def test_the_archive_scans_as_a_multipie_archive_with_three_planted_faults(captu
 def test_the_truth_table_knows_every_image(captured, truth):
     images = {str(p.relative_to(captured)) for p in captured.rglob("*.png")}
     assert set(truth.index) == images and [truth.index.name, *truth.columns] == list(COLUMNS)
+
+
+def test_the_truth_table_tells_who_was_drawn(truth, flame):
+    people = truth.groupby("subject").attributes.first()
+    assert set(people["001"]) == set(flame.population.names) and 60 <= people["001"]["age"] <= 80  # of the elders
+    assert all(not truth.attributes.isna()[name] for name in truth.index)
     assert list(truth.index) == sorted(truth.index)
 
 
@@ -125,7 +131,7 @@ def obj_vertices(path) -> np.ndarray:
 def test_scans_have_relief_that_the_model_does_not_know(flame, atlas):
     from mfnet.synthetic.capture.facescape import HeldOutSubject
 
-    scan_ = HeldOutSubject(flame, atlas, 1000, seed=1)
+    scan_ = HeldOutSubject(flame, atlas, 1000, seed=1, population={})
     model = (
         flame(scan_.shape, scan_.expression, torch.zeros(1, 3), jaw_pose=scan_.jaw_pose).vertices[0].double().numpy()
     )
@@ -173,7 +179,12 @@ def test_a_head_of_another_origin_goes_through_by_its_files_alone(shared, tmp_pa
 
     write_head(read_head(shared / "heads/ict_flame.npz"), tmp_path / "head.npz")
     head = HeadFile(str(tmp_path / "head.npz"), 60, 50)
-    capture(head, SMALL.model_copy(update={"recordings": [(2, 2)], "illuminations": [7]}), SERIAL, tmp_path / "raw")
+    capture(
+        head,
+        SMALL.model_copy(update={"recordings": [(2, 2)], "illuminations": [7], "population": "everyone"}),
+        SERIAL,
+        tmp_path / "raw",
+    )
     manifest, rejected = scan(tmp_path / "raw/multipie")
     assert len(manifest) == 14 and len(rejected) == 2
     image = read_image(tmp_path / "raw/multipie" / image_path("001", 2, 2, "05_1", 7)).astype(int)

@@ -23,12 +23,18 @@ def params(shared, tmp_path):
         } | replaced
         text = (ROOT / "params.yaml").read_text()
         for key, value in keys.items():
-            text = re.sub(rf"^  {key}: (procedural|null)$", f"  {key}: {value}", text, count=1, flags=re.MULTILINE)
+            text = re.sub(rf"^  {key}: (makehuman|null)$", f"  {key}: {value}", text, count=1, flags=re.MULTILINE)
         path = tmp_path / "params.yaml"
         path.write_text(text)
         return str(path)
 
     return write
+
+
+def test_what_is_declared_goes_into_the_file(params, tmp_path):
+    stage.main(["--params", params(licence="CC-BY-4.0"), "--out", str(tmp_path / "head")])
+    provenance = load_flame(tmp_path / "head" / "head.npz").provenance
+    assert provenance.licence == "CC-BY-4.0" and provenance.edition == "not named"
 
 
 def test_an_official_file_becomes_the_same_three_files(params, shared, tmp_path):
