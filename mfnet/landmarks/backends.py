@@ -5,6 +5,7 @@ A backend is a small picklable record; what it needs (a network) is loaded once 
 
 import functools
 import hashlib
+import pickle
 import sys
 import warnings
 from dataclasses import dataclass
@@ -194,7 +195,7 @@ def _fan(folder: str | None) -> "FaceAlignment":
                 device="cuda" if torch.cuda.is_available() else "cpu",
                 compile=False,
             )
-        except (RuntimeError, OSError, EOFError, ValueError) as error:
+        except (RuntimeError, OSError, EOFError, ValueError, pickle.UnpicklingError) as error:
             names = " or ".join(str(file) for file in files)
             raise InputError(f"{names}: not FAN's weights: {' '.join(str(error).split())[:200]}") from None
         finally:

@@ -123,9 +123,12 @@ def test_fan_by_its_own_api_from_a_folder(tmp_path):
     assert FaceAlignmentBackend(str(tmp_path)).detect(["a.png"], [IMAGE])[0].reason == "no face"
 
 
-def test_file_that_is_not_fan_is_an_error(tmp_path):
+@pytest.mark.parametrize("content", [None, b"<html>404</html>", b"garbage", b""])
+def test_file_that_is_not_fan_is_an_error(tmp_path, content):
     for file in ("2DFAN4-11f355bf06.pth.tar", "s3fd-619a316812.pth"):
         torch.save({"weight": torch.zeros(1)}, tmp_path / file)
+        if content is not None:
+            (tmp_path / file).write_bytes(content)
     with pytest.raises(InputError, match="not FAN's weights"):
         FaceAlignmentBackend(str(tmp_path)).detect(["a.png"], [IMAGE])
 

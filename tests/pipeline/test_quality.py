@@ -91,7 +91,8 @@ def test_good_manifest_passes_and_leaves_its_verdict(tmp_path):
 @pytest.mark.parametrize(
     ("column", "value", "expectation"),
     [
-        ("subject", "1", "match_regex"),
+        ("subject", "1", "values_to_be_in_set"),
+        ("subject", "347", "values_to_be_in_set"),
         ("session", 5, "values_to_be_in_set"),
         ("recording", 4, "values_to_be_in_set"),
         ("camera", "99_9", "values_to_be_in_set"),
@@ -110,6 +111,18 @@ def test_manifest_fault_is_named_with_its_row(tmp_path, column, value, expectati
     message = str(caught.value)
     assert message.startswith("data/multipie/manifest.parquet: ") and table["path"].iloc[0] in message
     assert column in message and "\n" not in message and not (tmp_path / "verdict.json").exists()
+
+
+@pytest.mark.parametrize("ending", [".PNG", ".jpg", ".Tiff"])
+def test_images_that_are_not_used_count_whatever_their_ending(tmp_path, ending):
+    with pytest.raises(InputError, match=r"ingest\.max_rejected allows 10\.00%"):
+        quality.check_manifest(manifest(), rejected(12, ending), 0.1, tmp_path / "verdict.json")
+
+
+def test_folders_that_cannot_be_read_count(tmp_path):
+    folders = rejected(12, "").assign(reason="unreadable folder: Permission denied")
+    with pytest.raises(InputError, match=r"unreadable folder.*ingest\.max_rejected allows 10\.00%"):
+        quality.check_manifest(manifest(), folders, 0.1, tmp_path / "verdict.json")
 
 
 def test_too_many_rejected_images(tmp_path):
