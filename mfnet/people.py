@@ -9,7 +9,7 @@ from mfnet.io.files import read_bytes
 
 COLUMNS = ["person", "photograph"]
 """Of the CSV, in its first line."""
-_MAX_BYTES = 1 << 26
+_MAX_BYTES = 1 << 23
 
 
 def read_people(path: str | Path) -> dict[str, list[Path]]:
@@ -32,7 +32,7 @@ def read_people(path: str | Path) -> dict[str, list[Path]]:
         if len(row) != len(COLUMNS) or not all(value.strip() for value in row):
             raise InputError(f"{path}: line {number}: a person and a photograph are wanted")
         name, photograph = (value.strip() for value in row)
-        if name != Path(name).name or name in (".", ".."):
+        if name != Path(name).name or name in (".", "..") or not (name + photograph).isprintable():
             raise InputError(f"{path}: line {number}: person '{name}' is no plain folder name")
         people.setdefault(name, []).append(path.parent / photograph)
     if not people:
