@@ -1,6 +1,5 @@
 """Files by address and out of wheels."""
 
-import io
 import subprocess
 import threading
 import zipfile
