@@ -21,7 +21,7 @@ setup: .venv/installed  ## the environment and its packages
 	touch $@
 
 repro: setup  ## rebuild everything that changed, then print the benchmark table
-	dvc repro
+	python -m pipelines.rebuild
 	mfnet benchmark show
 
 PYTEST = OMP_NUM_THREADS=1 pytest --numprocesses 2 --dist loadfile

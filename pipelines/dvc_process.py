@@ -76,13 +76,13 @@ def _watch(parent: int, root: Path, address: str, told: threading.Event) -> None
 
 def main(argv: list[str]) -> int:
     """Run ``dvc`` with the words that follow the parent's process id; the last one is the stage."""
-    from dvc.cli import main as dvc
-
     parent, words = int(argv[0]), argv[1:]
     root, address = Path(os.environ[MARK]), words[-1]
     told = threading.Event()
     signal.signal(signal.SIGTERM, lambda number, frame: told.set())
     threading.Thread(target=_watch, args=(parent, root, address, told), daemon=True).start()
+    from dvc.cli import main as dvc  # takes a second, in which the flow may end
+
     try:
         return dvc(words)
     finally:

@@ -99,7 +99,7 @@ class Dag:
     def heights(self) -> dict[str, int]:
         """Address -> how many stages stand on it, one on the other."""
         height = dict.fromkeys(self.parents, 0)
-        for address in reversed(self.parents):
+        for address in reversed(list(self.parents)):
             for other in self.parents[address]:
                 height[other] = max(height[other], height[address] + 1)
         return height
@@ -221,20 +221,25 @@ def _replace(path: Path, content: bytes) -> None:
 
 
 def order_lock(root: Path, dag: Dag) -> None:
-    """Put the entries of dvc.lock into the order in which ``dvc repro`` makes them, whatever order they came in."""
+    """Put the entries of dvc.lock into the order in which ``dvc repro`` makes them, whatever order they came in.
+
+    Raises InputError where another DVC process is at work.
+    """
+    from dvc.lock import LockError
     from dvc.repo import Repo
     from dvc.utils.serialize import dumps_yaml, parse_yaml_for_update
 
     lock = root / LOCK
-    if not lock.is_file():
-        return
-    with Repo(str(root)) as repo, repo.lock:
-        whole = parse_yaml_for_update(lock.read_text(encoding="utf-8"), lock)
-        stages = whole.get("stages", {})
-        place = {address: number for number, address in enumerate(dag.parents)}
-        ordered = sorted(stages, key=lambda address: place.get(address, -1))
-        if ordered == list(stages):
-            return
-        for address in ordered:
-            stages[address] = stages.pop(address)
-        _replace(lock, dumps_yaml(whole).encode())
+    try:
+        with Repo(str(root)) as repo, repo.lock:
+            whole = parse_yaml_for_update(lock.read_text(encoding="utf-8") if lock.is_file() else "", lock)
+            stages = whole.get("stages", {})
+            place = {address: number for number, address in enumerate(dag.parents)}
+            ordered = sorted(stages, key=lambda address: place.get(address, -1))
+            if ordered == list(stages):
+                return
+            for address in ordered:
+                stages[address] = stages.pop(address)
+            _replace(lock, dumps_yaml(whole).encode())
+    except LockError as error:
+        raise InputError(f"{lock}: {' '.join(str(error).split())}") from error

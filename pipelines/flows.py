@@ -30,6 +30,8 @@ BENCHMARK = Path("data/benchmark")
 ABLATION = "ablation/"
 """How the benchmark names the methods that are variants (`mfnet.benchmark.names`)."""
 FIGURES = ("CD", "MNE", "CR")
+Figures = dict[str, float | None]
+"""One method's figures by name; None where there is no number."""
 
 
 @flow(description="The whole DAG of dvc.yaml: what has changed, and what depends on it")
@@ -121,16 +123,14 @@ def _look_at_archive(root: Path) -> None:
         get_run_logger().info("%s: the archive has changed", source.multipie)
 
 
-def _show(root: Path, done: Walk, before: Mapping[tuple[str, ...], Mapping[str, float]]) -> None:
+def _show(root: Path, done: Walk, before: Mapping[tuple[str, ...], Figures]) -> None:
     """Artifacts: the stages, the benchmark's and the ablation's tables with the change of CD, the report."""
     create_table_artifact(key="stages", table=done.rows(), description=done.summary())
-    rows = [
-        dict(zip(("protocol", "bin", "method"), key, strict=True))
-        | now
-        | {"change of CD": now["CD"] - before[key]["CD"] if key in before else None}
-        for key, now in figures(root).items()
-        if now.get("CD") is not None
-    ]
+    rows = []
+    for key, now in figures(root).items():
+        old, new = before.get(key, {}).get("CD"), now.get("CD")
+        change = None if old is None or new is None else new - old
+        rows.append(dict(zip(("protocol", "bin", "method"), key, strict=True)) | now | {"change of CD": change})
     tables = {
         "benchmark": [row for row in rows if not row["method"].startswith(ABLATION)],
         "ablation": [row for row in rows if row["method"].startswith(ABLATION)],
@@ -143,13 +143,13 @@ def _show(root: Path, done: Walk, before: Mapping[tuple[str, ...], Mapping[str, 
         create_link_artifact(key="report", link=(root / REPORT).as_uri(), link_text="the report")
 
 
-def figures(root: Path) -> dict[tuple[str, ...], dict[str, float]]:
+def figures(root: Path) -> dict[tuple[str, ...], Figures]:
     """(protocol, bin, method) -> CD (mm), MNE (rad), CR of the benchmark's metrics files, as far as there are any."""
-    found: dict[tuple[str, ...], dict[str, float]] = {}
+    found: dict[tuple[str, ...], Figures] = {}
     for path in sorted((root / BENCHMARK).glob("*/metrics.json")):
         for key, value in json.loads(path.read_text(encoding="utf-8")).items():
-            protocol, name, *method, figure = key.split("/")
-            if figure in FIGURES:
+            if (parts := key.split("/"))[-1] in FIGURES:
+                protocol, name, *method, figure = parts
                 found.setdefault((protocol, name, "/".join(method)), {})[figure] = value
     return found
 

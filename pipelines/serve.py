@@ -25,8 +25,9 @@ def deployments(schedules: Mapping[str, str]) -> list["RunnerDeployment"]:
     made = []
     for flow in FLOWS:
         when = schedules[flow.name]
-        every = {"interval": float(when)} if when.replace(".", "", 1).isdigit() else {"cron": when}
-        made.append(flow.to_deployment(name="scheduled", description=flow.description, **every))
+        seconds = float(when) if when.replace(".", "", 1).isdigit() else None
+        cron = when if seconds is None else None
+        made.append(flow.to_deployment("scheduled", interval=seconds, cron=cron, description=flow.description))
     return made
 
 

@@ -25,7 +25,14 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 PATIENCE = 600.0
-"""Seconds to wait for the server's first answer: the first one of a user makes a database, minutes on a busy machine."""
+"""Seconds to wait for the server's first answer: a new database takes minutes on a busy machine."""
+
+LIGHT = {
+    "PREFECT__SERVER_EPHEMERAL": "1",
+    "PREFECT_UI_ENABLED": "0",
+    "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
+}
+"""What a server without scheduler leaves out, by Prefect's own switches: services, pages, the catalogue of blocks."""
 
 
 @contextmanager
@@ -47,7 +54,7 @@ def prefect_server(
         return
     port = port or (PREFECT_SERVER_API_PORT.value() if scheduler else free_port())
     command = [sys.executable, "-m", "pipelines.server", str(os.getpid()), str(port)]
-    light = {} if scheduler else {"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT_UI_ENABLED": "0"}
+    light = {} if scheduler else LIGHT
     server = subprocess.Popen(
         command,
         cwd=Path(__file__).parents[1],

@@ -141,7 +141,7 @@ def walk(root: Path, dag: Dag, addresses: Sequence[str], jobs: int, force: bool 
             result.seconds[address] = took
         future.wait()
         if future.state.is_completed():
-            result.states[address] = future.state.name
+            result.states[address] = str(future.state.name)
         else:
             result.errors.append(future.state.message or f"{address}: {future.state.name}")
     result.left_out, result.wall = waiting, time.monotonic() - began

@@ -1,5 +1,6 @@
 """The flows in small workspaces: what runs, what it says, and what is left when it is killed at any moment."""
 
+import json
 import os
 import random
 import re
@@ -12,7 +13,9 @@ import time
 import pytest
 import yaml
 
-from pipelines import dvc_process
+from pipelines import dvc_process, flows
+from pipelines.dvc_stages import Dag
+from pipelines.walk import Walk
 from tests.conftest import HANGS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2 * HANGS)]
@@ -43,6 +46,22 @@ def of_dvc_repro(workspace, folder) -> bytes:
     subprocess.run(["git", "clone", "-q", workspace, folder], check=True)
     subprocess.run(["dvc", "repro", "-q"], cwd=folder, check=True)
     return (folder / "dvc.lock").read_bytes()
+
+
+def test_tables_have_the_change_against_what_was_there(tmp_path, monkeypatch):
+    shown = {}
+    monkeypatch.setattr(flows, "create_table_artifact", lambda key, table, description: shown.update({key: table}))
+    folder = tmp_path / "data" / "benchmark" / "lab"
+    folder.mkdir(parents=True)
+    before = {"lab/all/mfnet_3/CD": 2.0, "lab/all/mfnet_3/MNE": 0.1, "lab/all/ablation/full-6/CD": None}
+    (folder / "metrics.json").write_text(json.dumps(before))
+    old = flows.figures(tmp_path)
+    new = {"lab/all/mfnet_3/CD": 1.5, "lab/all/mfnet_3/CD_low": 1.0, "lab/all/ablation/full-6/CD": 3.0, "lab/items": 7}
+    (folder / "metrics.json").write_text(json.dumps(new))
+    flows._show(tmp_path, Walk(Dag({}, frozenset())), old)
+    row = {"protocol": "lab", "bin": "all"}
+    assert shown["benchmark"] == [row | {"method": "mfnet_3", "CD": 1.5, "change of CD": -0.5}]
+    assert shown["ablation"] == [row | {"method": "ablation/full-6", "CD": 3.0, "change of CD": None}]
 
 
 def test_stages_run_side_by_side_and_the_lock_is_that_of_dvc_repro(diamond, prefect_api, tmp_path_factory):
