@@ -1,5 +1,6 @@
 """The front door: load a reconstructor, give it three photographs, save the head."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +18,7 @@ from mfnet.flow import FlowEstimator, load_flow
 from mfnet.geometry import crop_face
 from mfnet.io.images import read_photo, to_float
 from mfnet.io.tensors import coefficient_counts
-from mfnet.landmarks.backends import LandmarkBackend, NetworkBackend, make_backend
+from mfnet.landmarks.backends import Detection, LandmarkBackend, default_backend, make_backend
 from mfnet.model.mfnet import MFNet, load_mfnet, read_crops
 from mfnet.model.pretrained import load_pretrained
 from mfnet.model.reconstruction import OUTLINE_MARGIN, textured
@@ -111,9 +112,7 @@ class Photos(NamedTuple):
     landmarks: Tensor  # [V, 68, 2] ndc of the crops
 
 
-def crop_photos(
-    paths: list[Path], backend: LandmarkBackend, size: int, crop_scale: float, min_score: float
-) -> Photos:
+def crop_photos(paths: list[Path], backend: LandmarkBackend, size: int, crop_scale: float, min_score: float) -> Photos:
     """Photographs as the network wants them: found, cropped to their landmarks, `size` px wide.
 
     Of several faces the largest is taken, and that there are more is said on stderr. Raises InputError for a file that
@@ -143,16 +142,10 @@ def _landmarks(path: Path, detection: Detection, min_score: float) -> np.ndarray
 def load(model: str | Path | None = None, params: str | Path | None = None) -> Reconstructor:
     """A reconstructor with the shipped weights, or with those that stage ``train`` wrote.
 
-<<<<<<< HEAD
     model: None for the shipped network and head; else a folder with ``model.safetensors`` such as ``data/train``,
     beside ``head`` and ``pretrained``.
-    params: a params file whose landmark backend, flow and fit to use with `model`; None: the embedded profile's.
-=======
-    model: None for the shipped network and head (the head is built once, some 15 seconds, and kept in the user's cache
-    folder); else a folder with ``model.safetensors`` such as ``data/train``, beside ``head`` and ``pretrained``.
-    params: a params file whose landmark backend, flow and fit to use with `model`; None: the embedded profile's flow and
-    fit. Without one landmarks are MediaPipe's where ``mfnet assets get`` has been run, else the embedded network's.
->>>>>>> 3aeb32a (crop_photos refuses scores below landmarks.min_score and says when there are several faces; MediaPipe is the default of mfnet reconstruct)
+    params: a params file whose landmark backend, flow and fit to use with `model`; None: the embedded profile's flow
+    and fit, and MediaPipe's landmarks where ``mfnet assets get`` has been run, else the embedded network's.
 
     Raises InputError for files that are missing, damaged or do not belong together.
     """

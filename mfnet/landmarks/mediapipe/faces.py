@@ -61,7 +61,9 @@ def find_faces(image: np.ndarray) -> list[Face]:
 def _whole(networks: Networks, photo: Pyramid, turn: float) -> list[FaceBox]:
     """What both detectors see in the photograph, turned by an angle (radians)."""
     square = photo.whole._replace(angle=turn)
-    return [box for each in (networks.full_range, networks.short_range) for box in detect(each, photo, square, LEAST_BOX)]
+    return [
+        box for each in (networks.full_range, networks.short_range) for box in detect(each, photo, square, LEAST_BOX)
+    ]
 
 
 def _faces(networks: Networks, photo: Pyramid, boxes: list[FaceBox]) -> list[Face]:
@@ -90,4 +92,3 @@ def _settled(networks: Networks, photo: Pyramid, box: FaceBox) -> FaceMesh | Non
             break
         roll, square = mesh.roll, mesh.crop(MARGIN)
     return mesh
-

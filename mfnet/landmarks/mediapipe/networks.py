@@ -70,5 +70,7 @@ def _network(content: bytes, side: int, low: float, outputs: tuple[str, ...]) ->
             file.flush()
             net = cv2.dnn.readNetFromTFLite(file.name, **engine)
     except cv2.error as error:
-        raise InputError(f"OpenCV {cv2.__version__} cannot run MediaPipe's networks ({error.err}); install 5.0") from None
+        raise InputError(
+            f"OpenCV {cv2.__version__} cannot run MediaPipe's networks ({error.err}); install 5.0"
+        ) from None
     return Network(net, side, low, outputs)
