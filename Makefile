@@ -11,7 +11,7 @@ export DO_NOT_TRACK = true
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 14
 
-setup: .venv/installed  ## the environment and its packages
+setup: .venv/installed .mfnet/assets  ## the environment, its packages, and the free files of others
 
 .venv/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -19,6 +19,10 @@ setup: .venv/installed  ## the environment and its packages
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode -e '.[dev]' -c constraints.txt
 	install -d -m 700 .mfnet
 	touch $@
+
+# What cannot be had is asked for again by the next make.
+.mfnet/assets: .venv/installed mfnet/assets.py
+	mfnet assets get && touch $@ || echo "warning: without them mfnet cannot see real people; later: mfnet assets get" >&2
 
 repro: setup  ## rebuild everything that changed, then print the benchmark table
 	python -m pipelines.rebuild

@@ -116,7 +116,7 @@ def test_a_user_may_bring_the_file_or_a_wheel_that_carries_it(folder, tmp_path, 
 @pytest.mark.parametrize("content", [b"", CONTENT[1:] + b"x", CONTENT + b"x"])
 def test_a_file_that_is_not_the_one_is_refused(folder, tmp_path, content):
     (tmp_path / "given").write_bytes(content)
-    with pytest.raises(InputError, match="a.task cannot be had"):
+    with pytest.raises(InputError, match=r"a\.task cannot be had"):
         assets.get(WANTED, tmp_path / "given")
     assert not folder.exists() or not list(folder.iterdir())
 

@@ -4,6 +4,7 @@ import subprocess
 import threading
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
 
 import pytest
 
@@ -17,7 +18,7 @@ CONTENT = bytes(range(256)) * 1000
 class Handler(BaseHTTPRequestHandler):
     """Serves CONTENT; what the test asks for is in the path."""
 
-    asked: list[str | None] = []
+    asked: ClassVar[list[str | None]] = []
 
     def do_GET(self):
         self.asked.append(self.headers["Range"])
@@ -77,7 +78,7 @@ def test_of_a_larger_file_no_more_is_read_than_shows_it(server, tmp_path):
 
 
 def test_what_cannot_be_reached_is_an_error_that_names_it(server, tmp_path):
-    with pytest.raises(InputError, match="missing.*404"):
+    with pytest.raises(InputError, match=r"missing: .*404"):
         download(f"{server}/missing", tmp_path / "a.part", 10)
     with pytest.raises(InputError, match=r"127\.0\.0\.1:9/a: .*refused"):
         download("http://127.0.0.1:9/a", tmp_path / "a.part", 10)

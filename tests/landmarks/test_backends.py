@@ -1,4 +1,4 @@
-"""The three backends: what each reads, and what it says where something is missing."""
+"""The backends: what each reads, and what it says where something is missing."""
 
 import io
 import re
@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 import torch
 
+from mfnet import assets
 from mfnet.errors import InputError
 from mfnet.io.tensors import write_tensors
 from mfnet.landmarks.backends import (
     AnnotationBackend,
     FaceAlignmentBackend,
     LandmarkBackend,
+    MediaPipeBackend,
     NetworkBackend,
+    default_backend,
     fan_files,
     make_backend,
 )
@@ -89,6 +92,43 @@ def test_missing_network_is_an_error(tmp_path):
         NetworkBackend(str(tmp_path / "none.safetensors")).fingerprint()
 
 
+@pytest.fixture
+def no_assets(tmp_path, monkeypatch):
+    monkeypatch.setenv(assets.FOLDER_VARIABLE, str(tmp_path / "no assets"))
+
+
+def test_mediapipe_gives_the_largest_face_and_says_how_many_there_are(face_assets, astronaut):
+    small = np.ascontiguousarray(astronaut[::2, ::2])
+    both = np.full((512, 812, 3), 200, np.uint8)
+    both[:, :512], both[:256, 556:812] = astronaut, small
+    found = MediaPipeBackend().detect(["a", "b", "c"], [astronaut, both, np.zeros((64, 64, 3), np.uint8)])
+    assert [each.faces for each in found] == [1, 2, 0]
+    assert found[0].landmarks.shape == (68, 2) and 0.9 < found[0].score <= 1
+    assert np.linalg.norm(found[1].landmarks - found[0].landmarks, axis=1).mean() < 2
+    assert found[2].landmarks is None and found[2].reason == "no face"
+
+
+def test_mediapipes_fingerprint_is_of_both_files(face_assets):
+    names = ("face_landmarker.task", "face_detection_full_range.tflite")
+    assert MediaPipeBackend().fingerprint().split("-") == [assets.asset(name).sha256 for name in names]
+
+
+def test_missing_assets_are_an_error_before_any_image(no_assets):
+    with pytest.raises(InputError, match=r"mfnet assets get face_landmarker\.task"):
+        MediaPipeBackend().fingerprint()
+
+
+def test_without_assets_the_embedded_network_is_the_default_and_says_so(no_assets, capsys):
+    assert default_backend("net.safetensors") == NetworkBackend("net.safetensors")
+    said = capsys.readouterr().err
+    assert "mfnet assets get" in said and said.count("\n") == 1
+
+
+def test_with_assets_mediapipe_is_the_default(face_assets, capsys):
+    assert default_backend("net.safetensors") == MediaPipeBackend()
+    assert not capsys.readouterr().err
+
+
 @pytest.mark.parametrize("folder", [True, False])
 def test_missing_fan_file_says_which_goes_where(tmp_path, monkeypatch, folder):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
@@ -117,7 +157,7 @@ def test_fan_by_its_own_api_from_a_folder(tmp_path):
     small, large = [300, 200, 320, 220, 0.9], [200, 120, 420, 360, 0.8]
     network.face_detector.detect_from_image = lambda image: [np.array(small), np.array(large)]
     (detection,) = FaceAlignmentBackend(str(tmp_path)).detect(["a.png"], [IMAGE])
-    assert detection.landmarks.shape == (68, 2) and 0 <= detection.score <= 1
+    assert detection.landmarks.shape == (68, 2) and 0 <= detection.score <= 1 and detection.faces == 2
     assert np.ptp(detection.landmarks, axis=0).max() > 40  # of the large face
     network.face_detector.detect_from_image = lambda image: []
     assert FaceAlignmentBackend(str(tmp_path)).detect(["a.png"], [IMAGE])[0].reason == "no face"
@@ -137,9 +177,10 @@ def test_params_choose_the_backend():
     keys = {"annotations": None, "fan_weights": None, "chunk": 8, "min_score": 0.1, "max_rejected": 0.1}
     chosen = {
         name: make_backend(LandmarkParams(backend=name, **keys), "root", "net.safetensors")
-        for name in ("network", "face_alignment", "annotations")
+        for name in ("network", "mediapipe", "face_alignment", "annotations")
     }
     assert chosen["network"] == NetworkBackend("net.safetensors")
+    assert chosen["mediapipe"] == MediaPipeBackend()
     assert chosen["face_alignment"] == FaceAlignmentBackend(None)
     assert chosen["annotations"] == AnnotationBackend("root")
     assert all(backend.name == name for name, backend in chosen.items())

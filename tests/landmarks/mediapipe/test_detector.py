@@ -7,7 +7,9 @@ from mfnet.landmarks.mediapipe.detector import FULL_RANGE_GRID, SHORT_RANGE_GRID
 
 def box(x: float, y: float, side: float, score: float) -> FaceBox:
     corners = np.array([[x, y], [x + side, y + side]])
-    return FaceBox(corners, np.repeat(corners.mean(axis=0)[None], 6, axis=0) + [[0, 0], [3, 4], *[[0, 0]] * 4], score)
+    points = np.repeat(corners.mean(axis=0)[None], 6, axis=0)
+    points[1] += [3, 4]
+    return FaceBox(corners, points, score)
 
 
 def test_anchors_are_the_cells_centres_row_by_row():
