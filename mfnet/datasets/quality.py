@@ -58,6 +58,33 @@ def check_manifest(manifest: pd.DataFrame, rejected: pd.DataFrame, max_rejected:
     _write_verdict(verdict, len(manifest), rejected, len(suite) + 1)
 
 
+def check_gates(
+    measured: pd.DataFrame, bounds: dict[str, tuple[float | None, float | None]], params: LandmarkParams
+) -> None:
+    """The suite over what `mfnet.landmarks.gates.measure` found, before any row is rejected: what is wrong in more than
+    ``landmarks.max_rejected`` of the rows is wrong with all, and rejecting some would hide it.
+
+    bounds: column -> least and greatest value of a good row (`mfnet.landmarks.gates.bounds`).
+    """
+    gxe = _expectations()
+
+    mostly = 1 - params.max_rejected
+    hint = {"hint": "landmarks.gates and landmarks.max_rejected allow more; look at the pictures first"}
+    table = measured.drop(columns=["landmarks", "scores", "box", "visible"])
+    suite = [
+        gxe.ExpectColumnValuesToBeNull(column="same_as", mostly=mostly, meta=hint),
+        gxe.ExpectColumnValuesToBeBetween(column="spread", min_value=params.gates.min_spread, meta=hint),
+    ]
+    for column, (least, greatest) in bounds.items():
+        if least is not None or greatest is not None:
+            suite.append(
+                gxe.ExpectColumnValuesToBeBetween(
+                    column=column, min_value=least, max_value=greatest, mostly=mostly, meta=hint
+                )
+            )
+    _check("data/multipie/landmarks.parquet", table, "path", suite)
+
+
 def check_landmarks(
     landmarks: pd.DataFrame, rejected: pd.DataFrame, params: LandmarkParams, verdict: str | Path
 ) -> None:
