@@ -43,6 +43,14 @@ class Photograph:
         """[size, size, 3] uint8: `scale` times the landmarks' box, at the photograph's own resolution."""
         return cut_face(self.image, self.landmarks, self.box(scale), size).image
 
+    def covers(self, box: CropBox, size: int) -> np.ndarray:
+        """[size, size] bool: which pixels of a crop to `box` lie within the photograph; the others are black."""
+        steps = ((np.arange(size) + 0.5) / size - 0.5) * box.side
+        height, width = self.image.shape[:2]
+        columns, rows = box.centre_x + steps, box.centre_y + steps
+        across, down = (columns >= 0.5) & (columns <= width - 0.5), (rows >= 0.5) & (rows <= height - 0.5)
+        return down[:, None] & across
+
 
 def find_photographs(paths: Sequence[str | Path]) -> list[Path]:
     """The photographs that paths name: files, and the images in folders, by name.

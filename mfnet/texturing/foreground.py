@@ -5,7 +5,7 @@ import numpy as np
 
 SIDE = 256
 """Side of the picture that is cut, pixels."""
-SURE, POSSIBLE = 0.05, 0.15
+SURE, POSSIBLE = 0.08, 0.15
 """Inside the drawn outline by this share of the head's width is the person; outside by this, the background."""
 ROUNDS = 3
 """Of GrabCut."""

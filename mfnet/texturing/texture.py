@@ -11,7 +11,6 @@ from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from mfnet.flame import Flame
-from mfnet.geometry.crops import crop_image
 from mfnet.io.images import to_float
 from mfnet.model.parameters import Prediction
 from mfnet.model.projection import decode
@@ -80,7 +79,7 @@ def _unwrapped(
         box = photograph.box(WIDE)
         side = max(64, min(LARGEST, round(box.side)))
         image = photograph.wide(WIDE, side)
-        inside = crop_image(np.full_like(photograph.image, 255), box, side)[..., 0] == 255
+        inside = photograph.covers(box, side)
         drawn = rasterize(mesh.clip, flame.faces, side, side)
         masks = ((drawn.face_id > 0)[0], region_of(drawn, ~neck)[0])
         person = torch.from_numpy(foreground(image, *(mask.numpy() for mask in masks), inside))[None, None]
