@@ -106,8 +106,8 @@ def _detected(images: pd.DataFrame, task: DetectTask, chunk: int, compute: Compu
     rows = list(missing.itertuples(index=False, name=None))
     chunks = [rows[start : start + chunk] for start in range(0, len(rows), chunk)]
     files = list(compute.map(_Chunk(task), chunks, f"landmarks ({task.backend.name})"))
-    new = pd.concat([before.iloc[:0], *(read_table(file) for file in files)], ignore_index=True)
-    known = pd.concat([new, before], ignore_index=True).drop_duplicates("key")
+    parts = [read_table(file) for file in files] + [before] * (not before.empty)  # an empty one has no types to keep
+    known = pd.concat(parts or [before], ignore_index=True).drop_duplicates("key")
     _gather(known, images["key"], task.kept, files)
     return images.merge(known, on="key", how="left", validate="many_to_one")
 
