@@ -11,7 +11,7 @@ export DO_NOT_TRACK = true
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 14
 
-setup: .venv/installed  ## the environment and its packages
+setup: .venv/installed .mfnet/assets  ## the environment, its packages, and the free files of others
 
 .venv/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -20,8 +20,12 @@ setup: .venv/installed  ## the environment and its packages
 	install -d -m 700 .mfnet
 	touch $@
 
+# What cannot be had is asked for again by the next make.
+.mfnet/assets: .venv/installed mfnet/assets.py
+	mfnet assets get && touch $@ || echo "warning: without them mfnet cannot see real people; later: mfnet assets get" >&2
+
 repro: setup  ## rebuild everything that changed, then print the benchmark table
-	dvc repro
+	python -m pipelines.rebuild
 	mfnet benchmark show
 
 PYTEST = OMP_NUM_THREADS=1 pytest --numprocesses 2 --dist loadfile

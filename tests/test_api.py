@@ -8,14 +8,25 @@ import pytest
 import torch
 
 import mfnet
+from mfnet.api import crop_photos
+from mfnet.assets import FOLDER_VARIABLE
 from mfnet.errors import InputError
 from mfnet.flame import write_head
+from mfnet.landmarks.backends import Detection
 from mfnet.model.mfnet import Crops, save_mfnet
 from mfnet.weights import bundled
 from tests.heads import open_flame, open_head
 from tests.photographs import rendered_person, write_photographs
 
 ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_assets(tmp_path_factory):
+    """The people here are drawn, and the embedded network is made for them, whatever has been fetched."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(FOLDER_VARIABLE, str(tmp_path_factory.mktemp("assets")))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +113,43 @@ def test_a_trained_model_sees_the_crops_that_it_was_trained_on(reconstructor, ca
 def test_a_folder_without_its_head_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"head\.npz: no such file"):
         mfnet.load(tmp_path / "data" / "train")
+
+
+class Detector:
+    """Says of every photograph what it is told to."""
+
+    name = "told"
+
+    def __init__(self, **said) -> None:
+        points = np.stack(np.meshgrid(np.linspace(60, 180, 17), np.linspace(60, 180, 4)), axis=-1).reshape(68, 2)
+        self.said = Detection(**{"landmarks": points, "score": 0.9, **said})
+
+    def fingerprint(self) -> str:
+        return ""
+
+    def detect(self, paths, images):
+        return [self.said] * len(images)
+
+
+def test_a_photograph_whose_face_is_not_believed_is_refused(photographs):
+    path = photographs[0]
+    assert crop_photos([path], Detector(), 64, 1.25, 0.9).images.shape == (1, 3, 64, 64)
+    with pytest.raises(InputError, match=rf"{path}: no face \(score 0\.24, 0\.25 is asked for\)"):
+        crop_photos([path], Detector(score=0.24), 64, 1.25, 0.25)
+    with pytest.raises(InputError, match=rf"{path}: no face; use a photograph"):
+        crop_photos([path], Detector(landmarks=None, score=0.0, reason="no face"), 64, 1.25, 0.25)
+
+
+def test_that_there_are_several_faces_is_said(photographs, capsys):
+    crop_photos(photographs[:1], Detector(), 64, 1.25, 0.25)
+    assert not capsys.readouterr().err
+    crop_photos(photographs[:1], Detector(faces=3), 64, 1.25, 0.25)
+    assert capsys.readouterr().err == f"{photographs[0]}: 3 faces; the largest is taken\n"
+
+
+def test_a_landscape_is_refused_by_the_default_detectors(reconstructor, tmp_path):
+    from skimage import data, io
+
+    io.imsave(tmp_path / "landscape.png", data.rocket())
+    with pytest.raises(InputError, match=r"landscape\.png: no face"):
+        reconstructor.reconstruct(*[tmp_path / "landscape.png"] * 3)

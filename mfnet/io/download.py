@@ -9,7 +9,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -24,10 +23,10 @@ _MAX_WHEEL = 64 << 20
 
 
 def download(address: str, part: Path, size: int) -> bytes:
-    """The `size` bytes at an http(s) address. What has arrived is kept in the file `part`, from which a later call
-    goes on; one process at a time writes it. The caller removes it.
+    """The `size` bytes at an http(s) address, or as many and one more of a larger file.
 
-    Raises InputError, which names the address, where it cannot be reached or breaks off.
+    What has arrived is kept in the file `part`, from which a later call goes on, until it is whole; one process at a
+    time writes it. Raises InputError, which names the address, where it cannot be reached or breaks off.
     """
     part.parent.mkdir(parents=True, exist_ok=True)
     with open(part, "a+b") as file:
@@ -35,10 +34,12 @@ def download(address: str, part: Path, size: int) -> bytes:
         try:
             _append(address, file.fileno(), size)
         except (OSError, http.client.HTTPException) as error:
-            reason = error.reason if isinstance(error, urllib.error.URLError) else error
-            raise InputError(f"{address}: {' '.join(str(reason).split())[:200]}") from None
-        file.seek(0)
-        content = file.read(size + 1)
+            raise InputError(f"{address}: {' '.join(str(error).split())[:200]}") from None
+        finally:
+            file.seek(0)
+            content = file.read(size + 1)
+            if len(content) >= size or not content:
+                part.unlink(missing_ok=True)
     if len(content) < size:
         raise InputError(f"{address}: broke off after {len(content)} of {size} bytes; the next call goes on from there")
     return content
@@ -53,7 +54,8 @@ def _append(address: str, part: int, size: int) -> None:
     request = urllib.request.Request(address, headers={"Range": f"bytes={have}-"} if have else {})
     with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
         if answer.status != http.HTTPStatus.PARTIAL_CONTENT:
-            os.ftruncate(part, have := 0)
+            have = 0
+            os.ftruncate(part, have)
         while have <= size and (block := answer.read(min(_BLOCK, size + 1 - have))):
             have += os.write(part, block)
 

@@ -24,6 +24,7 @@ def test_help_lists_every_command(capsys):
         "benchmark",
         "track",
         "head",
+        "assets",
     ]
     assert "`" not in shown and ":" in shown
 

@@ -80,6 +80,22 @@ def test_a_face_and_its_landmarks_are_cropped_alike():
         assert np.array_equal(part, same)
 
 
+@pytest.mark.parametrize("angle", [0.3, -2.0, np.pi])
+def test_a_turned_square_stands_upright_in_its_crop(angle):
+    """Its upper edge is the crop's, and what is bright in the image is bright there."""
+    box, size = CropBox(50.0, 60.0, 40.0, angle), 80
+    along, down = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
+    corners = np.array([50.0, 60.0]) + 20 * np.stack([-along - down, along - down, along + down])
+    matrix = crop_matrix(box, size)
+    np.testing.assert_allclose(transform_points(corners, matrix), [[0, 0], [80, 0], [80, 80]], atol=1e-9)
+    image = np.zeros((120, 120, 3), np.uint8)
+    place = np.floor(np.array([50.0, 60.0]) + 9 * along - 5 * down).astype(int)
+    image[place[1] - 1 : place[1] + 2, place[0] - 1 : place[0] + 2] = 255
+    x, y = transform_points(place[None] + 0.5, matrix)[0].astype(int)
+    crop = crop_image(image, box, size)
+    assert crop[y, x].min() > 240 and crop.mean() < 10
+
+
 def test_points_of_tensors_and_arrays_agree():
     matrix = crop_matrix(CropBox(3, 4, 10), 20)
     points = np.random.default_rng(1).normal(size=(5, 2))

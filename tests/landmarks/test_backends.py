@@ -1,4 +1,4 @@
-"""The three backends: what each reads, and what it says where something is missing."""
+"""The backends: what each reads, and what it says where something is missing."""
 
 import io
 import re
@@ -7,18 +7,21 @@ import numpy as np
 import pytest
 import torch
 
+from mfnet import assets
 from mfnet.errors import InputError
 from mfnet.io.tensors import write_tensors
 from mfnet.landmarks.backends import (
     AnnotationBackend,
     FaceAlignmentBackend,
     LandmarkBackend,
+    MediaPipeBackend,
     NetworkBackend,
+    default_backend,
     fan_files,
     make_backend,
 )
 from mfnet.landmarks.network import LandmarkNetwork
-from mfnet.params import LandmarkParams
+from tests.settings import EMBEDDED, having
 
 POINTS = np.random.default_rng(0).uniform(100, 300, (68, 2))
 IMAGE = np.random.default_rng(1).integers(0, 256, (480, 640, 3), dtype=np.uint8)
@@ -82,11 +85,60 @@ def test_network_gives_points_and_scores_of_every_image(tmp_path):
     assert len(backend.fingerprint()) == 64
     found = backend.detect(["a.png", "b.png"], [IMAGE, IMAGE[:, :320]])
     assert all(d.landmarks.shape == (68, 2) and np.isfinite(d.landmarks).all() and 0 <= d.score <= 1 for d in found)
+    assert all(d.scores.shape == (68,) and d.scores.mean() == pytest.approx(d.score) for d in found)
+    assert all(d.box.shape == (4,) and np.all(d.box[:2] < d.box[2:]) for d in found)
+    assert backend.source("any.png") == backend.fingerprint() and backend.detector == "whole image"
+
+
+def test_the_source_of_an_annotation_is_its_file(tmp_path):
+    backend = AnnotationBackend(str(tmp_path))
+    assert backend.source("a.png") == "none"
+    np.save(tmp_path / "a.npy", POINTS)
+    first = backend.source("a.png")
+    np.save(tmp_path / "a.npy", POINTS + 1)
+    assert len({"none", first, backend.source("a.png")}) == 3
 
 
 def test_missing_network_is_an_error(tmp_path):
     with pytest.raises(InputError, match=r"none\.safetensors"):
         NetworkBackend(str(tmp_path / "none.safetensors")).fingerprint()
+
+
+@pytest.fixture
+def no_assets(tmp_path, monkeypatch):
+    monkeypatch.setenv(assets.FOLDER_VARIABLE, str(tmp_path / "no assets"))
+
+
+def test_mediapipe_gives_the_largest_face_and_says_how_many_there_are(face_assets, astronaut):
+    small = np.ascontiguousarray(astronaut[::2, ::2])
+    both = np.full((512, 812, 3), 200, np.uint8)
+    both[:, :512], both[:256, 556:812] = astronaut, small
+    found = MediaPipeBackend().detect(["a", "b", "c"], [astronaut, both, np.zeros((64, 64, 3), np.uint8)])
+    assert [each.faces for each in found] == [1, 2, 0]
+    assert found[0].landmarks.shape == (68, 2) and 0.9 < found[0].score <= 1
+    assert np.linalg.norm(found[1].landmarks - found[0].landmarks, axis=1).mean() < 2
+    assert found[2].landmarks is None and found[2].reason == "no face"
+
+
+def test_mediapipes_fingerprint_is_of_both_files(face_assets):
+    names = ("face_landmarker.task", "face_detection_full_range.tflite")
+    assert MediaPipeBackend().fingerprint().split("-") == [assets.asset(name).sha256 for name in names]
+
+
+def test_missing_assets_are_an_error_before_any_image(no_assets):
+    with pytest.raises(InputError, match=r"mfnet assets get face_landmarker\.task"):
+        MediaPipeBackend().fingerprint()
+
+
+def test_without_assets_the_embedded_network_is_the_default_and_says_so(no_assets, capsys):
+    assert default_backend("net.safetensors") == NetworkBackend("net.safetensors")
+    said = capsys.readouterr().err
+    assert "mfnet assets get" in said and said.count("\n") == 1
+
+
+def test_with_assets_mediapipe_is_the_default(face_assets, capsys):
+    assert default_backend("net.safetensors") == MediaPipeBackend()
+    assert not capsys.readouterr().err
 
 
 @pytest.mark.parametrize("folder", [True, False])
@@ -117,26 +169,29 @@ def test_fan_by_its_own_api_from_a_folder(tmp_path):
     small, large = [300, 200, 320, 220, 0.9], [200, 120, 420, 360, 0.8]
     network.face_detector.detect_from_image = lambda image: [np.array(small), np.array(large)]
     (detection,) = FaceAlignmentBackend(str(tmp_path)).detect(["a.png"], [IMAGE])
-    assert detection.landmarks.shape == (68, 2) and 0 <= detection.score <= 1
+    assert detection.landmarks.shape == (68, 2) and 0 <= detection.score <= 1 and detection.faces == 2
     assert np.ptp(detection.landmarks, axis=0).max() > 40  # of the large face
     network.face_detector.detect_from_image = lambda image: []
     assert FaceAlignmentBackend(str(tmp_path)).detect(["a.png"], [IMAGE])[0].reason == "no face"
 
 
-def test_file_that_is_not_fan_is_an_error(tmp_path):
+@pytest.mark.parametrize("content", [None, b"<html>404</html>", b"garbage", b""])
+def test_file_that_is_not_fan_is_an_error(tmp_path, content):
     for file in ("2DFAN4-11f355bf06.pth.tar", "s3fd-619a316812.pth"):
         torch.save({"weight": torch.zeros(1)}, tmp_path / file)
+        if content is not None:
+            (tmp_path / file).write_bytes(content)
     with pytest.raises(InputError, match="not FAN's weights"):
         FaceAlignmentBackend(str(tmp_path)).detect(["a.png"], [IMAGE])
 
 
 def test_params_choose_the_backend():
-    keys = {"annotations": None, "fan_weights": None, "chunk": 8, "min_score": 0.1, "max_rejected": 0.1}
     chosen = {
-        name: make_backend(LandmarkParams(backend=name, **keys), "root", "net.safetensors")
-        for name in ("network", "face_alignment", "annotations")
+        name: make_backend(having(EMBEDDED.landmarks, backend=name), "root", "net.safetensors")
+        for name in ("network", "mediapipe", "face_alignment", "annotations")
     }
     assert chosen["network"] == NetworkBackend("net.safetensors")
+    assert chosen["mediapipe"] == MediaPipeBackend()
     assert chosen["face_alignment"] == FaceAlignmentBackend(None)
     assert chosen["annotations"] == AnnotationBackend("root")
     assert all(backend.name == name for name, backend in chosen.items())

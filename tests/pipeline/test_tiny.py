@@ -112,7 +112,7 @@ def test_every_output_has_its_run(rebuilt):
 def test_three_photographs_become_a_textured_head(rebuilt, tmp_path):
     plan = pd.read_parquet(rebuilt / "data/multipie/plan.parquet").iloc[0]
     photos = [f"data/raw/multipie/{plan[slot]}" for slot in ("frontal", "left", "right")]
-    trained = ("mfnet", "reconstruct", *photos, "--model", "data/train")
+    trained = ("mfnet", "reconstruct", *photos, "--model", "data/train", "--params", "params.yaml")
     run(rebuilt, *trained, "--fast", "--out", str(tmp_path / "head.glb"))
     (mesh,) = trimesh.load(tmp_path / "head.glb").geometry.values()
     assert len(mesh.faces) > 5000 and mesh.visual.material.baseColorTexture.size == (512, 512)
