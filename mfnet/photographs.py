@@ -44,11 +44,12 @@ class Photograph:
         return cut_face(self.image, self.landmarks, self.box(scale), size).image
 
     def covers(self, box: CropBox, size: int) -> np.ndarray:
-        """[size, size] bool: which pixels of a crop to `box` lie within the photograph; the others are black."""
+        """[size, size] bool: which pixels of a crop to `box` lie in the photograph; the others are black or mixed."""
         steps = ((np.arange(size) + 0.5) / size - 0.5) * box.side
         height, width = self.image.shape[:2]
         columns, rows = box.centre_x + steps, box.centre_y + steps
-        across, down = (columns >= 0.5) & (columns <= width - 0.5), (rows >= 0.5) & (rows <= height - 0.5)
+        edge = 0.5 + box.side / size / 2  # of what a pixel mixes
+        across, down = (columns >= edge) & (columns <= width - edge), (rows >= edge) & (rows <= height - edge)
         return down[:, None] & across
 
 

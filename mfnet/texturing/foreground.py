@@ -31,8 +31,7 @@ def foreground(image: np.ndarray, cover: np.ndarray, face: np.ndarray, inside: n
         cv2.resize(mask.astype(np.uint8), (SIDE, SIDE), interpolation=cv2.INTER_NEAREST)
         for mask in (cover, face, inside)
     )
-    marks = _marks(drawn, skin)
-    marks[(drawn > skin) & ~like_skin(small, marks == cv2.GC_FGD)] = cv2.GC_BGD
+    marks = _marks(small, drawn, skin)
     if (marks == cv2.GC_FGD).any() and (marks == cv2.GC_BGD).any():
         cv2.setRNGSeed(0)
         models = np.zeros((1, 65)), np.zeros((1, 65))
@@ -42,19 +41,16 @@ def foreground(image: np.ndarray, cover: np.ndarray, face: np.ndarray, inside: n
     return cv2.resize(person.astype(np.float32), size[::-1], interpolation=cv2.INTER_LINEAR) * inside
 
 
-def like_skin(image: np.ndarray, face: np.ndarray) -> np.ndarray:
-    """Pixels [H, W] bool of an image [H, W, 3] uint8 in the colours of its pixels `face` [H, W] bool.
+def skin_tests(image: np.ndarray, face: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels [H, W] bool of an image [H, W, 3] uint8 in the hue of its pixels `face`, and pixels that are not brighter.
 
-    By CIELAB: about the median colour, and at most as much brighter; a neck is darker than its face, since it lies in
-    the chin's shadow.
+    By CIELAB, within SKIN spreads of the median. Darker is no sign: a neck lies in the chin's shadow.
     """
-    if not face.any():
-        return np.ones(face.shape, bool)
     lab = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2LAB).astype(np.float64)
     middle = np.median(lab[face], 0)
     spread = np.maximum(1.48 * np.median(np.abs(lab[face] - middle), 0), LEAST_SPREAD)
     off = (lab - middle) / spread
-    return (np.hypot(off[..., 1], off[..., 2]) < SKIN) & (off[..., 0] < SKIN)
+    return np.hypot(off[..., 1], off[..., 2]) < SKIN, off[..., 0] < SKIN
 
 
 def extended(image: np.ndarray, inside: np.ndarray) -> np.ndarray:
@@ -66,12 +62,22 @@ def extended(image: np.ndarray, inside: np.ndarray) -> np.ndarray:
     return image[row][:, column]
 
 
-def _marks(drawn: np.ndarray, skin: np.ndarray) -> np.ndarray:
-    """GrabCut's marks [SIDE, SIDE] by the distance from the outlines of the drawn head and of its face."""
+def _marks(image: np.ndarray, drawn: np.ndarray, skin: np.ndarray) -> np.ndarray:
+    """GrabCut's marks [SIDE, SIDE] by the distance from the outlines of the drawn head and of its face.
+
+    Background is also what lies over the drawn neck in another hue or brighter, and what is brighter along the jaw:
+    collars.
+    """
     width = max(int(np.ptp(np.flatnonzero(drawn.any(0)))), 1) if drawn.any() else 1
     inner = cv2.distanceTransform(skin, cv2.DIST_L2, 3)
     outer = cv2.distanceTransform(1 - drawn, cv2.DIST_L2, 3)
     marks = np.where(drawn > 0, cv2.GC_PR_FGD, cv2.GC_PR_BGD)
-    marks[inner > SURE * width] = cv2.GC_FGD
+    sure = inner > SURE * width
+    marks[sure] = cv2.GC_FGD
     marks[outer > POSSIBLE * width] = cv2.GC_BGD
+    if sure.any():
+        hue, dark = skin_tests(image, sure)
+        below = np.arange(SIDE)[:, None] > np.median(np.nonzero(sure)[0])
+        neck, jaw = drawn > skin, (skin > 0) & ~sure & below
+        marks[(neck & ~(hue & dark)) | (jaw & ~dark)] = cv2.GC_BGD
     return marks.astype(np.uint8)
