@@ -8,12 +8,12 @@ import pytest
 import torch
 
 import mfnet
-from mfnet.api import crop_photos
 from mfnet.assets import FOLDER_VARIABLE
 from mfnet.errors import InputError
 from mfnet.flame import write_head
 from mfnet.landmarks.backends import Detection
 from mfnet.model.mfnet import Crops, save_mfnet
+from mfnet.photographs import read_photographs
 from mfnet.weights import bundled
 from tests.heads import open_flame, open_head
 from tests.photographs import rendered_person, write_photographs
@@ -133,17 +133,17 @@ class Detector:
 
 def test_a_photograph_whose_face_is_not_believed_is_refused(photographs):
     path = photographs[0]
-    assert crop_photos([path], Detector(), 64, 1.25, 0.9).images.shape == (1, 3, 64, 64)
+    assert read_photographs([path], Detector(), 64, 1.25, 0.9)[0].crop.image.shape == (64, 64, 3)
     with pytest.raises(InputError, match=rf"{path}: no face \(score 0\.24, 0\.25 is asked for\)"):
-        crop_photos([path], Detector(score=0.24), 64, 1.25, 0.25)
+        read_photographs([path], Detector(score=0.24), 64, 1.25, 0.25)
     with pytest.raises(InputError, match=rf"{path}: no face; use a photograph"):
-        crop_photos([path], Detector(landmarks=None, score=0.0, reason="no face"), 64, 1.25, 0.25)
+        read_photographs([path], Detector(landmarks=None, score=0.0, reason="no face"), 64, 1.25, 0.25)
 
 
 def test_that_there_are_several_faces_is_said(photographs, capsys):
-    crop_photos(photographs[:1], Detector(), 64, 1.25, 0.25)
+    read_photographs(photographs[:1], Detector(), 64, 1.25, 0.25)
     assert not capsys.readouterr().err
-    crop_photos(photographs[:1], Detector(faces=3), 64, 1.25, 0.25)
+    read_photographs(photographs[:1], Detector(faces=3), 64, 1.25, 0.25)
     assert capsys.readouterr().err == f"{photographs[0]}: 3 faces; the largest is taken\n"
 
 
