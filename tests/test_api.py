@@ -98,13 +98,12 @@ def test_a_trained_model_gives_what_its_network_says(reconstructor, photographs,
         np.testing.assert_allclose(face.vertices, faces[False].vertices, atol=1e-5)
 
 
-def test_a_trained_model_sees_the_crops_that_it_was_trained_on(reconstructor, cache, tmp_path):
+def test_a_trained_model_sees_the_crops_that_it_was_trained_on(reconstructor, tmp_path):
     data = tmp_path / "data"
     (data / "pretrained").mkdir(parents=True)
     shutil.copy(bundled("flow"), data / "pretrained" / "flow.safetensors")
     shutil.copy(bundled("landmarks"), data / "pretrained" / "landmarks.safetensors")
-    (data / "head").mkdir()
-    shutil.copy(next(cache.glob("head-*.npz")), data / "head" / "head.npz")
+    write_head(open_head(), data / "head" / "head.npz")
     save_mfnet(reconstructor.network, data / "train" / "model.safetensors", Crops(160, 1.5))
     loaded = mfnet.load(data / "train")
     assert (loaded.image_size, loaded.crop_scale) == (160, 1.5)

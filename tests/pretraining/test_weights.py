@@ -115,8 +115,10 @@ def test_landmark_network_serves_any_head(flame, params, shelf, tmp_path):
 
 
 def test_card_names_data_recipe_and_head(flame, params):
-    text = card("encoder", params(trained=True), flame, {"source": "train", "three_views_mm": 1.5})
-    for part in ("8000 steps, seed 3", flame.content_hash, "| three_views_mm | 1.500 |"):
+    trained = params(trained=True)
+    config = trained.pretrained.encoder
+    text = card("encoder", trained, flame, {"source": "train", "three_views_mm": 1.5})
+    for part in (f"{config.steps} steps, seed {config.seed}", flame.content_hash, "| three_views_mm | 1.500 |"):
         assert part in text
 
 
