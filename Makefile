@@ -25,7 +25,7 @@ setup: .venv/installed .mfnet/assets  ## the environment, its packages, and the 
 	mfnet assets get && touch $@ || echo "warning: without them mfnet cannot see real people; later: mfnet assets get" >&2
 
 repro: setup  ## rebuild everything that changed, then print the benchmark table
-	dvc repro
+	python -m pipelines.rebuild
 	mfnet benchmark show
 
 PYTEST = OMP_NUM_THREADS=1 pytest --numprocesses 2 --dist loadfile

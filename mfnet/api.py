@@ -1,30 +1,40 @@
-"""The front door: load a reconstructor, give it three photographs, save the head."""
+"""The front door: load a reconstructor, give it photographs of a person, save the head."""
 
-import sys
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from mfnet.errors import InputError
 from mfnet.export.meshes import export_head
-from mfnet.fitting.refine import refine as refine_prediction
+from mfnet.export.overlays import overlay_sheet
+from mfnet.export.parameters import write_parameters
+from mfnet.fitting.candidates import Candidates
+from mfnet.fitting.person import Fit, Measured, Start, fit_person, unfitted
+from mfnet.fitting.quality import Verdict, ViewFit, network_slots
+from mfnet.fitting.start import mean_start, yaws
 from mfnet.flame import Flame, load_flame
-from mfnet.flame.makehuman import makehuman_head
+from mfnet.flame.makehuman import MODEL, makehuman_head
+from mfnet.flame.readers import read_head
 from mfnet.flow import FlowEstimator, load_flow
-from mfnet.geometry import crop_face
-from mfnet.io.images import read_photo, to_float
-from mfnet.io.tensors import coefficient_counts
-from mfnet.landmarks.backends import Detection, LandmarkBackend, default_backend, make_backend
+from mfnet.io.files import atomic_path
+from mfnet.io.images import encode_png, to_uint8
+from mfnet.io.tensors import coefficient_counts, read_tensors
+from mfnet.landmarks.backends import LandmarkBackend, default_backend, make_backend
 from mfnet.model.mfnet import MFNet, load_mfnet, read_crops
+from mfnet.model.parameters import Prediction
 from mfnet.model.pretrained import load_pretrained
-from mfnet.model.reconstruction import OUTLINE_MARGIN, textured
 from mfnet.params import Params, RefineParams, load_params
+from mfnet.photographs import Photograph, crops_of, find_photographs, read_photographs
 from mfnet.profiles import load_profile
+from mfnet.texturing.texture import photographic_texture
 from mfnet.weights import bundled
+
+COEFFICIENTS = (100, 50)
+"""Of identity and expression that are fitted, of a head that has more."""
+MEAN_START = "the fit starts at the mean head"
 
 
 @dataclass(frozen=True)
@@ -39,19 +49,58 @@ class Face:
     """[T, T, 3] uint8 in the head model's UV layout, row 0 at v = 1; what no photograph shows is filled in."""
     texture_confidence: np.ndarray
     """[T, T] how squarely the photographs show a texel, in [0, 1]; 0: filled in."""
-    cameras: np.ndarray
-    """[V, 3] of each view: scale (1/m) and shift (m) into the ndc of its crop (docs/conventions.md)."""
-    inverse_distances: np.ndarray
-    """[V] 1/m from each camera to the face; 0: scaled orthography."""
-    flame: Flame
+    photographs: list[Photograph]
+    """The V photographs, the most frontal first."""
+    views: list[ViewFit]
+    """How well the head agrees with each: its yaw, residuals and the landmarks that disagree."""
+    verdict: Verdict
+    """``good``, ``doubtful`` or ``refused``: what the fit is worth (`mfnet.fitting.quality`)."""
+    reasons: list[str]
+    """Why the verdict is not good."""
+    notes: list[str]
+    """What was decided on the way, for the user."""
+    start: str
+    """Where the fit began, ``network`` or ``mean``."""
+    flow: bool
+    """Whether optical flow between the photographs took part."""
+    detector: str
+    """What found the landmarks."""
+    crop_scale: float
+    """Side of the crops, in whose ndc cameras are, over the larger side of the landmarks' box."""
+    prediction: Prediction = field(repr=False)
+    """Coefficients, poses and cameras; of batch 1."""
+    root: np.ndarray = field(repr=False)
+    """[3] the joint that the global poses turn about, metres."""
+    reference_depths: np.ndarray = field(repr=False)
+    """[V] depth at which each camera's scale holds, metres (`mfnet.geometry.reference_depth`)."""
+    flame: Flame = field(repr=False)
     """The head model, for faces and UV."""
 
+    @property
+    def cameras(self) -> np.ndarray:
+        """[V, 3] of each view: scale (1/m) and shift (m) into the ndc of its crop (docs/conventions.md)."""
+        return self.prediction.views.camera[0].numpy()
+
+    @property
+    def inverse_distances(self) -> np.ndarray:
+        """[V] 1/m from each camera to the face; 0: scaled orthography."""
+        return self.prediction.views.inverse_distance[0].numpy()
+
     def save(self, path: str | Path) -> None:
-        """Write the textured head as ``.glb`` or ``.obj`` (with ``.mtl`` and ``.png``).
+        """Write the textured head as ``.glb``, ``.obj`` (with ``.mtl`` and ``.png``) or ``.ply`` (coloured vertices).
 
         Raises InputError for another suffix.
         """
         export_head(path, self.vertices, self.flame, self.texture)
+
+    def save_parameters(self, path: str | Path) -> None:
+        """Write coefficients, cameras and what the fit is worth as JSON (`mfnet.export.parameters`)."""
+        write_parameters(path, self)
+
+    def save_overlay(self, path: str | Path) -> None:
+        """Write a PNG with the photographs, the landmarks, the head laid over and the head from three sides."""
+        with atomic_path(path) as beside:
+            beside.write_bytes(encode_png(overlay_sheet(self)))
 
 
 @dataclass(frozen=True)
@@ -59,7 +108,8 @@ class Reconstructor:
     """Everything that turns photographs into a head. Made by `load`."""
 
     flame: Flame
-    network: MFNet
+    network: MFNet | None
+    """None: there is no network for the head, and every fit starts at the mean head."""
     detector: LandmarkBackend
     """Finds the 68 landmarks (`mfnet.landmarks.backends`)."""
     flow: FlowEstimator
@@ -74,84 +124,118 @@ class Reconstructor:
     """How `reconstruct` fits."""
 
     def reconstruct(
-        self, frontal: str | Path, left: str | Path, right: str | Path, refine: bool = True, texture_size: int = 512
+        self,
+        *photographs: str | Path,
+        refine: bool = True,
+        start: Start = "auto",
+        use_flow: bool = True,
+        texture_size: int = 1024,
     ) -> Face:
-        """One textured head from three photographs of a person.
+        """One textured head from photographs of a person: one or more, from any sides, in any order; or their folder.
 
-        left and right are photographs by cameras on the subject's left and right. refine: fit the prediction further to
-        landmarks and flow, some seconds of CPU; False: feed-forward. texture_size: side T, pixels.
+        refine: fit to the landmarks, some seconds of CPU; False: the network's answer as it is. start: where the fit
+        begins, `Face.start`; ``auto`` takes what lies nearer to the landmarks. use_flow: let optical flow between the
+        photographs help where the landmarks do not mind. texture_size: side T, pixels. What the result is worth is in
+        `Face.verdict`; nothing is raised for a bad fit.
 
-        Raises InputError, naming the file, for one that is no image or shows no face.
+        Raises InputError, naming the file, for one that is no image or shows no face, and where the network's answer is
+        asked for but cannot be had: it takes three photographs, one from each side.
         """
-        paths = [Path(path) for path in (frontal, left, right)]
-        photos = crop_photos(paths, self.detector, self.image_size, self.crop_scale, self.min_score)
-        with torch.no_grad():
-            prediction = self.network(photos.images[None])
-        vertex_sigma_mm = None
+        given = read_photographs(
+            find_photographs(photographs), self.detector, self.image_size, self.crop_scale, self.min_score
+        )
+        turned = yaws(mean_start(self.flame, crops_of(given)[1])).tolist()
+        slots = network_slots(turned)
+        order = slots or sorted(range(len(given)), key=lambda row: abs(turned[row]))
+        chosen, notes = [given[row] for row in order], []
+        measured = Measured(*crops_of(chosen), self.detector.name)
+        predicted = None
+        if self.network is not None and slots is not None and start != "mean":
+            with torch.no_grad():
+                predicted = self.network(measured.images[None])
+        elif self.network is not None and start == "auto":
+            notes.append(f"{_seen_from(turned)}; the network takes three, from the front and both sides: {MEAN_START}")
         if refine:
-            measured = (photos.images, photos.landmarks, self.flow.flow)
-            refined = refine_prediction(self.flame, prediction, *measured, self.refinement)
-            prediction = refined.prediction
-            vertex_sigma_mm = 1000 * refined.vertex_sigma.numpy()
-        person = textured(self.flame, prediction, photos.images, texture_size, OUTLINE_MARGIN)
+            estimate = self.flow.flow if use_flow else None
+            fit = fit_person(self.flame, measured, predicted, estimate, self.refinement, start)
+        elif predicted is None:
+            raise InputError("the network's answer takes three photographs, from the front and both sides; fit these")
+        else:
+            fit = unfitted(self.flame, measured, predicted, self.refinement)
+        return self._face(fit, chosen, texture_size, notes)
+
+    def _face(self, fit: Fit, photographs: list[Photograph], texture_size: int, notes: list[str]) -> Face:
+        """The textured face of a fit."""
+        prediction = fit.prediction
+        texture = photographic_texture(self.flame, prediction, photographs, self.crop_scale, texture_size)
+        person = prediction.person
+        rest = self.flame(person.shape, person.expression, torch.zeros_like(person.jaw_pose), jaw_pose=person.jaw_pose)
+        heads = Candidates.of(self.flame, prediction)
         return Face(
-            vertices=person.canonical.numpy(),
-            vertex_sigma_mm=vertex_sigma_mm,
-            texture=(person.texture * 255).round().byte().permute(1, 2, 0).numpy(),
-            texture_confidence=person.confidence.numpy(),
-            cameras=person.cameras.numpy(),
-            inverse_distances=prediction.views.inverse_distance[0].numpy(),
+            vertices=rest.vertices[0].numpy(),
+            vertex_sigma_mm=None if fit.vertex_sigma is None else 1000 * fit.vertex_sigma.numpy(),
+            texture=to_uint8(texture.colour).permute(1, 2, 0).numpy(),
+            texture_confidence=texture.confidence.numpy(),
+            photographs=photographs,
+            views=fit.views,
+            verdict=fit.verdict,
+            reasons=fit.reasons,
+            notes=notes,
+            start=fit.start,
+            flow=fit.flow,
+            detector=self.detector.name,
+            crop_scale=self.crop_scale,
+            prediction=prediction,
+            root=rest.joints[0, 0].numpy(),
+            reference_depths=heads.centre[0].numpy(),
             flame=self.flame,
         )
 
 
-class Photos(NamedTuple):
-    """One person's photographs, cropped."""
-
-    images: Tensor  # [V, 3, S, S] in [0, 1]
-    landmarks: Tensor  # [V, 68, 2] ndc of the crops
-
-
-def crop_photos(paths: list[Path], backend: LandmarkBackend, size: int, crop_scale: float, min_score: float) -> Photos:
-    """Photographs as the network wants them: found, cropped to their landmarks, `size` px wide.
-
-    Of several faces the largest is taken, and that there are more is said on stderr. Raises InputError for a file that
-    is no image, shows no face, or whose landmarks score less than `min_score`.
-    """
-    images = [read_photo(path) for path in paths]
-    crops = []
-    detections = backend.detect([path.name for path in paths], images)
-    for path, image, detection in zip(paths, images, detections, strict=True):
-        crops.append(crop_face(image, _landmarks(path, detection, min_score), crop_scale, size))
-    pixels = to_float(torch.from_numpy(np.stack([crop.image for crop in crops])).permute(0, 3, 1, 2))
-    return Photos(pixels, torch.from_numpy(np.stack([crop.landmarks for crop in crops])).float())
+def _seen_from(turned: Sequence[float]) -> str:
+    """``2 photographs (yaw -30, +2)``."""
+    angles = ", ".join(f"{angle:+.0f}" for angle in turned)
+    return f"{len(turned)} photograph{'s' * (len(turned) > 1)} (yaw {angles})"
 
 
-def _landmarks(path: Path, detection: Detection, min_score: float) -> np.ndarray:
-    """Those of a detection that can be believed, [68, 2] px."""
-    remedy = "use a photograph with one clear face"
-    if detection.landmarks is None:
-        raise InputError(f"{path}: {detection.reason or 'no face found'}; {remedy}")
-    if detection.score < min_score:
-        raise InputError(f"{path}: no face (score {detection.score:.2f}, {min_score:g} is asked for); {remedy}")
-    if detection.faces > 1:
-        print(f"{path}: {detection.faces} faces; the largest is taken", file=sys.stderr)
-    return detection.landmarks
-
-
-def load(model: str | Path | None = None, params: str | Path | None = None) -> Reconstructor:
+def load(
+    model: str | Path | None = None, params: str | Path | None = None, head: str | Path | None = None
+) -> Reconstructor:
     """A reconstructor with the shipped weights, or with those that stage ``train`` wrote.
 
     model: None for the shipped network and head; else a folder with ``model.safetensors`` such as ``data/train``,
     beside ``head`` and ``pretrained``.
     params: a params file whose landmark backend, flow and fit to use with `model`; None: the embedded profile's flow
-    and fit, and MediaPipe's landmarks where ``mfnet assets get`` has been run, else the embedded network's.
+    and fit. Without one landmarks are MediaPipe's where ``mfnet assets get`` has been run, else the embedded network's.
+    head: a head model in FLAME's format to fit in place of the shipped network's: ``makehuman``, or a file that
+    `mfnet head convert` made; no network is asked, unless it is the shipped network's own head.
 
     Raises InputError for files that are missing, damaged or do not belong together.
     """
+    if head is not None:
+        if model is not None:
+            raise InputError("head: a trained model has its own; give one of the two")
+        return _of_head(head)
     if model is None:
         return _shipped()
     return _trained(Path(model), None if params is None else load_params(params))
+
+
+def _of_head(head: str | Path) -> Reconstructor:
+    """A reconstructor for any head, without a network where the shipped one has another head."""
+    arrays = makehuman_head() if head == MODEL else read_head(head)
+    if arrays.landmarks is None:
+        raise InputError(f"{head}: field 'landmarks' is missing; convert it with `mfnet head convert --landmarks`")
+    _, metadata = read_tensors(bundled("encoder"), "encoder")
+    if arrays.content_hash() == metadata["head_hash"]:
+        return _shipped()
+    params = load_profile("embedded")
+    counts = zip(COEFFICIENTS, (arrays.n_shape_total, arrays.n_expression_total), strict=True)
+    flame = Flame(arrays, *(min(wanted, stored) for wanted, stored in counts))
+    crops = (params.triplets.image_size, params.triplets.crop_scale, params.landmarks.min_score)
+    return Reconstructor(
+        flame, None, default_backend(bundled("landmarks")), load_flow("dis", ""), *crops, params.refine
+    )
 
 
 def _shipped() -> Reconstructor:

@@ -141,6 +141,8 @@ class PlanParams(Section):
 
     triplets: Count
     """Triplets in all splits together (fewer where the archive does not hold as many)."""
+    reserve: Share
+    """Further triplets, as a share of these, that take the places of those lost to bad images."""
     validation_share: Share
     """Share of subjects, not of triplets, held out."""
     min_side_yaw: Annotated[float, Field(ge=0, le=90)]
@@ -159,6 +161,38 @@ class PlanParams(Section):
         return self
 
 
+class SecondLookParams(Section):
+    """The embedded network looks where the landmarks are: does it see a face there, and the same one?"""
+
+    min_score: Share
+    """Mean confidence of its own 68 points, below which there is no face."""
+    max_distance: Positive
+    """Mean distance of its points from those given, over the larger side of their box."""
+
+
+class GateParams(Section):
+    """What landmarks must be to be believed; an image that fails is rejected with the reason. A bound that more than
+    `landmarks.max_rejected` of the images break stops the stage."""
+
+    max_yaw_error: Annotated[float, Field(gt=0, le=180)]
+    """Between the yaw that the points show and the camera's, degrees: people turn their heads, and differ from the mean
+    one."""
+    min_facing: Annotated[float, Field(ge=-1, le=1)]
+    """Cosine of the angle between where the head looks and the camera; points upside down or in mirrored order look
+    away from it."""
+    max_misfit: Positive
+    """Distance of the points from the mean head's, over its height from brows to lip; open mouths have 0.11."""
+    max_disagreement: Positive
+    """Between the three views of a triplet about one rigid head, over the same height."""
+    max_box_shift: Positive
+    """Distance of the points' centre from that of the detector's box, over the box's side."""
+    min_spread: NonNegative
+    """Least deviation of the shapes that one camera sees from their mean, over the same height: people differ. Looked
+    at where a camera sees eight recordings or more."""
+    second_look: SecondLookParams | None
+    """What the embedded network must see where the landmarks are; null: it is not asked."""
+
+
 class LandmarkParams(Section):
     """Stage ``landmarks``."""
 
@@ -175,6 +209,8 @@ class LandmarkParams(Section):
     """Mean landmark confidence below which an image is rejected."""
     max_rejected: Share
     """Share of images that may be rejected before the stage fails."""
+    gates: GateParams
+    """What landmarks must be to be believed."""
 
     @model_validator(mode="after")
     def _annotations(self) -> Self:

@@ -1,4 +1,4 @@
-"""DVC seen from outside: the order of the stages, and one stage run in a process group that can be killed whole."""
+"""DVC seen from outside: which stages there are and which are to be made, one stage run, the workspace held."""
 
 import fcntl
 import os
@@ -6,85 +6,240 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from mfnet.errors import InputError
+from pipelines import dvc_process
+
+if TYPE_CHECKING:
+    pass
 
 REFUSAL = re.compile(r"[\w.\- ]+: error: ")
 """How the one line begins in which a stage refuses bad input (`stages.common.run_stage`); a defect has a traceback."""
+OF_DVC = "ERROR: "
+"""How DVC's own complaints begin: a missing file, a lock that is held."""
+BUSY = re.compile(r"Unable to acquire lock|is busy, it is being blocked by")
+"""What DVC says while another DVC process writes."""
+Outcome = Literal["built", "from cache", "unchanged"]
+"""What DVC did with a stage: ran it, took an earlier run's outs from its cache, or left it alone."""
+LOCK = Path("dvc.lock")
+KEPT = Path(".mfnet/dvc.lock.before")
+"""dvc.lock as it was when a flow began, for as long as the flow runs."""
 
 
 class StageFailed(RuntimeError):
-    """A DVC stage ended with an error; the message holds its last lines."""
+    """A DVC stage ended with an error; the message is one line that says why."""
 
 
-class StageRefused(StageFailed):
-    """A DVC stage refused its params or its data, and will refuse them again."""
+class StageBusy(StageFailed):
+    """Another DVC process was at work; the same again may succeed."""
 
 
-def stage_order(root: Path) -> list[str]:
-    """Addresses of all stages, each after what it depends on; ties in the order of dvc.yaml."""
-    import networkx
-    from dvc.repo import Repo
+@dataclass(frozen=True)
+class Dag:
+    """The stages of dvc.yaml in the order of ``dvc repro``."""
 
-    with Repo(str(root)) as repo:
-        place = {stage: number for number, stage in enumerate(repo.index.stages)}
-        # DVC's edges point from a stage to what it depends on
-        graph = repo.index.graph.reverse()
-        return [stage.addressing for stage in networkx.lexicographical_topological_sort(graph, key=place.get)]
+    parents: Mapping[str, Sequence[str]]
+    """Address -> the stages that it reads from."""
+    changed: frozenset[str]
+    """Stages that are not as dvc.lock has them, or read what is not."""
+
+    @classmethod
+    def read(cls, root: Path) -> "Dag":
+        """Ask DVC, in this process, for the whole workspace at once. No stage may be at work."""
+        from dvc.exceptions import DvcException
+        from dvc.repo import Repo
+        from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
+
+        try:
+            with Repo(str(root)) as repo:
+                graph = get_active_graph(repo.index.graph)
+                stages = plan_repro(graph, collect_stages(repo, ["dvc.yaml"]))
+                parents = {
+                    stage.addressing: [other.addressing for other in graph.successors(stage)] for stage in stages
+                }
+                return cls(parents, frozenset(repo.status()))
+        except DvcException as error:
+            raise InputError(f"{root}: {' '.join(str(error).split())}") from error
+
+    def wanted(self, targets: Sequence[str]) -> list[str]:
+        """The stages `targets` with all that they depend on, in order; a group's name stands for its stages.
+
+        Raises InputError for a name that no stage has.
+        """
+        todo = [address for address in self.parents if not targets or {address, address.split("@")[0]} & set(targets)]
+        names = {name for address in self.parents for name in (address, address.split("@")[0])}
+        if unknown := sorted(set(targets) - names):
+            raise InputError(f"no such stage: {', '.join(unknown)}; known: {', '.join(self.parents)}")
+        found = set()
+        while todo:
+            if (address := todo.pop()) not in found:
+                found.add(address)
+                todo += self.parents[address]
+        return [address for address in self.parents if address in found]
+
+    def critical_path(self, seconds: Mapping[str, float]) -> list[str]:
+        """The chain of stages, each reading the one before, whose `seconds` add up to most."""
+        total, before = {}, {}
+        for address in self.parents:
+            if address in seconds:
+                known = [other for other in self.parents[address] if other in total]
+                before[address] = max(known, key=total.__getitem__, default=None)
+                total[address] = seconds[address] + total.get(before[address], 0.0)
+        chain, last = [], max(total, key=total.__getitem__, default=None)
+        while last is not None:
+            chain.insert(0, last)
+            last = before[last]
+        return chain
+
+    def heights(self) -> dict[str, int]:
+        """Address -> how many stages stand on it, one on the other."""
+        height = dict.fromkeys(self.parents, 0)
+        for address in reversed(list(self.parents)):
+            for other in self.parents[address]:
+                height[other] = max(height[other], height[address] + 1)
+        return height
 
 
-def run_stage(address: str, root: Path, log: Callable[[str], None], force: bool = False) -> None:
+def run_stage(address: str, root: Path, log: Callable[[str], None], force: bool = False) -> Outcome:
     """Run ``dvc repro`` for one stage alone and pass each line of its output to `log`.
 
-    The stage has a session of its own: whatever ends this function early (a cancelled flow, a time-out, Ctrl-C) kills
-    DVC and the stage together, since an orphaned stage would go on writing beside the next run.
+    DVC and the stage have a session of their own. Whatever ends this function early kills them, as they end when this
+    process is killed (`pipelines.dvc_process`): an orphaned stage would go on writing beside the next run.
 
-    Raises StageFailed if DVC does, StageRefused where the stage calls its input bad.
+    Raises StageFailed if DVC does, StageBusy where another DVC process was in the way.
     """
-    command = [sys.executable, "-m", "dvc", "repro", "--single-item", address] + (["--force"] if force else [])
-    environment = os.environ | {"DVC_NO_ANALYTICS": "1", "PYTHONUNBUFFERED": "1"}
+    words = ["--wait-for-lock", "repro", "--single-item", *(["--force"] if force else []), address]
+    # -P: the folder of this package is not to be searched for modules of others
+    command = [sys.executable, "-P", dvc_process.__file__, str(os.getpid()), *words]
+    environment = os.environ | {"DVC_NO_ANALYTICS": "1", "PYTHONUNBUFFERED": "1", dvc_process.MARK: str(root.resolve())}
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")])
     process = subprocess.Popen(
         command,
         cwd=root,
         env=environment,
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
         start_new_session=True,
     )
-    last: list[str] = []
-    refused = crashed = False
+    said: list[str] = []
     try:
         assert process.stdout is not None  # it is a pipe
         for line in process.stdout:
             if line := line.rstrip():
                 log(line)
-                last = [*last[-19:], line]
-                refused = refused or REFUSAL.match(line) is not None
-                crashed = crashed or line.startswith("Traceback ")
+                said = [*said[-199:], line]
         if process.wait():
-            error = StageRefused if refused and not crashed else StageFailed
-            raise error(f"{address} failed with status {process.returncode}:\n" + "\n".join(last))
+            _raise(address, process.returncode, said)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+            dvc_process.kill_stage(root.resolve(), address)
+    if any("didn't change, skipping" in line for line in said):
+        return "unchanged"
+    return "from cache" if any("is cached - skipping run" in line for line in said) else "built"
+
+
+def _raise(address: str, status: int, said: Sequence[str]) -> None:
+    """Raise what a failed stage has to say: its refusal of bad input, the last it said, or DVC's own complaint."""
+    if any(BUSY.search(line) for line in said):
+        raise StageBusy(f"{address}: another DVC process is at work")
+    began = max((place for place, line in enumerate(said) if line.startswith("> ")), default=len(said))
+    own = [line for line in said[began + 1 :] if not line.startswith(OF_DVC)]
+    crashed = any(line.startswith("Traceback ") for line in own)
+    refusals = [] if crashed else [line for line in own if REFUSAL.match(line)]
+    complaints = [line.removeprefix(OF_DVC) for line in said if line.startswith(OF_DVC)]
+    reason = (refusals or own or complaints or [f"DVC ended with status {status}"])[-1]
+    raise StageFailed(f"{address}: {reason}")
 
 
 @contextmanager
 def workspace_lock(root: Path) -> Iterator[None]:
-    """Hold the workspace: one rebuild at a time. The lock is a flock, so a killed process releases it at once.
+    """Hold the workspace: one flow at a time, and nothing left of an earlier one that was killed.
 
-    Raises StageFailed where another process holds it.
+    The lock is a flock, so a killed process releases it at once. Raises InputError where another process holds it.
     """
     path = root / ".mfnet" / "rebuild.lock"
-    path.parent.mkdir(exist_ok=True)
-    with path.open("w") as held:
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    with path.open("a") as held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise StageFailed(f"{path}: another rebuild is at work in this folder; wait for it or stop it") from None
-        yield
+            raise InputError(f"{path}: another flow is at work in this folder; wait for it or stop it") from None
+        try:
+            dvc_process.end_all(root.resolve())
+            _mend(root)
+            yield
+        finally:
+            dvc_process.end_all(root.resolve())
+            (root / KEPT).unlink(missing_ok=True)
+
+
+def _mend(root: Path) -> None:
+    """Keep a copy of dvc.lock, or put the last one back where DVC was killed in the middle of writing it.
+
+    What was made since that copy comes back from DVC's cache of runs. DVC's list of the files that are being read and
+    written is dropped where it was torn in the same way.
+    """
+    import json
+
+    from dvc.dvcfile import Lockfile
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    lock, kept = root / LOCK, root / KEPT
+    with Repo(str(root)) as repo:
+        busy = Path(str(repo.tmp_dir), "rwlock")
+        try:
+            Lockfile(repo, str(lock)).load()
+        except DvcException as error:
+            if not kept.is_file():
+                raise InputError(f"{lock}: cannot be read ({error}); git checkout {LOCK}") from error
+            _replace(lock, kept.read_bytes())
+    if lock.is_file() and not lock.stat().st_size:
+        lock.unlink()  # there was none when the last flow began
+    try:
+        json.loads(busy.read_bytes() if busy.is_file() else b"{}")
+    except ValueError:
+        busy.unlink()
+    _replace(kept, lock.read_bytes() if lock.is_file() else b"")
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write beside and rename; `mfnet.io.files` does the same, and imports pandas, which takes a second."""
+    beside = path.with_name(f".{path.name}.tmp")
+    beside.write_bytes(content)
+    beside.replace(path)
+
+
+def order_lock(root: Path, dag: Dag) -> None:
+    """Put the entries of dvc.lock into the order in which ``dvc repro`` makes them, whatever order they came in.
+
+    Raises InputError where another DVC process is at work.
+    """
+    from dvc.lock import LockError
+    from dvc.repo import Repo
+    from dvc.utils.serialize import dumps_yaml, parse_yaml_for_update
+
+    lock = root / LOCK
+    try:
+        with Repo(str(root)) as repo, repo.lock:
+            whole = parse_yaml_for_update(lock.read_text(encoding="utf-8") if lock.is_file() else "", lock)
+            stages = whole.get("stages", {})
+            place = {address: number for number, address in enumerate(dag.parents)}
+            ordered = sorted(stages, key=lambda address: place.get(address, -1))
+            if ordered == list(stages):
+                return
+            for address in ordered:
+                stages[address] = stages.pop(address)
+            _replace(lock, dumps_yaml(whole).encode())
+    except LockError as error:
+        raise InputError(f"{lock}: {' '.join(str(error).split())}") from error

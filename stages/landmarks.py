@@ -1,31 +1,40 @@
-"""Stage ``landmarks``: 68 points of every planned image."""
+"""Stage ``landmarks``: 68 points of every planned image, and whether they can be those of its face."""
 
-import shutil
 from argparse import Namespace
 
+import pandas as pd
+
 from mfnet.compute.executor import Compute
+from mfnet.flame import read_head
 from mfnet.io.files import read_table, write_table
 from mfnet.landmarks.backends import make_backend
+from mfnet.landmarks.gates import bounds, measure, sort_out
+from mfnet.landmarks.rigid import mean_head
 from mfnet.landmarks.table import find_landmarks
 from mfnet.params import Params
 from mfnet.tracking import Run
 from stages.common import run_stage, stage_parser
 
-SCRATCH = ".mfnet/landmarks"
-"""What a run has found so far; the next one goes on from it."""
+KEPT = ".mfnet/landmarks"
+"""What any run has found, by image."""
+NETWORK = "data/pretrained/landmarks.safetensors"
 
 
 def run(params: Params, args: Namespace, record: Run) -> None:
     from mfnet.datasets import quality
 
     plan = read_table("data/multipie/plan.parquet")
-    backend = make_backend(params.landmarks, params.source.multipie, "data/pretrained/landmarks.safetensors")
-    compute = Compute.of(params.compute)
-    found, rejected = find_landmarks(plan, params.source.multipie, backend, params.landmarks, SCRATCH, compute)
-    quality.check_landmarks(found, rejected, params.landmarks, "data/multipie/landmarks.json")
-    write_table(found, "data/multipie/landmarks.parquet")
+    wanted, archive = params.landmarks, params.source.multipie
+    backend = make_backend(wanted, archive, NETWORK)
+    head = mean_head(read_head("data/head/head.npz"))
+    found, rejected = find_landmarks(plan, archive, backend, wanted, KEPT, Compute.of(params.compute), NETWORK)
+    measured = measure(found, plan, head, wanted.gates)
+    quality.check_gates(measured, bounds(wanted.gates), wanted)
+    passed, failed = sort_out(measured, wanted.gates)
+    rejected = pd.concat([rejected, failed]).sort_values("path", ignore_index=True)
+    quality.check_landmarks(passed, rejected, wanted, "data/multipie/landmarks.json")
+    write_table(passed, "data/multipie/landmarks.parquet")
     write_table(rejected, "data/multipie/landmarks_rejected.parquet")
-    shutil.rmtree(SCRATCH)
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def error_mm(vertices: np.ndarray) -> float:
 def test_a_face_has_what_the_docstring_says(faces, reconstructor):
     face, count = faces[True], int(reconstructor.flame.faces.max()) + 1
     assert face.vertices.shape == (count, 3) and face.vertex_sigma_mm.shape == (count,)
-    assert face.texture.shape == (512, 512, 3) and face.texture.dtype == np.uint8
+    assert face.texture.shape == (1024, 1024, 3) and face.texture.dtype == np.uint8
     assert face.cameras.shape == (3, 3) and (face.cameras[:, 0] > 0).all() and (face.inverse_distances >= 0).all()
     assert 0.2 < (face.texture_confidence > 0).mean() < 0.9
     assert faces[False].vertex_sigma_mm is None and (faces[False].inverse_distances == 0).all()

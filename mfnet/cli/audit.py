@@ -49,8 +49,8 @@ def audit(
     back to every file; with --diff: data by row and key, params, code, metrics.
     """
     from mfnet.audit import difference, lineage
-    from mfnet.audit.damage import Finding, damage
-    from mfnet.audit.origins import origins, recorded_runs
+    from mfnet.audit.everything import held_against_record, told
+    from mfnet.audit.origins import recorded_runs
     from mfnet.audit.pages import rendered
     from mfnet.audit.recorded import cache_of, opened, workspace_steps
 
@@ -65,21 +65,15 @@ def audit(
             a, b = (difference.state(name, root, metrics, runs or []) for name in diff)
             print(rendered(difference.difference(a, b, cache_of(repo)), form))
             return
-        steps = workspace_steps(root)
         if what is not None:
+            steps = workspace_steps(root)
             last = lineage.chosen(what, steps, runs or [])
             print(rendered(lineage.lineage_report(last, steps, runs or [], cache_of(repo), as_json), form))
             return
-        found = damage(repo, steps)
-        rows = origins(steps, runs)
-        for stage in dict.fromkeys(row["stage"] for row in rows if row["status"] in ("no run", "other inputs")):
-            detail = next(row["status"] for row in rows if row["stage"] == stage)
-            found.append(Finding(stage, "mlflow", "run", f"{detail} in the store", f"dvc repro -f {stage}"))
+        rows, found = held_against_record(repo, root, runs)
         print(rendered({"outputs": rows, "findings": [each._asdict() for each in found]}, form))
     if found:
-        first = found[0]
-        said = f"{first.stage}: {first.path}: {first.kind}: {first.detail}"
-        raise InputError(f"{len(found)} things are not as recorded, the first: {said}; {first.remedy}")
+        raise InputError(told(found))
 
 
 def verify() -> None:

@@ -1,23 +1,54 @@
 """``mfnet reconstruct``: from photographs to a textured head file."""
 
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from mfnet.errors import InputError
+
+if TYPE_CHECKING:
+    from mfnet.api import Face
+
+LAST = "parameters.json"
+"""Written after a head's other files: a folder that has it is whole."""
+
 
 def reconstruct(
-    front: Annotated[Path, typer.Argument(help="Photograph from the front.")],
-    left: Annotated[Path, typer.Argument(help="Photograph by a camera on the subject's left.")],
-    right: Annotated[Path, typer.Argument(help="Photograph by a camera on the subject's right.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="File to write, .glb or .obj.")] = Path("head.glb"),
+    photographs: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Photographs of one person from any sides, in any order; or their folder; or a .csv of many people: "
+            "person,photograph."
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", "-o", help="File to write, .glb, .obj or .ply; parameters and overlay come beside it. Or a folder."
+        ),
+    ] = Path("head.glb"),
     fit: Annotated[
         bool,
         typer.Option(
             "--refine/--fast",
-            help="Fit the network's answer to landmarks and flow (some seconds), or take it as it is.",
+            help="Fit the head to landmarks and flow (some seconds), or take the network's answer as it is.",
         ),
     ] = True,
+    start: Annotated[
+        Literal["auto", "network", "mean"],
+        typer.Option(help="Where the fit begins; auto: what lies nearer to the landmarks."),
+    ] = "auto",
+    flow: Annotated[
+        bool, typer.Option(help="Use optical flow between the photographs where the landmarks do not mind.")
+    ] = True,
+    texture: Annotated[int, typer.Option(min=64, max=4096, help="Side of the texture, pixels.")] = 1024,
+    force: Annotated[bool, typer.Option("--force", help="Write the head even where the fit is refused.")] = False,
+    head: Annotated[
+        str | None, typer.Option(help="Head model to fit: makehuman, or a FLAME-format npz; default: the network's.")
+    ] = None,
     model: Annotated[
         Path | None, typer.Option(help="A trained model such as data/train; default: the shipped weights.")
     ] = None,
@@ -26,21 +57,87 @@ def reconstruct(
         typer.Option(help="Params file whose landmark backend, flow and fit go with --model; default: embedded."),
     ] = None,
 ) -> None:
-    """Three photographs in, one textured head out."""
-    from mfnet.errors import InputError
-
-    for path in (front, left, right):  # before anything is loaded or built
-        if not path.is_file():
+    """Photographs of a person in, one textured head out."""
+    for path in photographs:  # before anything is loaded or built
+        if not path.exists():
             raise InputError(f"{path}: no such file")
 
     from mfnet.api import load
     from mfnet.export.meshes import require_format
 
-    require_format(out)
-    face = load(model, params).reconstruct(front, left, right, refine=fit)
-    face.save(out)
+    many = len(photographs) == 1 and photographs[0].suffix.lower() == ".csv"
+    folder = many or out.is_dir() or not out.suffix
+    if not folder:
+        require_format(out)
+    elif many and out.suffix:
+        raise InputError(f"{out}: many people go into a folder; name one with --out")
+    model_of = load(model, params, head)
+
+    def face_of(paths: Sequence[Path]) -> "Face":
+        face = model_of.reconstruct(*paths, refine=fit, start=start, use_flow=flow, texture_size=texture)
+        if face.verdict == "refused" and not force:
+            report(face)
+            raise InputError("the fit is refused, nothing was written; use other photographs, or --force to see it")
+        return face
+
+    if many:
+        reconstruct_people(photographs[0], out, face_of)
+        return
+    face = face_of(photographs)
+    report(face)
+    seen = (face.texture_confidence > 0).mean()
+    mesh = save(face, out, folder)
+    print(f"{mesh}: {len(face.vertices)} vertices, {seen:.0%} of the texture seen in the photographs")
+
+
+def reconstruct_people(table: Path, out: Path, face_of: Callable[[Sequence[Path]], "Face"]) -> None:
+    """Everyone in a CSV, each into a folder of `out`: who is there already is passed over, a failure is one line."""
+    from tqdm import tqdm
+
+    from mfnet.people import read_people
+
+    people = read_people(table)
+    waiting = [name for name in people if not (out / name / LAST).is_file()]
+    failed = 0
+    for name in tqdm(waiting, desc="people", disable=None):
+        try:
+            face = face_of(people[name])
+            save(face, out / name, True)
+            tqdm.write(f"{name}: {face.verdict}, {max(view.residual_px for view in face.views):.1f} px of 128")
+        except InputError as error:
+            failed += 1
+            tqdm.write(f"{name}: {error}", file=sys.stderr)
+    print(f"{out}: {len(waiting) - failed} people written, {len(people) - len(waiting)} there already, {failed} failed")
+    if failed:
+        raise InputError(f"{table}: {failed} of {len(people)} people failed; run it again for those alone")
+
+
+def report(face: "Face") -> None:
+    """Say on stdout what was done and what it is worth, on stderr what to mind."""
+    for note in face.notes:
+        print(note, file=sys.stderr)
+    for photograph, view in zip(face.photographs, face.views, strict=True):
+        off = f"; off: {view.disagreement}" if view.disagreement else ""
+        print(
+            f"{photograph.path}: {view.name}, yaw {view.yaw:+.0f} degrees, landmarks off by {view.residual_px:.1f} px "
+            f"of 128 ({view.residual_mm:.1f} mm){off}"
+        )
     if face.vertex_sigma_mm is not None:
         sigma = face.vertex_sigma_mm[face.flame.masks["face"].numpy()].mean()
-        print(f"fitted: standard deviation of the face {sigma:.2f} mm")
-    seen = (face.texture_confidence > 0).mean()
-    print(f"{out}: {len(face.vertices)} vertices, {seen:.0%} of the texture seen in the photographs")
+        flow = "landmarks and flow" if face.flow else "landmarks"
+        print(f"fitted to {flow} from {face.start} start: standard deviation of the face {sigma:.2f} mm")
+    print(f"verdict: {face.verdict}")
+    for reason in face.reasons:
+        print(f"{face.verdict}: {reason}", file=sys.stderr)
+
+
+def save(face: "Face", out: Path, folder: bool) -> Path:
+    """Write head, overlay and parameters, into the folder `out` or as the file `out` and beside it -> head's file."""
+    mesh = out / "head.glb" if folder else out
+    beside = mesh.parent
+    prefix = "" if folder else f"{out.stem}_"
+    beside.mkdir(parents=True, exist_ok=True)
+    face.save(mesh)
+    face.save_overlay(beside / f"{prefix}overlay.png")
+    face.save_parameters(beside / f"{prefix}{LAST}")
+    return mesh

@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tqdm import tqdm
 
@@ -132,6 +131,7 @@ def _serial(fn: Callable[[Item], Result], items: Sequence[Item], label: str) -> 
 
 def _distributed(client: "Client", fn: Callable[[Item], Result], items: Sequence[Item], bar: tqdm) -> Iterator[Result]:
     from distributed import as_completed
+    from distributed.scheduler import KilledWorker
 
     with warnings.catch_warnings():  # items carry their data, and each goes to one worker once
         warnings.filterwarnings("ignore", message="Sending large graph")
@@ -149,10 +149,11 @@ def _distributed(client: "Client", fn: Callable[[Item], Result], items: Sequence
         if future.status not in ("finished", "error"):  # its worker died after it had ended: dask runs it again
             done.add(future)
             continue
-        if _killed_its_workers(future):
+        try:
+            ready[index] = _result(future, items[index])
+        except KilledWorker:
             suspects.append(index)
             continue
-        ready[index] = _result(future, items[index])
         bar.update()
         while following in ready:
             yield ready.pop(following)
@@ -162,12 +163,11 @@ def _distributed(client: "Client", fn: Callable[[Item], Result], items: Sequence
     lost = []
     for index in sorted(suspects):  # alone, for a bystander dies with its neighbour
         future = client.submit(_attempt, fn, items[index], retries=RETRIES, pure=False)
-        future = next(iter(as_completed([future], loop=client.loop)))
-        if _killed_its_workers(future):
-            lost.append(index)
-        else:
+        try:
             ready[index] = _result(future, items[index])
             bar.update()
+        except KilledWorker:
+            lost.append(index)
     for index in sorted(ready):
         yield ready.pop(index)
     if lost:
@@ -189,20 +189,21 @@ def _attempt(fn: Callable[[Item], Result], item: Item) -> Result | _BadInput:
         return _BadInput(error)
 
 
-def _killed_its_workers(future: "Future") -> bool:
+def _result(future: "Future", item: object) -> Any:
+    """What `fn` gave; what it raised is raised again, with a note that names the item.
+
+    A result that is lost with its worker while it is fetched is waited for, as dask runs it again. Raises KilledWorker
+    where every worker died that was given the item.
+    """
     from distributed.scheduler import KilledWorker
 
-    return future.status == "error" and isinstance(future.exception(), KilledWorker)
-
-
-def _result(future: "Future", item: object) -> Any:
-    """What `fn` gave; what it raised is raised again, with a note that names the item."""
-    if future.status == "error":
-        # The stubs allow coroutines, which our client, being synchronous, never gives.
-        error = cast(BaseException, future.exception())
+    try:
+        result = future.result()
+    except KilledWorker:
+        raise
+    except Exception as error:
         error.add_note(_named(item))
-        raise error.with_traceback(cast(TracebackType | None, future.traceback()))
-    result = future.result()
+        raise
     if isinstance(result, _BadInput):
         result.error.add_note(_named(item))
         raise result.error

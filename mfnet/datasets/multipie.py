@@ -4,16 +4,20 @@ The scan looks at every file's name and at the two ends of the PNG: signature, h
 the closing IEND chunk. That finds foreign, truncated and half-copied files at the price of two small reads, where
 decoding the archive's 755,000 images would take hours; damage inside the pixel data is found by the landmark stage,
 which decodes what the plan names. The same reads give each image's checksum: the eight bytes before IEND end the last
-data chunk, the Adler-32 of all pixels and the CRC-32 of that chunk. So a manifest differs wherever an image does.
+data chunk, the Adler-32 of all pixels and the CRC-32 of that chunk. So a manifest differs wherever an image does, and
+two names with equal content are seen.
+
+Nothing is left out unseen: what is no image of the archive is in the rejected table, but for what `is_aside` names.
 """
 
 import io
+import logging
 import os
 import re
+import stat
 import struct
 import zlib
 from collections import Counter
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +29,9 @@ from mfnet.compute.executor import SERIAL, Compute
 from mfnet.errors import InputError
 from mfnet.io.files import MissingFile, read_bytes
 from mfnet.io.images import check_photo, decode_photo
+from mfnet.io.walk import walk
+
+log = logging.getLogger(__name__)
 
 FRONTAL = "05_1"
 """The camera of the anchor view."""
@@ -67,6 +74,9 @@ EXPRESSIONS = {
 ILLUMINATIONS = range(20)
 """Flash numbers; 00 and 19 are without flash."""
 
+SUBJECTS = range(1, 347)
+"""Numbers of the subjects, nine of whom are absent."""
+
 WIDTH, HEIGHT = 640, 480
 """Size of every multi-view image, pixels."""
 _MAX_BYTES = 16 << 20
@@ -77,9 +87,15 @@ OTHER_PARTS = ("highres", "meta", "movie")
 ANNOTATIONS = (".npy", ".npz", ".pts", ".txt")
 """Endings of landmark files that may lie beside an image, with its name: left aside, not rejected."""
 
+IMAGES = (".png", ".jpg", ".jpeg", ".jp2", ".bmp", ".gif", ".heic", ".pgm", ".ppm", ".tif", ".tiff", ".webp")
+"""Endings of images, in any case. An image that is not used counts as rejected, wherever it lies."""
+
 EXAMPLE = "session01/multiview/001/01/05_1/001_01_01_051_00.png"
 
-_NAME = re.compile(r"(\d{3})_(\d{2})_(\d{2})_(\d{2})(\d)_(\d{2})\.png")
+_NAME = re.compile(r"([0-9]{3})_([0-9]{2})_([0-9]{2})_([0-9]{2})([0-9])_([0-9]{2})\.png", re.IGNORECASE)
+_SESSION = re.compile(r"session[0-9]{2}")
+_LIKE_A_SESSION = re.compile(r"session[ _-]?[0-9]+", re.IGNORECASE)
+_IDENTITY = ["subject", "session", "recording", "camera", "illumination"]
 _DEPTH = EXAMPLE.count("/")
 _PNG_HEAD = b"\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR"
 _PNG_TAIL = b"\x00\x00\x00\x00IEND\xaeB\x60\x82"
@@ -103,63 +119,128 @@ def scan(root: str | Path, compute: Compute = SERIAL) -> tuple[pd.DataFrame, pd.
     expression, yaw (nominal, degrees), width, height. rejected: path, reason. Paths are relative to `root`, with
     ``/``; `root` holds ``session01`` ..., or ``data/session01`` ...
 
-    Raises InputError where `root` is missing or holds no image that passes.
+    Raises InputError where `root` is missing, vanishes meanwhile or holds no image that passes.
     """
     root = Path(root)
     if not root.is_dir():
         raise InputError(f"source.multipie: {root}: no such folder; name the one that holds session01 ...")
-    paths = sorted(_files(root))
+    paths, rejected = _files(root)
     chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
-    rows, rejected = [], []
-    for good, bad in compute.map(partial(_check_files, str(root)), chunks, "scan"):
+    rows, sizes = [], []
+    for good, their_sizes, bad in compute.map(partial(_check_files, str(root)), chunks, "scan"):
         rows += good
+        sizes += their_sizes
         rejected += bad
+    if not root.is_dir() or not any(root.iterdir()):
+        raise InputError(f"source.multipie: {root}: empty or gone while it was read; is its disk still mounted?")
     if not rows:
-        reasons = Counter(reason for _, reason in rejected).most_common(3)
-        found = ", ".join(f"{count} x {reason}" for reason, count in reasons) or "it is empty"
-        raise InputError(f"source.multipie: {root}: no Multi-PIE image such as {EXAMPLE} in it ({found})")
-    return _manifest(rows), pd.DataFrame(rejected, columns=["path", "reason"], dtype="str")
+        raise InputError(
+            f"source.multipie: {root}: no Multi-PIE image such as {EXAMPLE} in it ({_trouble(root, rejected)})"
+        )
+    manifest, doubtful = _without_copies(_manifest(rows), np.array(sizes))
+    table = pd.DataFrame(sorted(rejected + doubtful), columns=["path", "reason"], dtype="str")
+    if manifest.empty:
+        raise InputError(f"source.multipie: {root}: every image is a copy of another ({': '.join(table.iloc[0])}, ...)")
+    return manifest, table
 
 
-def _files(root: Path) -> Iterator[str]:
-    """Every file (and every folder deeper than images lie) below `root`, as a path relative to it, in no order."""
-    top = "data" if not any(root.glob("session[0-9][0-9]")) and (root / "data").is_dir() else ""
-    folders = [("", 0)]
-    while folders:
-        folder, depth = folders.pop()
-        with os.scandir(root / folder) as entries:
-            for entry in entries:
-                path = f"{folder}/{entry.name}" if folder else entry.name
-                if not entry.is_dir():
-                    yield path
-                elif path == top:
-                    folders.append((path, 0))
-                elif depth < _DEPTH and entry.name not in OTHER_PARTS:
-                    folders.append((path, depth + 1))
-                elif depth >= _DEPTH:
-                    yield path
+def _files(root: Path) -> tuple[list[str], list[tuple[str, str]]]:
+    """(every path to look at, in order; (path, fault) of what cannot be looked at)."""
+    paths, faults = [], []
+    for found in walk(root, lambda folder: folder.rpartition("/")[2] not in OTHER_PARTS):
+        if found.fault is not None:
+            faults.append((found.path, found.fault))
+        elif not is_aside(found.path) and (not found.is_folder or _below_images(found.path)):
+            paths.append(found.path)
+    closed = [path for path, fault in faults if fault.startswith("unreadable folder")]
+    if closed:
+        log.warning("%s: %d folders cannot be read, and what they hold is lost: %s", root, len(closed), closed[:3])
+    return sorted(paths), faults
 
 
-def _check_files(root: str, paths: list[str]) -> tuple[list[tuple], list[tuple[str, str]]]:
-    """Manifest rows (path ... checksum) of the good files, (path, reason) of the others."""
-    rows, rejected = [], []
+def is_aside(path: str) -> bool:
+    """Whether a file belongs beside images and is neither used nor rejected: annotations, macOS's ``._`` twins."""
+    name = path.rpartition("/")[2]
+    stem, ending = os.path.splitext(name)
+    return name.startswith("._") or (ending.lower() in ANNOTATIONS and _NAME.fullmatch(f"{stem}.png") is not None)
+
+
+def _below_images(folder: str) -> bool:
+    """Whether a folder lies where only images should."""
+    return folder.removeprefix("data/").count("/") >= _DEPTH
+
+
+def _check_files(root: str, paths: list[str]) -> tuple[list[tuple], list[int], list[tuple[str, str]]]:
+    """Manifest rows (path ... checksum) and bytes of the good files, (path, reason) of the others."""
+    rows, sizes, rejected = [], [], []
     for path in paths:
-        stem, ending = os.path.splitext(path)
-        if ending in ANNOTATIONS and _NAME.fullmatch(f"{os.path.basename(stem)}.png"):
-            continue
         try:
-            rows.append((path, *parse_path(path), png_checksum(os.path.join(root, path))))
+            fields = parse_path(path)
+            checksum, size = png_checksum(os.path.join(root, path))
         except RejectedImage as error:
             rejected.append((path, str(error)))
-    return rows, rejected
+        else:
+            rows.append((path, *fields, checksum))
+            sizes.append(size)
+    return rows, sizes, rejected
+
+
+def _without_copies(manifest: pd.DataFrame, sizes: np.ndarray) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
+    """(the manifest without doubtful images, (path, reason) of those): two files of one image, two names of one file.
+
+    Of two endings that differ in case the usual one is kept. Of equal content under the names of two images neither
+    is: which name is wrong cannot be seen.
+    """
+    usual_first = manifest.loc[:, "path"].str.endswith(".png").sort_values(ascending=False, kind="stable").index
+    ordered = manifest.loc[usual_first, _IDENTITY]
+    second = ordered.duplicated().reindex(manifest.index)
+    first = manifest.loc[~second].set_index(_IDENTITY)["path"]
+    twins = manifest.loc[second]
+    kept_twin = first.loc[list(twins[_IDENTITY].itertuples(index=False, name=None))] if len(twins) else []
+    rejected = [
+        (path, f"second file of the same image: {kept}") for path, kept in zip(twins["path"], kept_twin, strict=True)
+    ]
+    content = manifest.loc[~second, ["path", "checksum"]].assign(size=sizes[~second.to_numpy()])
+    copies = content.loc[content.duplicated(["checksum", "size"], keep=False)]
+    for _, group in copies.groupby(["checksum", "size"], sort=False)["path"]:
+        names = list(group)
+        rejected += [(name, f"same content as {names[0] if name != names[0] else names[1]}") for name in names]
+    good = ~second & ~manifest.index.isin(copies.index)
+    return manifest.loc[good].reset_index(drop=True), rejected
+
+
+def _trouble(root: Path, rejected: list[tuple[str, str]]) -> str:
+    """What is wrong with a root in which no image was found, as far as can be seen."""
+    place = root.absolute()
+    for folder in (place, *place.parents[:4]):
+        if _SESSION.fullmatch(folder.name):
+            return f"it lies inside {folder.name}: name {folder.parent}"
+    for pattern in ("*", "*/*", "*/*/*"):
+        inner = next(
+            (path for path in sorted(root.glob(pattern)) if _SESSION.fullmatch(path.name) and path.is_dir()), None
+        )
+        if inner is not None and inner.parent not in (root, root / "data"):
+            return f"the sessions are farther below: name {inner.parent}"
+    alike = next((path.name for path in sorted(root.iterdir()) if _is_misnamed(path.name)), None)
+    if alike is not None:
+        return f"a folder is named {alike}, not session01 and the like"
+    reasons = Counter(reason for _, reason in rejected).most_common(3)
+    return ", ".join(f"{count} x {reason}" for reason, count in reasons) or "it is empty"
+
+
+def _is_misnamed(name: str) -> bool:
+    return _LIKE_A_SESSION.fullmatch(name) is not None and _SESSION.fullmatch(name) is None
 
 
 def parse_path(path: str) -> tuple[str, int, int, str, int]:
     """(subject, session, recording, camera, illumination) of a path relative to the root; raises RejectedImage."""
     folders = path.removeprefix("data/").split("/")
     name = folders.pop()
-    if not name.endswith(".png") or len(folders) != _DEPTH:
+    ending = os.path.splitext(name)[1].lower()
+    if ending not in IMAGES or len(folders) != _DEPTH:
         raise RejectedImage("stray file")
+    if ending != ".png":
+        raise RejectedImage(f"image, but not PNG: {ending}")
     match = _NAME.fullmatch(name)
     if match is None:
         raise RejectedImage("bad name")
@@ -167,6 +248,8 @@ def parse_path(path: str) -> tuple[str, int, int, str, int]:
     camera = f"{number}_{level}"
     if folders != [f"session{session}", "multiview", subject, recording, camera]:
         raise RejectedImage("name and folder differ")
+    if int(subject) not in SUBJECTS:
+        raise RejectedImage(f"unknown subject: {subject}")
     if camera not in YAW and camera not in CEILING:
         raise RejectedImage(f"unknown camera: {camera}")
     if (int(session), int(recording)) not in EXPRESSIONS:
@@ -176,14 +259,10 @@ def parse_path(path: str) -> tuple[str, int, int, str, int]:
     return subject, int(session), int(recording), camera, int(illumination)
 
 
-def png_checksum(path: str) -> str:
-    """Checksum (16 hex digits) at the end of a PNG; raises RejectedImage unless it is 640 x 480, RGB and complete."""
+def png_checksum(path: str) -> tuple[str, int]:
+    """(checksum at the end of a PNG, 16 hex digits; bytes); RejectedImage unless it is 640 x 480, RGB and complete."""
     try:
-        with open(path, "rb", buffering=0) as file:
-            head = file.read(33)
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(size - 20, 0))
-            tail = file.read()
+        head, tail, size = _both_ends(path)
     except OSError as error:
         raise RejectedImage(f"unreadable: {error.strerror}") from None
     if size == 0:
@@ -199,7 +278,19 @@ def png_checksum(path: str) -> str:
         raise RejectedImage(f"not 8-bit RGB: depth {depth}, colour type {colour}")
     if not tail.endswith(_PNG_TAIL):
         raise RejectedImage("broken PNG: truncated")
-    return tail[:8].hex()
+    return tail[:8].hex(), size
+
+
+def _both_ends(path: str) -> tuple[bytes, bytes, int]:
+    """The first 33 and the last 20 bytes of a file, and its size. A pipe, which would wait for ever, is rejected."""
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode):
+            raise RejectedImage("not a file")
+        return os.pread(file, 33, 0), os.pread(file, 20, max(status.st_size - 20, 0)), status.st_size
+    finally:
+        os.close(file)
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -210,6 +301,9 @@ def read_image(path: str | Path) -> np.ndarray:
         raise RejectedImage("unreadable: No such file or directory") from None  # as the scan says it
     except InputError as error:
         raise RejectedImage(f"unreadable: {str(error).removeprefix(f'{path}: ')}") from None
+    end = data.find(_PNG_TAIL)
+    if 0 <= end < len(data) - len(_PNG_TAIL):
+        raise RejectedImage("broken PNG: bytes after its end")
     try:
         check_photo(data, ("PNG",))
         with Image.open(io.BytesIO(data), formats=("PNG",)) as image:

@@ -7,7 +7,7 @@ from typing import cast
 import numpy as np
 import pandas as pd
 
-from mfnet.datasets.multipie import FRONTAL, YAW
+from mfnet.datasets.multipie import EXPRESSIONS, FRONTAL, YAW
 from mfnet.errors import InputError
 from mfnet.params import PlanParams
 
@@ -22,10 +22,11 @@ log = logging.getLogger(__name__)
 def plan_triplets(manifest: pd.DataFrame, params: PlanParams) -> pd.DataFrame:
     """Draw triplets: a frontal anchor and one side view from each side, of the same subject, session and recording.
 
-    One row a triplet: triplet (0 ... n-1), split (train, val), subject, session, recording, expression, then per slot s
-    the path ``s``, ``yaw_s`` (degrees), ``illumination_s`` and ``checksum_s`` (so that the plan differs wherever one of
-    its images does). No triplet comes twice; every subject gives as many as any other, as far as it has them; splits
-    share no subject. Rows are shuffled inside each split, train first.
+    One row a triplet: triplet (0 ... n-1), split (train, val), reserve, subject, session, recording, expression, then
+    per slot s the path ``s``, ``yaw_s`` (degrees), ``illumination_s`` and ``checksum_s`` (so that the plan differs
+    wherever one of its images does). No triplet comes twice; every subject gives as many as any other, as far as it has
+    them, and so does every expression as far as its subjects allow; splits share no subject. Rows are shuffled inside
+    each split, train first; behind them stands the reserve (``reserve`` is true), the first to be taken first.
 
     Raises InputError where the manifest holds no triplet, or one subject only though some are to be held out.
     """
@@ -38,19 +39,19 @@ def plan_triplets(manifest: pd.DataFrame, params: PlanParams) -> pd.DataFrame:
             f"{params.min_side_yaw:g} to {params.max_side_yaw:g} degrees) of the same subject, session and recording "
             f"({sizes} views): widen plan.min_side_yaw, plan.max_side_yaw or plan.same_illumination"
         )
-    capacity = cast(pd.Series, groups.groupby("subject")["capacity"].sum())  # pandas says: anything
-    quota = _quotas(capacity.to_numpy(), params.triplets)
-    if quota.sum() < params.triplets:
-        log.warning("plan: %d triplets asked for, the archive holds only %d", params.triplets, quota.sum())
-    held_out = _held_out(capacity.index.to_numpy(), params)
-    drawn = [
-        _draw(groups.loc[groups["subject"] == s], pools, n, params) for s, n in zip(capacity.index, quota, strict=True)
-    ]
-    plan = pd.concat(drawn, ignore_index=True)
-    order = np.random.default_rng(params.seed).permutation(len(plan))
-    plan = plan.iloc[order].reset_index(drop=True)
+    cells = groups.groupby(["subject", "expression"], sort=True)["capacity"].sum().reset_index()
+    reserve = round(params.reserve * params.triplets)
+    turns = _turns(cells, params.triplets + reserve)
+    if len(turns) < params.triplets:
+        log.warning("plan: %d triplets asked for, the archive holds only %d", params.triplets, len(turns))
+    held_out = _held_out(cells["subject"].unique(), params)
+    plan = _drawn(turns, cells, groups, pools, params)
+    plan.insert(0, "reserve", np.arange(len(plan)) >= params.triplets)
     plan.insert(0, "split", np.where(plan["subject"].isin(held_out), "val", "train"))
-    plan = plan.sort_values("split", kind="stable", ignore_index=True)
+    planned, spare = plan.loc[~plan["reserve"]], plan.loc[plan["reserve"]]
+    order = np.random.default_rng(params.seed).permutation(len(planned))
+    planned = planned.iloc[order].sort_values("split", kind="stable")
+    plan = pd.concat([planned, spare], ignore_index=True)
     plan.insert(0, "triplet", np.arange(len(plan)))
     return plan
 
@@ -80,18 +81,33 @@ def _groups(pools: dict[str, pd.DataFrame], params: PlanParams) -> pd.DataFrame:
         counts.append(count)
     groups = reduce(lambda left, right: left.merge(right, on=_keys(params)), counts)
     groups["capacity"] = groups[[f"count_{slot}" for slot in SLOTS]].prod(axis=1)
+    recordings = pd.MultiIndex.from_frame(groups[["session", "recording"]])
+    groups["expression"] = pd.Series(EXPRESSIONS).reindex(recordings).to_numpy()
     return groups.sort_values(_keys(params), ignore_index=True)
 
 
-def _quotas(capacity: np.ndarray, total: int) -> np.ndarray:
-    """Share `total` out as evenly as the capacities allow; what does not divide goes to the first ones."""
-    quota = np.zeros_like(capacity)
-    while (left := min(total, capacity.sum()) - quota.sum()) > 0:
-        open_ones = np.flatnonzero(quota < capacity)
-        step = np.full(len(open_ones), left // len(open_ones))
-        step[: left % len(open_ones)] += 1
-        quota[open_ones] += np.minimum(step, capacity[open_ones] - quota[open_ones])
-    return quota
+def _turns(cells: pd.DataFrame, total: int) -> np.ndarray:
+    """Which cell, of `cells` (subject, expression, capacity), gives each of `total` triplets, as far as there are any.
+
+    Subjects take turns, so that what does not divide goes to the first ones. Each gives the expression that has been
+    given least by all, or of several the one that it has given least itself.
+    """
+    left, given = cells["capacity"].tolist(), [0] * len(cells)
+    of_all = dict.fromkeys(cells["expression"], 0)
+    expressions = cells["expression"].tolist()
+    waiting = [list(rows) for rows in cells.groupby("subject", sort=True).groups.values()]
+    turns = []
+    while waiting and len(turns) < total:
+        for own in waiting[: total - len(turns)]:
+            cell = min(own, key=lambda each: (of_all[expressions[each]], given[each]))
+            turns.append(cell)
+            given[cell] += 1
+            of_all[expressions[cell]] += 1
+            left[cell] -= 1
+            if not left[cell]:
+                own.remove(cell)
+        waiting = [own for own in waiting if own]
+    return np.array(turns)
 
 
 def _held_out(subjects: np.ndarray, params: PlanParams) -> np.ndarray:
@@ -107,10 +123,22 @@ def _held_out(subjects: np.ndarray, params: PlanParams) -> np.ndarray:
     return np.random.default_rng(params.seed).permutation(subjects)[:count]
 
 
+def _drawn(
+    turns: np.ndarray, cells: pd.DataFrame, groups: pd.DataFrame, pools: dict[str, pd.DataFrame], params: PlanParams
+) -> pd.DataFrame:
+    """The triplets of all turns, in their order."""
+    members = groups.groupby(["subject", "expression"], sort=True)
+    order = np.argsort(turns, kind="stable")  # the turns of each cell, one cell after the other
+    counts = np.bincount(turns, minlength=len(cells))
+    drawn = [_draw(group, pools, count, params) for (_, group), count in zip(members, counts, strict=True) if count > 0]
+    return pd.concat(drawn, ignore_index=True).iloc[np.argsort(order)].reset_index(drop=True)
+
+
 def _draw(groups: pd.DataFrame, pools: dict[str, pd.DataFrame], count: int, params: PlanParams) -> pd.DataFrame:
-    """`count` different triplets of one subject, uniform over all that its groups hold."""
+    """`count` different triplets of one subject and expression, uniform over all that its groups hold."""
     last = groups["capacity"].cumsum().to_numpy()
-    rng = np.random.default_rng([params.seed, int(groups["subject"].iloc[0])])
+    expression = sorted(set(EXPRESSIONS.values())).index(groups["expression"].iloc[0])
+    rng = np.random.default_rng([params.seed, int(groups["subject"].iloc[0]), expression])
     number = rng.choice(last[-1], size=count, replace=False)
     index = np.searchsorted(last, number, side="right")
     group = groups.iloc[index]

@@ -31,7 +31,8 @@ SHOWN = 3  # offending rows named in a message
 
 
 def check_manifest(manifest: pd.DataFrame, rejected: pd.DataFrame, max_rejected: float, verdict: str | Path) -> None:
-    """The manifest's suite. Stray files that are no images (not .png) do not count towards `max_rejected`."""
+    """The manifest's suite. Stray files that are no images do not count towards `max_rejected`; what is unreadable and
+    may be one does."""
     gxe = _expectations()
 
     cameras = [*multipie.YAW, *multipie.CEILING]
@@ -40,7 +41,7 @@ def check_manifest(manifest: pd.DataFrame, rejected: pd.DataFrame, max_rejected:
         gxe.ExpectCompoundColumnsToBeUnique(
             column_list=["subject", "session", "recording", "camera", "illumination"],
         ),
-        gxe.ExpectColumnValuesToMatchRegex(column="subject", regex=r"^\d{3}$"),
+        gxe.ExpectColumnValuesToBeInSet(column="subject", value_set=[f"{each:03d}" for each in multipie.SUBJECTS]),
         gxe.ExpectColumnValuesToBeInSet(column="session", value_set=[session for session, _ in multipie.EXPRESSIONS]),
         gxe.ExpectColumnValuesToBeInSet(column="recording", value_set=[number for _, number in multipie.EXPRESSIONS]),
         gxe.ExpectColumnValuesToBeInSet(column="camera", value_set=cameras),
@@ -51,9 +52,37 @@ def check_manifest(manifest: pd.DataFrame, rejected: pd.DataFrame, max_rejected:
         *_not_null(manifest),
     ]
     _check("data/multipie/manifest.parquet", manifest, "path", suite)
-    images = rejected.loc[rejected["path"].str.endswith(".png")]
+    is_image = rejected["path"].str.lower().str.endswith(multipie.IMAGES)
+    images = rejected.loc[is_image | rejected["reason"].str.startswith("unreadable")]
     _check_rejects("data/multipie/rejected.parquet", manifest.loc[:, "path"], images, "path", max_rejected, "ingest")
     _write_verdict(verdict, len(manifest), rejected, len(suite) + 1)
+
+
+def check_gates(
+    measured: pd.DataFrame, bounds: dict[str, tuple[float | None, float | None]], params: LandmarkParams
+) -> None:
+    """The suite over what `mfnet.landmarks.gates.measure` found, before any row is rejected: what is wrong in more than
+    ``landmarks.max_rejected`` of the rows is wrong with all, and rejecting some would hide it.
+
+    bounds: column -> least and greatest value of a good row (`mfnet.landmarks.gates.bounds`).
+    """
+    gxe = _expectations()
+
+    mostly = 1 - params.max_rejected
+    hint = {"hint": "landmarks.gates and landmarks.max_rejected allow more; look at the pictures first"}
+    table = measured.drop(columns=["landmarks", "scores", "box", "visible"])
+    suite = [
+        gxe.ExpectColumnValuesToBeNull(column="same_as", mostly=mostly, meta=hint),
+        gxe.ExpectColumnValuesToBeBetween(column="spread", min_value=params.gates.min_spread, meta=hint),
+    ]
+    for column, (least, greatest) in bounds.items():
+        if least is not None or greatest is not None:
+            suite.append(
+                gxe.ExpectColumnValuesToBeBetween(
+                    column=column, min_value=least, max_value=greatest, mostly=mostly, meta=hint
+                )
+            )
+    _check("data/multipie/landmarks.parquet", table, "path", suite)
 
 
 def check_landmarks(

@@ -5,7 +5,9 @@ shuffled reading (`mfnet.datasets.triplets`).
 """
 
 import contextlib
+import logging
 import os
+from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -35,6 +37,8 @@ SCHEMA = pa.schema(
 """One row a triplet. Per slot: the crop (JPEG or PNG), 68 landmarks in ndc of the crop, nominal yaw (degrees), the
 matrix from photograph to crop pixels (row by row) and the photograph's path."""
 
+log = logging.getLogger(__name__)
+
 _CHUNK = 32  # triplets per unit of work
 
 
@@ -56,29 +60,65 @@ def write_shards(
 ) -> pd.DataFrame:
     """Crop and encode the planned triplets into ``folder/{train,val}-NNNNN.parquet`` (columns: SCHEMA).
 
+    Of a plan with a reserve, a triplet that is lost is replaced (`_replacement`), and so is one of the reserve that is
+    lost in its turn: as many are written as are planned, until the reserve is used up, which is a line on stderr.
+
     `folder` is there and empty. Returns the rejected triplets: triplet, split, reason.
     Raises InputError where a split of the plan loses all its triplets.
     """
     points = dict(zip(landmarks["path"], landmarks["landmarks"], strict=True))
-    tasks = [_task(row, points) for row in plan.to_dict("records")]
-    chunks = [tasks[start : start + _CHUNK] for start in range(0, len(tasks), _CHUNK)]
+    tasks = {row["triplet"]: _task(row, points) for row in plan.to_dict("records")}
+    spare = {number: task for number, task in tasks.items() if task.get("reserve", False)}
+    waiting = [task for number, task in tasks.items() if number not in spare]
+    wanted, reserve = len(waiting), len(spare)
     splits = {split: _Shards(Path(folder), split, spec.params) for split in sorted(plan["split"].unique())}
     rejected = []
     with contextlib.ExitStack() as stack:
         for shards in splits.values():
             stack.callback(shards.close)
-        for part in compute.map(partial(make_rows, spec), chunks, "triplets"):
-            for triplet, split, row in part:
-                if isinstance(row, str):
-                    rejected.append((triplet, split, row))
-                else:
-                    splits[split].add(row)
+        while waiting:
+            lost = []
+            chunks = [waiting[start : start + _CHUNK] for start in range(0, len(waiting), _CHUNK)]
+            for part in compute.map(partial(make_rows, spec), chunks, "triplets"):
+                for triplet, split, row in part:
+                    if isinstance(row, str):
+                        rejected.append((triplet, split, row))
+                        lost.append(tasks[triplet])
+                    else:
+                        splits[split].add(row)
+            waiting = []
+            for task in lost:
+                number = _replacement(task, spare)
+                if number is not None:
+                    waiting.append(spare.pop(number))
+    written = sum(shards.rows for shards in splits.values())
+    if written < wanted:
+        log.warning(
+            "triplets: %d of %d planned: %d were lost (%s), and the reserve of %d is used up; raise plan.reserve",
+            *(written, wanted, len(rejected), _commonest(rejected), reserve),
+        )
     for split, shards in splits.items():
         if not shards.rows:
-            reason = next(reason for _, its_split, reason in rejected if its_split == split)
-            raise InputError(f"data/triplets: no {split} triplet is left of those planned; the first: {reason}")
+            reasons = [reason for _, its_split, reason in rejected if its_split == split]
+            first = reasons[0] if reasons else "none was planned"
+            raise InputError(f"data/triplets: no {split} triplet is left of those planned; the first: {first}")
     table = pd.DataFrame(rejected, columns=["triplet", "split", "reason"])
     return table.astype({"triplet": "int64", "split": "str", "reason": "str"})
+
+
+def _replacement(lost: dict, spare: dict[int, dict]) -> int | None:
+    """Number of the triplet of the reserve that takes a lost one's place: the first one that is most like it in subject
+    and expression, then in split; None where the reserve is used up."""
+
+    def unlike(number: int) -> tuple[bool, bool, bool]:
+        return tuple(spare[number][key] != lost[key] for key in ("split", "subject", "expression"))
+
+    return min(spare, key=unlike, default=None)
+
+
+def _commonest(rejected: list[tuple[int, str, str]]) -> str:
+    reasons = Counter(reason.split(":")[0] for _, _, reason in rejected)
+    return ", ".join(f"{count} x {reason}" for reason, count in reasons.most_common(3))
 
 
 def _task(row: dict, points: dict[str, np.ndarray]) -> dict:

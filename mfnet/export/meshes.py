@@ -1,4 +1,4 @@
-"""Textured heads as Wavefront OBJ (with MTL and PNG beside it) and as binary glTF."""
+"""Textured heads as Wavefront OBJ (with MTL and PNG beside it), as binary glTF, and as PLY with coloured vertices."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -19,12 +19,12 @@ from mfnet.io.obj import ObjMesh, write_obj
 def export_head(
     path: str | Path, vertices: Tensor | np.ndarray, flame: Flame, texture: np.ndarray | None = None
 ) -> None:
-    """Write one head to `path`, whose suffix chooses the format: ``.obj`` or ``.glb``.
+    """Write one head to `path`, whose suffix chooses the format: ``.obj``, ``.glb`` or ``.ply``.
 
     vertices: [V, 3] metres (array, or tensor on any device), in head space: y up, z out of the face, as glTF's axes.
     flame: the head model, for faces and UV. texture: [T, T, 3] uint8, row 0 at v = 1 (see `mfnet.render.texture`), or
     None for geometry alone. An OBJ keeps the model's own vertices and faces in their order; glTF has one UV a vertex,
-    so vertices on UV seams are doubled there.
+    so vertices on UV seams are doubled there. PLY keeps the vertices and gives each the texture's colour at its place.
 
     Raises InputError for another suffix, for shapes that do not fit, and for a texture on a head model without UV.
     """
@@ -35,13 +35,13 @@ def export_head(
     if texture is not None and flame.uv is None:
         raise InputError(f"{path}: texture: the head model has no UV; load it with its template OBJ")
     require_format(path)
-    {".obj": _write_obj, ".glb": _write_glb}[path.suffix.lower()](path, vertices, flame, texture)
+    {".obj": _write_obj, ".glb": _write_glb, ".ply": _write_ply}[path.suffix.lower()](path, vertices, flame, texture)
 
 
 def require_format(path: Path) -> None:
     """Raise InputError unless the suffix of `path` is one that `export_head` writes."""
-    if path.suffix.lower() not in (".obj", ".glb"):
-        raise InputError(f"{path}: unknown format '{path.suffix}'; use .obj or .glb")
+    if path.suffix.lower() not in (".obj", ".glb", ".ply"):
+        raise InputError(f"{path}: unknown format '{path.suffix}'; use .glb, .obj or .ply")
 
 
 def _write_obj(path: Path, vertices: np.ndarray, flame: Flame, texture: np.ndarray | None) -> None:
@@ -83,6 +83,28 @@ def _write_glb(path: Path, vertices: np.ndarray, flame: Flame, texture: np.ndarr
     assert isinstance(content, bytes)  # as glTF's binary form is
     with atomic_path(path) as beside:
         beside.write_bytes(content)
+
+
+def _write_ply(path: Path, vertices: np.ndarray, flame: Flame, texture: np.ndarray | None) -> None:
+    import trimesh  # late: slow to import
+
+    faces = _array(flame.faces)
+    colours = None if texture is None else vertex_colours(flame, texture)
+    mesh = trimesh.Trimesh(vertices, faces, process=False, vertex_colors=colours)
+    content = mesh.export(file_type="ply", vertex_normal=True)
+    assert isinstance(content, bytes)  # as PLY's binary form is
+    with atomic_path(path) as beside:
+        beside.write_bytes(content)
+
+
+def vertex_colours(flame: Flame, texture: np.ndarray) -> np.ndarray:
+    """[V, 3] uint8: a texture [T, T, 3] at each vertex, at one of its places where it lies on a UV seam."""
+    uv, uv_faces = map(_array, flame.uv_map)
+    place = np.zeros((int(flame.faces.max()) + 1, 2))
+    place[_array(flame.faces).ravel()] = uv[uv_faces.ravel()]
+    size = len(texture)
+    column, row = (np.clip((share * size).astype(int), 0, size - 1) for share in (place[:, 0], 1 - place[:, 1]))
+    return texture[row, column]
 
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:

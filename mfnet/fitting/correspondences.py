@@ -1,4 +1,4 @@
-"""Where optical flow says that points of the head lie, for every pair of photographs that share the face."""
+"""Where optical flow says that points of the head lie, between the first photograph and each other one."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from mfnet.fitting.candidates import Candidates, project
 from mfnet.flame import Flame
 from mfnet.geometry import perspective_divisor, pixels_to_ndc, triangle_map
 from mfnet.losses.flow import Estimate, flow_to_ndc, trusted_flow
-from mfnet.losses.multiview import PAIRS, STEEPEST
+from mfnet.losses.multiview import STEEPEST
 from mfnet.model.parameters import Prediction, TensorRecord
 from mfnet.render import (
     ProjectedMesh,
@@ -76,11 +76,15 @@ class FlowMatcher:
     """Longer flow, ndc, is a failure of the estimator."""
 
     def __call__(self, prediction: Prediction, images: Tensor) -> Correspondences:
-        """Correspondences of the head of a prediction of batch 1; images [V, 3, H, W] in [0, 1]."""
+        """Correspondences of the head of a prediction of batch 1; images [V, 3, H, W] in [0, 1], V > 1.
+
+        Pairs are the first view with each other one, both ways: two side views share too little.
+        """
         heads = Candidates.of(self.flame, prediction)
         shown = [_ShownHead(view, image, self._mesh(heads, view)) for view, image in enumerate(images)]
-        pairs = [self._between(heads, shown[a], shown[b]) for a, b in PAIRS[len(shown)]]
-        return Correspondences.cat(pairs)
+        anchor, *others = shown
+        pairs = [pair for other in others for pair in ((anchor, other), (other, anchor))]
+        return Correspondences.cat([self._between(heads, a, b) for a, b in pairs])
 
     def _mesh(self, heads: Candidates, view: int) -> ProjectedMesh:
         """The head as the camera of `project` sees it: its scaled orthography over the perspective divisor."""

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from mfnet.fitting.candidates import Candidates
 from mfnet.fitting.correspondences import Correspondences, FlowMatcher
+from mfnet.fitting.noise import PAIRS, LandmarkNoise, same_everywhere
 from mfnet.fitting.unknowns import Unknowns
 from mfnet.flame import Flame
-from mfnet.landmarks.ibug import EYE_PAIRS, LIP_PAIRS, N_CONTOUR
+from mfnet.landmarks.ibug import N_CONTOUR
 from mfnet.losses.flow import Estimate
 from mfnet.model.parameters import Prediction
 from mfnet.model.projection import decode
@@ -31,6 +32,8 @@ class Refined(NamedTuple):
     """Of batch 1, with the cameras' inverse distances; albedo and light are the network's own."""
     vertex_sigma: Tensor
     """[N] metres: standard deviation of each vertex of the unrotated head, by the Laplace approximation."""
+    shape_sigma: Tensor
+    """[n_shape] standard deviation of each shape coefficient, by the same."""
 
 
 @torch.no_grad()
@@ -41,14 +44,16 @@ def refine(
     landmarks: Tensor,
     estimate: Estimate | None,
     settings: RefineParams,
+    noise: LandmarkNoise | None = None,
 ) -> Refined:
     """Refine a network's prediction for one person seen in V views.
 
     prediction: of batch 1; images [V, 3, H, W] in [0, 1]; landmarks [V, 68, 2] ndc of the crops; estimate: flow in
     pixels between two images (`mfnet.losses.flow.Estimate`), or None for landmarks alone. With one view there is no
-    flow to use.
+    flow to use; with more it is measured between the first and each other one. noise: of the landmarks; None: that of
+    `settings` in every view.
     """
-    problem = FitProblem(flame, prediction, landmarks, settings)
+    problem = FitProblem(flame, prediction, landmarks, settings, noise)
     matcher = None
     if estimate is not None and len(landmarks) > 1:
         matcher = FlowMatcher(flame, estimate, settings.spacing, settings.flow_cap)
@@ -59,9 +64,11 @@ def refine(
         unknowns, damping = damped_step(problem, unknowns, flow, damping)
     _, jacobian = problem.linearised(unknowns, flow)
     fitted = problem.layout.prediction(unknowns[None])
+    covariance = person_covariance(problem.layout, jacobian.mT @ jacobian)
     return Refined(
         fitted.with_inverse_distance(fitted.views.inverse_distance.clamp_min(0)),
-        vertex_sigma(flame, problem.layout, unknowns, jacobian.mT @ jacobian),
+        vertex_sigma(flame, problem.layout, unknowns, covariance),
+        covariance.diagonal()[: flame.n_shape].sqrt().to(unknowns),
     )
 
 
@@ -72,11 +79,19 @@ class FitProblem:
     rotations) and need one decoding per unknown.
     """
 
-    def __init__(self, flame: Flame, prediction: Prediction, landmarks: Tensor, settings: RefineParams) -> None:
+    def __init__(
+        self,
+        flame: Flame,
+        prediction: Prediction,
+        landmarks: Tensor,
+        settings: RefineParams,
+        noise: LandmarkNoise | None = None,
+    ) -> None:
         """As `refine` takes them."""
         self.flame = flame
         self.landmarks = landmarks
         self.settings = settings
+        self.noise = (noise or same_everywhere(settings, len(landmarks))).to(landmarks)
         self.layout = Unknowns(prediction)
         self.start = self.layout.start(settings.inverse_distance)
         self.start_sigma = self.layout.constants(
@@ -99,14 +114,11 @@ class FitProblem:
 
     def _landmark_residuals(self, heads: Candidates) -> list[Tensor]:
         """Contour, other landmarks, and openings of eyes and lips, each [K, R]."""
-        settings = self.settings
         error = (heads.projected_landmarks() - self.landmarks) * self.visible[..., None]  # [K, V, 68, 2]
-        upper, lower = torch.tensor(EYE_PAIRS + LIP_PAIRS, device=error.device).T
-        return [
-            error[:, :, :N_CONTOUR].flatten(1) / settings.contour,
-            error[:, :, N_CONTOUR:].flatten(1) / settings.landmark,
-            (error[:, :, upper] - error[:, :, lower]).flatten(1) / settings.opening,
-        ]
+        upper, lower = torch.tensor(PAIRS, device=error.device).T
+        scaled = error / self.noise.points[..., None]
+        openings = (error[:, :, upper] - error[:, :, lower]) / self.noise.openings[..., None]
+        return [scaled[:, :, :N_CONTOUR].flatten(1), scaled[:, :, N_CONTOUR:].flatten(1), openings.flatten(1)]
 
     def linearised(self, unknowns: Tensor, flow: Correspondences | None) -> tuple[Tensor, Tensor]:
         """Residuals [R] at unknowns [n], and their Jacobian [R, n]."""
@@ -137,13 +149,17 @@ def damped_step(
     return unknowns, damping
 
 
-def vertex_sigma(flame: Flame, layout: Unknowns, unknowns: Tensor, information: Tensor) -> Tensor:
+def person_covariance(layout: Unknowns, information: Tensor) -> Tensor:
+    """Covariance of the person's unknowns, those of the views summed over, float64; information [n, n]: the Hessian."""
+    return torch.linalg.inv(information.double())[: layout.person_size, : layout.person_size]
+
+
+def vertex_sigma(flame: Flame, layout: Unknowns, unknowns: Tensor, covariance: Tensor) -> Tensor:
     """Standard deviation [N] of the unrotated head's vertices: root mean square over x, y and z, metres.
 
-    unknowns [n]: the fit; information [n, n]: its Hessian, the inverse of the unknowns' covariance.
+    unknowns [n]: the fit; covariance: of the person's (`person_covariance`).
     """
     size = layout.person_size
-    covariance = torch.linalg.inv(information.double())[:size, :size]
     root = torch.linalg.cholesky(covariance).to(unknowns)  # columns: independent one-sigma changes of the codes
     moved = unknowns[:size] + torch.cat([torch.zeros_like(root[:, :1]), root], 1).T  # [1 + size, size]
     person = layout.person(moved)

@@ -5,15 +5,17 @@ A backend is a small picklable record; what it needs (a network) is loaded once 
 
 import functools
 import hashlib
+import pickle
 import sys
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast, runtime_checkable
 
 import numpy as np
 
-from mfnet import assets
+from mfnet import __version__, assets
 from mfnet.datasets.multipie import ANNOTATIONS
 from mfnet.errors import InputError
 from mfnet.io.files import file_hash, read_bytes
@@ -25,6 +27,7 @@ from mfnet.params import LandmarkParams
 if TYPE_CHECKING:  # heavy, and loaded by the backend that needs it alone
     from face_alignment import FaceAlignment
 
+    from mfnet.geometry.crops import CropBox
     from mfnet.landmarks.network import LandmarkDetector
 
 
@@ -36,6 +39,10 @@ class Detection(NamedTuple):
     reason: str | None = None
     faces: int = 1
     """Faces that it saw; the landmarks are of the largest. The embedded network and annotations know of one."""
+    scores: np.ndarray | None = None
+    """[68] of each point; None where a backend knows their mean alone."""
+    box: np.ndarray | None = None
+    """[4] left, top, right, bottom, px: where the points were looked for; None where nothing found the face first."""
 
 
 @runtime_checkable
@@ -47,8 +54,21 @@ class LandmarkBackend(Protocol):
         """As ``landmarks.backend`` spells it, and as the tables do."""
         ...
 
+    @property
+    def detector(self) -> str:
+        """What found the face before its points were located; ``none`` where nothing did."""
+        ...
+
+    def version(self) -> str:
+        """Of the code that works: the package of others, or ours."""
+        ...
+
     def fingerprint(self) -> str:
         """What the result depends on besides images and code. Raises InputError where the backend cannot work."""
+        ...
+
+    def source(self, path: str) -> str:
+        """Hash of what gives the landmarks of one image: the weights, or the file that they are read from."""
         ...
 
     def detect(self, paths: list[str], images: list[np.ndarray]) -> list[Detection]:
@@ -89,18 +109,37 @@ class NetworkBackend:
 
     weights: str
     name: str = "network"
+    detector: str = "whole image"
+
+    def version(self) -> str:
+        return __version__
 
     def fingerprint(self) -> str:
-        _embedded_detector(self.weights)
+        embedded_detector(self.weights)
         return file_hash(self.weights)
 
+    def source(self, path: str) -> str:
+        return _hash_once(self.weights)
+
     def detect(self, paths: list[str], images: list[np.ndarray]) -> list[Detection]:
-        landmarks, scores = _embedded_detector(self.weights).detect(images)
-        return [Detection(points, float(score.mean())) for points, score in zip(landmarks, scores, strict=True)]
+        landmarks, scores, boxes = embedded_detector(self.weights).find(images)
+        found = zip(landmarks, scores, boxes, strict=True)
+        return [Detection(points, float(score.mean()), scores=score, box=_corners(box)) for points, score, box in found]
+
+
+def _corners(box: "CropBox") -> np.ndarray:
+    centre = np.array([box.centre_x, box.centre_y])
+    return np.concatenate([centre - box.side / 2, centre + box.side / 2])
 
 
 @functools.cache
-def _embedded_detector(weights: str) -> "LandmarkDetector":
+def _hash_once(path: str) -> str:
+    return file_hash(path)
+
+
+@functools.cache
+def embedded_detector(weights: str) -> "LandmarkDetector":
+    """The embedded network with the weights of a file, loaded once per process."""
     from mfnet.landmarks.network import load_landmark_detector
 
     return load_landmark_detector(weights)
@@ -115,11 +154,16 @@ class MediaPipeBackend:
     """
 
     name: str = "mediapipe"
+    detector: str = "blazeface"
+
+    def version(self) -> str:
+        return __version__
 
     def fingerprint(self) -> str:
-        from mfnet.landmarks.mediapipe.networks import FULL_RANGE, TASK
+        return _mediapipe_hash()
 
-        return "-".join(hashlib.sha256(assets.read(asset)).hexdigest() for asset in (TASK, FULL_RANGE))
+    def source(self, path: str) -> str:
+        return _mediapipe_hash()
 
     def detect(self, paths: list[str], images: list[np.ndarray]) -> list[Detection]:
         return [self._largest(image) for image in images]
@@ -131,8 +175,20 @@ class MediaPipeBackend:
         faces = find_faces(image)
         if not faces:
             return Detection(None, 0.0, "no face", faces=0)
-        mesh = faces[0].mesh
-        return Detection(ibug68(mesh.points)[:, :2], mesh.presence, faces=len(faces))
+        mesh, corners = faces[0].mesh, faces[0].box.corners
+        return Detection(ibug68(mesh.points)[:, :2], mesh.presence, faces=len(faces), box=_around(corners))
+
+
+def _around(corners: np.ndarray) -> np.ndarray:
+    """Left, top, right, bottom [4] of the corners [N, 2] of a turned box."""
+    return np.concatenate([corners.min(0), corners.max(0)])
+
+
+@functools.cache
+def _mediapipe_hash() -> str:
+    from mfnet.landmarks.mediapipe.networks import FULL_RANGE, TASK
+
+    return "-".join(hashlib.sha256(assets.read(asset)).hexdigest() for asset in (TASK, FULL_RANGE))
 
 
 # --------------------------------------------------------------------------------------------------- face_alignment
@@ -145,11 +201,18 @@ class FaceAlignmentBackend:
 
     folder: str | None
     name: str = "face_alignment"
+    detector: str = "s3fd"
 
-    def fingerprint(self) -> str:
+    def version(self) -> str:
         import face_alignment
 
-        return "-".join([face_alignment.__version__, *(file_hash(path) for path in fan_files(self.folder))])
+        return face_alignment.__version__
+
+    def fingerprint(self) -> str:
+        return "-".join([self.version(), *(file_hash(path) for path in fan_files(self.folder))])
+
+    def source(self, path: str) -> str:
+        return "-".join(_hash_once(str(file)) for file in fan_files(self.folder))
 
     def detect(self, paths: list[str], images: list[np.ndarray]) -> list[Detection]:
         network = _fan(self.folder)
@@ -194,7 +257,7 @@ def _fan(folder: str | None) -> "FaceAlignment":
                 device="cuda" if torch.cuda.is_available() else "cpu",
                 compile=False,
             )
-        except (RuntimeError, OSError, EOFError, ValueError) as error:
+        except (RuntimeError, OSError, EOFError, ValueError, pickle.UnpicklingError) as error:
             names = " or ".join(str(file) for file in files)
             raise InputError(f"{names}: not FAN's weights: {' '.join(str(error).split())[:200]}") from None
         finally:
@@ -210,8 +273,9 @@ def _largest_face(network: "FaceAlignment", image: np.ndarray) -> Detection:
         return Detection(None, 0.0, "no face", faces=0)
     best = int(np.argmax([(box[2] - box[0]) * (box[3] - box[1]) for box in boxes]))
     maps = 2 if network.flip_input else 1  # heat maps of the image and of its mirror image are summed
-    score = float(np.clip(np.mean(scores[best]) / maps, 0, 1))
-    return Detection(np.asarray(landmarks[best], np.float64), score, faces=len(landmarks))
+    sure = np.clip(np.asarray(scores[best], np.float64).ravel() / maps, 0, 1)
+    box, points = np.asarray(boxes[best][:4], np.float64), np.asarray(landmarks[best], np.float64)
+    return Detection(points, float(sure.mean()), faces=len(landmarks), scores=sure, box=box)
 
 
 # ------------------------------------------------------------------------------------------------- annotation files
@@ -225,18 +289,32 @@ class AnnotationBackend:
 
     folder: str
     name: str = "annotations"
+    detector: str = "none"
+
+    def version(self) -> str:
+        return __version__
 
     def fingerprint(self) -> str:
         if not Path(self.folder).is_dir():
             raise InputError(f"landmarks.annotations: {self.folder}: no such folder")
         return self.folder
 
+    def source(self, path: str) -> str:
+        file = next((file for file, _ in self._candidates(path) if file.is_file()), None)
+        return "none" if file is None else file_hash(file)
+
+    def _candidates(self, path: str) -> list[tuple[Path, Callable[[Path], np.ndarray]]]:
+        """The files that may hold an image's landmarks, each with its reader, in the order of preference."""
+        return [
+            (Path(self.folder, path).with_suffix(ending), read)
+            for ending, read in zip(ANNOTATIONS, _READERS, strict=True)
+        ]
+
     def detect(self, paths: list[str], images: list[np.ndarray]) -> list[Detection]:
         return [self._read(path) for path in paths]
 
     def _read(self, path: str) -> Detection:
-        for ending, read in zip(ANNOTATIONS, _READERS, strict=True):
-            file = Path(self.folder, path).with_suffix(ending)
+        for file, read in self._candidates(path):
             if not file.is_file():
                 continue
             try:

@@ -107,12 +107,36 @@ class LandmarkDetector:
 
         Without boxes the first pass sees the whole image. Every later pass crops around the landmarks found before.
         """
-        passes = PASSES if boxes is None else PASSES - 1
-        boxes = [whole_image(image) for image in images] if boxes is None else boxes
-        for _ in range(passes):
-            landmarks, scores = self._locate(images, boxes)
-            boxes = [crop_box(points, CROP_SCALE) for points in landmarks]
+        landmarks, scores, _ = self.find(images, boxes)
         return landmarks, scores
+
+    def find(
+        self, images: list[np.ndarray], boxes: list[CropBox] | None = None
+    ) -> tuple[np.ndarray, np.ndarray, list[CropBox]]:
+        """As `detect`, and the box in which the last pass looked."""
+        later = PASSES - 1 if boxes is None else PASSES - 2
+        boxes = [whole_image(image) for image in images] if boxes is None else boxes
+        landmarks, scores = self._locate(images, boxes)
+        for _ in range(later):
+            boxes = [crop_box(points, CROP_SCALE) for points in landmarks]
+            landmarks, scores = self._locate(images, boxes)
+        return landmarks, scores, boxes
+
+    def look_again(self, images: list[np.ndarray], landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Images, landmarks [N,68,2] of anyone's in their px -> how far they lie from those seen around them, scores.
+
+        distance [N]: mean over the points, over the larger side of the box of those given; scores [N]: mean of what is
+        seen. NaN and 0 where no face can be looked for: all points in one place.
+        """
+        distance, score = np.full(len(images), np.nan), np.zeros(len(images))
+        side = np.ptp(landmarks, axis=1).max(1)
+        whole = np.flatnonzero(side >= 1)
+        if len(whole):
+            boxes = [crop_box(landmarks[i], CROP_SCALE) for i in whole]
+            seen, scores = self._locate([images[i] for i in whole], boxes)
+            distance[whole] = np.linalg.norm(seen - landmarks[whole], axis=2).mean(1) / side[whole]
+            score[whole] = scores.mean(1)
+        return distance, score
 
     def _locate(self, images: list[np.ndarray], boxes: list[CropBox]) -> tuple[np.ndarray, np.ndarray]:
         landmarks, scores = [], []

@@ -3,9 +3,9 @@
 Shape and expression are coefficients in sigma units, rotations are axis-angle in radians.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Self
+from typing import Self, get_type_hints
 
 import torch
 from torch import Tensor
@@ -56,6 +56,19 @@ class TensorRecord:
             value = getattr(self, field.name)
             named |= value.named_tensors() if isinstance(value, TensorRecord) else {field.name: value}
         return named
+
+    @classmethod
+    def from_named(cls, named: Mapping[str, Tensor]) -> Self:
+        """The inverse of `named_tensors`."""
+        hints = get_type_hints(cls)
+        return cls(
+            **{
+                field.name: hints[field.name].from_named(named)
+                if issubclass(hints[field.name], TensorRecord)
+                else named[field.name]
+                for field in fields(cls)
+            }
+        )
 
     def tensors(self) -> list[Tensor]:
         """Every tensor, in the order of `named_tensors`."""

@@ -171,6 +171,7 @@ def data_section(folder: Path) -> PageSection:
     section = PageSection("Data", folded=True)
     multipie = folder / "multipie"
     plan = pd.read_parquet(multipie / "plan.parquet")
+    plan = plan.loc[~plan.reserve]
     counts = {
         "images in the manifest": len(pd.read_parquet(multipie / "manifest.parquet", columns=["path"])),
         "triplets planned": len(plan),

@@ -131,10 +131,10 @@ def _trainer(params: Params, flame: Flame, inputs: TrainingFiles, shards: Triple
         )
     model = mfnet_from_pretrained(params.model, flame, inputs.encoder)
     objective = Objective(flame, params.loss, params.model.n_albedo, _estimate(params.loss, inputs, shards, process))
-    supervision = None
+    supervision, steps = None, per_epoch * params.train.epochs
     if params.train.supervision is not None:
-        supervision = Supervision(flame, params.train.supervision, params)
-    return Trainer(model, objective, params.train, per_epoch * params.train.epochs, process, supervision)
+        supervision = Supervision(flame, params.train.supervision, params, steps)
+    return Trainer(model, objective, params.train, steps, process, supervision)
 
 
 def _estimate(params: LossParams, inputs: TrainingFiles, shards: TripletShards, process: Process) -> Estimate:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import dask
 import pytest
+from distributed.scheduler import KilledWorker
 
+from mfnet.compute import executor
 from mfnet.compute.executor import Compute
 from mfnet.errors import InputError
 
@@ -94,6 +96,42 @@ def test_a_result_that_is_lost_with_its_worker_is_computed_again(tmp_path, attem
     """Many quick items, so that some have ended on the worker that dies and are not fetched yet."""
     items = [(value % 30, str(tmp_path / "killed")) for value in range(120)]
     assert list(Compute("local", 2).map(die_once, items)) == [value % 30 for value in range(120)]
+
+
+def note_process(item: tuple[int, str]) -> int:
+    value, folder = item
+    Path(folder, str(os.getpid())).touch()
+    time.sleep(0.01)
+    return value
+
+
+@pytest.mark.parametrize("after", [1, 20, 60])
+def test_a_worker_killed_from_outside_at_any_moment_costs_no_result(tmp_path, after):
+    items = [(value, str(tmp_path)) for value in range(80)]
+    results = Compute("local", 2).map(note_process, items)
+    taken = [next(results) for _ in range(after)]
+    os.kill(int(next(tmp_path.iterdir()).name), signal.SIGKILL)
+    assert taken + list(results) == list(range(80))
+
+
+class Finished:
+    """A future that dask called finished, and whose worker was lost before its result was fetched."""
+
+    status, key = "finished", "0"
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def result(self) -> int:
+        raise self.error
+
+
+def test_an_item_that_fails_when_its_lost_result_is_computed_again_is_named():
+    with pytest.raises(OSError, match="gone") as caught:
+        executor._result(Finished(OSError("gone")), 7)  # pyright: ignore[reportArgumentType]
+    assert caught.value.__notes__ == ["item: 7"]
+    with pytest.raises(KilledWorker):
+        executor._result(Finished(KilledWorker("0", None, 3)), 7)  # pyright: ignore[reportArgumentType]
 
 
 def test_workers_that_take_long_to_come_back_are_not_given_up(tmp_path):

@@ -1,4 +1,6 @@
-"""The listing changes with names and sizes, and with nothing else."""
+"""The listing changes with names, sizes and times of change, and with nothing else."""
+
+import os
 
 import pytest
 
@@ -20,10 +22,30 @@ def test_counts_and_digest(archive):
     before = list_archive(archive)
     assert before["files"] == 3
     assert before["bytes"] == len("session01/b.png" + "session01/a/c.png" + "d.png")
-    (archive / "d.png").touch()
+    (archive / "d.png").read_bytes()
     assert list_archive(archive) == before
     (archive / "d.png").rename(archive / "e.png")
     assert list_archive(archive)["sha256"] != before["sha256"]
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["times put back", "times as they come"])
+def test_an_image_changed_at_equal_size_is_seen(archive, kept):
+    before, path = list_archive(archive), archive / "d.png"
+    times = path.stat()
+    path.write_bytes(b"D.png")
+    if kept:
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    after = list_archive(archive)
+    assert after["bytes"] == before["bytes"] and after["sha256"] != before["sha256"]
+
+
+def test_nothing_in_a_tree_ends_the_listing(archive, caplog):
+    (archive / "gone.png").symlink_to("/nowhere/x.png")
+    (archive / "session01" / "loop").symlink_to("..")
+    os.mkfifo(archive / "pipe.png")
+    (archive / os.fsdecode(b"bad\xff.png")).touch()
+    assert list_archive(archive)["files"] == 7
+    assert "1 files or folders cannot be listed: gone.png: unreadable" in caplog.text
 
 
 def test_refresh_tells_of_changes(archive, tmp_path):

@@ -1,6 +1,7 @@
 """The scan of a Multi-PIE directory: what is kept, what is rejected and why, and that it is always the same."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -68,6 +69,127 @@ def test_every_fault_gets_its_reason_and_stops_nothing(write_archive):
         path.write_bytes(content)
     assert reasons(root) == {path.relative_to(root).as_posix(): reason for path, (_, reason) in planted.items()}
     assert len(multipie.scan(root)[0]) == 4
+
+
+def test_endings_in_any_case_are_images(write_archive):
+    root = write_archive(subjects=(1, 2), cameras=("05_1", "19_0"))
+    plain, _ = multipie.scan(root)
+    for path, ending in zip(sorted(root.rglob("*.png")), (".PNG", ".Png", ".pNG", ".PNG"), strict=True):
+        path.rename(path.with_suffix(ending))
+    manifest, rejected = multipie.scan(root)
+    assert rejected.empty and list(manifest["path"].str[:-4]) == list(plain["path"].str[:-4])
+    pd.testing.assert_frame_equal(manifest.drop(columns="path"), plain.drop(columns="path"))
+
+
+def test_two_files_of_one_image_are_one_image(write_archive):
+    root = write_archive(subjects=(1,))
+    (root / FIRST).with_suffix(".PNG").write_bytes((root / FIRST).read_bytes())
+    manifest, _ = multipie.scan(root)
+    assert FIRST in set(manifest["path"]) and len(manifest) == 3
+    assert reasons(root) == {FIRST.replace(".png", ".PNG"): f"second file of the same image: {FIRST}"}
+
+
+def test_neither_of_two_images_of_equal_content_is_believed(write_archive):
+    root = write_archive(subjects=(1, 2))
+    copy = multipie.image_path("002", 1, 1, "08_0", 0)
+    (root / copy).write_bytes((root / FIRST).read_bytes())
+    assert reasons(root) == {FIRST: f"same content as {copy}", copy: f"same content as {FIRST}"}
+    assert len(multipie.scan(root)[0]) == 4
+
+
+def test_an_archive_of_one_picture_is_refused(write_archive):
+    root = write_archive(subjects=(1, 2))
+    for path in root.rglob("*.png"):
+        path.write_bytes(png(1))
+    with pytest.raises(InputError, match=r"every image is a copy of another \(session01/.*same content as session01"):
+        multipie.scan(root)
+
+
+def test_images_of_other_kinds_and_subjects_have_their_reasons(write_archive):
+    root = write_archive(subjects=(1,))
+    good, folder = (root / FIRST).read_bytes(), (root / FIRST).parent
+    planted = {
+        folder / "001_01_01_051_01.JPG": "image, but not PNG: .jpg",
+        folder / "001_01_01_051_02.bmp": "image, but not PNG: .bmp",
+        folder / "001_01_01_051_0\u0660.png": "bad name",
+        root / multipie.image_path("000", 1, 1, "05_1", 0): "unknown subject: 000",
+        root / multipie.image_path("347", 1, 1, "05_1", 0): "unknown subject: 347",
+        folder / "old" / "001_01_01_051_00.png": "stray file",
+        root / "session01" / "a.tiff": "stray file",
+    }
+    for path in planted:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(good)
+    found = reasons(root)
+    assert found.pop(folder.relative_to(root).as_posix() + "/old") == "stray file"
+    assert found == {path.relative_to(root).as_posix(): reason for path, reason in planted.items()}
+
+
+def test_twins_of_macos_are_left_aside(write_archive):
+    root = write_archive()
+    for path in [*root.rglob("*.png")]:
+        path.with_name(f"._{path.name}").write_bytes(b"\0\5\26\7" + bytes(100))
+    assert reasons(root) == {} and len(multipie.scan(root)[0]) == 6
+
+
+def test_a_hostile_tree_ends_in_rows(write_archive):
+    root = write_archive(subjects=(1,))
+    folder = (root / FIRST).parent
+    os.mkfifo(folder / "001_01_01_051_01.png")
+    (folder / "001_01_01_051_02.png").symlink_to("/nowhere")
+    (folder / os.fsdecode(b"x\xff.png")).touch()
+    (root / "session01" / "loop").symlink_to("..")
+    where = folder.relative_to(root).as_posix()
+    assert reasons(root) == {
+        f"{where}/001_01_01_051_01.png": "not a file",
+        f"{where}/001_01_01_051_02.png": "unreadable: No such file or directory",
+        f"{where}/x\\xff.png": "name is no printable text",
+        "session01/loop": "loop of links",
+    }
+    with pytest.raises(multipie.RejectedImage, match="not a file"):
+        multipie.png_checksum(str(folder / "001_01_01_051_01.png"))
+
+
+def test_a_disk_that_vanishes_is_named(write_archive, monkeypatch):
+    root = write_archive()
+    check = multipie._check_files
+    monkeypatch.setattr(multipie, "_check_files", lambda *given: (shutil.rmtree(root), check(*given))[1])
+    with pytest.raises(InputError, match="gone while it was read; is its disk still mounted"):
+        multipie.scan(root)
+
+
+def test_a_root_at_the_wrong_level_is_told_the_right_one(write_archive):
+    root = write_archive()
+    for wrong in ("session01", "session01/multiview", "session01/multiview/001"):
+        with pytest.raises(InputError, match=f"it lies inside session01: name {root}\\)"):
+            multipie.scan(root / wrong)
+    os.makedirs(root.parent / "disk" / "copies")
+    os.rename(root, root.parent / "disk" / "copies" / "pie")
+    with pytest.raises(InputError, match=f"farther below: name {root.parent}/disk/copies/pie\\)"):
+        multipie.scan(root.parent / "disk")
+
+
+@pytest.mark.parametrize("name", ["Session01", "session1", "SESSION_01"])
+def test_misnamed_sessions_are_told(write_archive, name):
+    root = write_archive()
+    os.rename(root / "session01", root / name)
+    with pytest.raises(InputError, match=f"a folder is named {name}, not session01"):
+        multipie.scan(root)
+
+
+def test_an_archive_of_jpeg_is_told(write_archive):
+    root = write_archive()
+    for path in [*root.rglob("*.png")]:
+        path.rename(path.with_suffix(".jpg"))
+    with pytest.raises(InputError, match=r"6 x image, but not PNG: \.jpg"):
+        multipie.scan(root)
+
+
+def test_a_file_that_is_twice_in_itself_is_broken(write_archive):
+    path = write_archive(subjects=(1,)) / FIRST
+    path.write_bytes(2 * path.read_bytes())
+    with pytest.raises(multipie.RejectedImage, match="bytes after its end"):
+        multipie.read_image(path)
 
 
 def test_folder_below_the_images_and_dangling_link_are_rejected(write_archive):

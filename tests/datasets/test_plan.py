@@ -13,6 +13,7 @@ from mfnet.params import PlanParams
 
 PARAMS = PlanParams(
     triplets=200,
+    reserve=0.0,
     validation_share=0.25,
     min_side_yaw=15.0,
     max_side_yaw=75.0,
@@ -117,3 +118,41 @@ def test_draw_is_uniform_over_views():
     plan = plan_triplets(manifest(subjects=range(1, 41)), changed(triplets=8000))
     share = plan["yaw_left"].value_counts(normalize=True)
     assert np.allclose(share, 0.2, atol=0.02)
+
+
+def test_expressions_share_alike_as_far_as_subjects_have_them():
+    """Multi-PIE's sessions: everybody shows a neutral face, a fifth of the people lack most of the others."""
+    parts = [
+        manifest(subjects, recordings, illuminations=(0, 7))
+        for subjects, recordings in (
+            (range(1, 5), ((1, 1), (1, 2))),
+            (range(5, 17), ((1, 1), (1, 2), (2, 1), (2, 2), (2, 3), (3, 1), (3, 2), (3, 3), (4, 1), (4, 2), (4, 3))),
+            (range(17, 21), ((1, 1), (2, 1), (4, 1), (4, 3))),
+        )
+    ]
+    plan = plan_triplets(pd.concat(parts, ignore_index=True), changed(triplets=600))
+    counts = plan["expression"].value_counts()
+    assert len(counts) == 6 and counts.min() >= 95 and counts.max() <= 105
+    assert set(plan["subject"].value_counts()) == {30}
+    rich = plan[plan["subject"].between("005", "016")].groupby("subject")["expression"].nunique()
+    assert rich.min() >= 4
+
+
+def test_two_expressions_alternate_within_a_subject():
+    plan = plan_triplets(manifest(), PARAMS)
+    assert set(plan.groupby(["subject", "expression"]).size()) <= {12, 13}
+
+
+def test_a_reserve_stands_behind_the_plan():
+    plan = plan_triplets(manifest(), changed(reserve=0.1))
+    planned, spare = plan[~plan["reserve"]], plan[plan["reserve"]]
+    assert len(planned) == 200 and len(spare) == 20 and list(plan["triplet"]) == list(range(220))
+    assert not plan["reserve"].iloc[:200].any() and not plan.duplicated(list(SLOTS)).any()
+    assert set(planned["subject"].value_counts()) == {25} and spare["subject"].value_counts().max() <= 3
+    of_subject = plan.groupby("subject")["split"].nunique()
+    assert (of_subject == 1).all() and set(spare["split"]) == {"train", "val"}
+
+
+def test_an_archive_without_more_triplets_has_no_reserve():
+    table = manifest(subjects=(1, 2), recordings=((1, 1),), cameras=("05_1", "19_0", "08_0"), illuminations=(0,))
+    assert not plan_triplets(table, changed(triplets=2, reserve=1.0))["reserve"].any()

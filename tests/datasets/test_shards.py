@@ -10,13 +10,19 @@ import torch
 from mfnet.compute.executor import Compute
 from mfnet.datasets import multipie
 from mfnet.datasets.plan import SLOTS, plan_triplets
-from mfnet.datasets.shards import SCHEMA, CropSpec, encode, write_shards
+from mfnet.datasets.shards import SCHEMA, CropSpec, _replacement, encode, write_shards
 from mfnet.errors import InputError
 from mfnet.geometry.cameras import ndc_to_pixels
 from mfnet.params import PlanParams, TripletParams
 
 PLAN = PlanParams(
-    triplets=10, validation_share=0.5, min_side_yaw=15.0, max_side_yaw=75.0, same_illumination=False, seed=2
+    triplets=10,
+    reserve=0.0,
+    validation_share=0.5,
+    min_side_yaw=15.0,
+    max_side_yaw=75.0,
+    same_illumination=False,
+    seed=2,
 )
 PARAMS = TripletParams(
     image_size=64,
@@ -119,6 +125,54 @@ def test_lost_triplets_are_listed_with_their_reasons(archive, tmp_path):
     assert any(reason.startswith("right view: broken PNG") and reason.endswith(broken) for reason in reasons)
     written = pd.concat([pd.read_parquet(path) for path in (tmp_path / "out").iterdir()])
     assert len(written) == len(plan) - len(lost)
+
+
+def without_landmarks(archive, plan, lost: int):
+    """Landmarks but those of the frontal images of the first `lost` triplets."""
+    root, _, landmarks = archive
+    return root, plan, landmarks[~landmarks["path"].isin(plan["frontal"].iloc[:lost])]
+
+
+def rows_of(folder) -> pd.DataFrame:
+    return pd.concat([pd.read_parquet(path) for path in sorted(folder.iterdir())])
+
+
+def test_lost_triplets_are_replaced_from_the_reserve(archive, tmp_path):
+    root, _, _ = archive
+    plan = plan_triplets(multipie.scan(root)[0], PLAN.model_copy(update={"triplets": 6, "reserve": 1.0}))
+    spoilt = without_landmarks(archive, plan, 1)
+    rejected = write(spoilt, tmp_path / "out")
+    rows = rows_of(tmp_path / "out")
+    assert len(rejected) >= 1 and len(rows) == 6 and not rows["triplet"].isin(rejected["triplet"]).any()
+    assert plan["reserve"].sum() > 0 and rows["triplet"].isin(plan.loc[plan["reserve"], "triplet"]).any()
+    write(spoilt, tmp_path / "again", compute=Compute("local", 2))
+    for path in (tmp_path / "out").iterdir():
+        assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
+
+
+def test_a_reserve_that_is_used_up_is_one_line(archive, tmp_path, caplog):
+    root, _, _ = archive
+    plan = plan_triplets(multipie.scan(root)[0], PLAN.model_copy(update={"triplets": 14, "reserve": 0.1}))
+    rejected = write(without_landmarks(archive, plan, 1), tmp_path / "out")
+    written = len(rows_of(tmp_path / "out"))
+    assert written + len(rejected) == len(plan) and written < 14
+    assert f"triplets: {written} of 14 planned: {len(rejected)} were lost" in caplog.text
+    assert "frontal view without landmarks" in caplog.text and "raise plan.reserve" in caplog.text
+
+
+def test_what_replaces_a_triplet_is_like_it():
+    spare = {
+        number: {"split": split, "subject": subject, "expression": expression}
+        for number, (split, subject, expression) in enumerate(
+            [("val", "001", "smile"), ("train", "002", "smile"), ("train", "003", "neutral"), ("train", "003", "smile")]
+        )
+    }
+    taken = []
+    while spare:
+        taken.append(_replacement({"split": "train", "subject": "003", "expression": "smile"}, spare))
+        del spare[taken[-1]]
+    assert taken == [3, 2, 1, 0]
+    assert _replacement({}, {}) is None
 
 
 def test_a_split_that_loses_everything_is_an_error(archive, tmp_path):

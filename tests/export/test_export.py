@@ -14,6 +14,7 @@ from mfnet.errors import InputError
 from mfnet.export.meshes import export_head, vertex_normals
 from mfnet.export.pictures import grid, heat_colours, overlay_head, overlay_points, render_head
 from mfnet.geometry import clip_from_orthographic, uv_vertices
+from mfnet.io.ply import parse_ply
 from tests.heads import open_flame, open_head
 
 
@@ -45,7 +46,7 @@ def colour_at(texture, uv):
     """Nearest texel of uv [N, 2] (v up)."""
     size = len(texture)
     place = np.clip((uv * size).astype(int), 0, size - 1)
-    return texture[size - 1 - place[:, 1], place[:, 0]]
+    return texture[size - 1 - place[..., 1], place[..., 0]]
 
 
 def test_obj_keeps_vertices_faces_and_uv(flame, tmp_path):
@@ -59,6 +60,20 @@ def test_obj_keeps_vertices_faces_and_uv(flame, tmp_path):
     assert np.array_equal(faces, flame.faces.numpy()) and np.array_equal(uv_faces, flame.uv_faces.numpy())
     mesh = trimesh.load(tmp_path / "head.obj", process=False)  # follows the material to the picture
     assert np.array_equal(np.asarray(mesh.visual.material.image.convert("RGB")), chart())
+
+
+def test_ply_keeps_vertices_and_faces_and_colours_vertices(flame, tmp_path):
+    export_head(tmp_path / "head.ply", flame.template, flame, chart())
+    mesh = trimesh.load(tmp_path / "head.ply", process=False)
+    np.testing.assert_allclose(mesh.vertices, flame.template.numpy(), atol=1e-6)
+    assert np.array_equal(mesh.faces, flame.faces.numpy())
+    uv, uv_faces = flame.uv.numpy(), flame.uv_faces.numpy()
+    corners = mesh.visual.vertex_colors[mesh.faces][..., :3].astype(int)
+    single = np.bincount(np.unique(np.stack([mesh.faces.ravel(), uv_faces.ravel()]), axis=1)[0])[mesh.faces] == 1
+    assert (np.abs(corners - colour_at(chart(), uv[uv_faces])) <= 1)[single].all()
+    vertices, faces = parse_ply((tmp_path / "head.ply").read_bytes())
+    np.testing.assert_allclose(vertices, flame.template.numpy(), atol=1e-6)
+    assert np.array_equal(faces, flame.faces.numpy())
 
 
 def test_glb_has_the_geometry_and_the_right_colour_everywhere(flame, tmp_path):

@@ -404,6 +404,12 @@ def _params() -> Files:
     return {"params.yaml": EMBEDDED.read_bytes()}
 
 
+def _read_people(folder: Path) -> object:
+    from mfnet.people import read_people
+
+    return read_people(folder / "people.csv")
+
+
 def _read_params(folder: Path) -> object:
     from mfnet.params import load_params
 
@@ -448,5 +454,6 @@ READERS: dict[str, Reader] = {
     "packed AFLW": Reader(_aflw(True), _read_aflw, _rejected()),
     "triplet shard": Reader(_shard, _read_shard),
     "table": Reader(_table, _read_table),
+    "people": Reader(lambda: {"people.csv": b"person,photograph\nann,a/1.jpg\nbob,2.png\n"}, _read_people),
     "params": Reader(_params, _read_params),
 }

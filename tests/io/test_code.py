@@ -19,3 +19,9 @@ def test_every_source_file_counts(tmp_path, monkeypatch):
             (package / "room" / "part.py").rename(package / "room" / "other.py")
         assert code_hash.__wrapped__() != plain
         plain = code_hash.__wrapped__()
+
+
+def test_parts_count_alone():
+    parts = ("landmarks", "datasets/multipie.py")
+    assert code_hash(*parts) == code_hash.__wrapped__(*reversed(parts)) != code_hash()
+    assert code_hash("landmarks") not in (code_hash(*parts), code_hash("geometry"))

@@ -22,7 +22,7 @@ from mfnet.landmarks.backends import (
     make_backend,
 )
 from mfnet.landmarks.network import LandmarkNetwork
-from mfnet.params import LandmarkParams
+from tests.settings import EMBEDDED, having
 
 POINTS = np.random.default_rng(0).uniform(100, 300, (68, 2))
 IMAGE = np.random.default_rng(1).integers(0, 256, (480, 640, 3), dtype=np.uint8)
@@ -86,6 +86,18 @@ def test_network_gives_points_and_scores_of_every_image(tmp_path):
     assert len(backend.fingerprint()) == 64
     found = backend.detect(["a.png", "b.png"], [IMAGE, IMAGE[:, :320]])
     assert all(d.landmarks.shape == (68, 2) and np.isfinite(d.landmarks).all() and 0 <= d.score <= 1 for d in found)
+    assert all(d.scores.shape == (68,) and d.scores.mean() == pytest.approx(d.score) for d in found)
+    assert all(d.box.shape == (4,) and np.all(d.box[:2] < d.box[2:]) for d in found)
+    assert backend.source("any.png") == backend.fingerprint() and backend.detector == "whole image"
+
+
+def test_the_source_of_an_annotation_is_its_file(tmp_path):
+    backend = AnnotationBackend(str(tmp_path))
+    assert backend.source("a.png") == "none"
+    np.save(tmp_path / "a.npy", POINTS)
+    first = backend.source("a.png")
+    np.save(tmp_path / "a.npy", POINTS + 1)
+    assert len({"none", first, backend.source("a.png")}) == 3
 
 
 def test_missing_network_is_an_error(tmp_path):
@@ -165,17 +177,19 @@ def test_fan_by_its_own_api_from_a_folder(tmp_path):
     assert FaceAlignmentBackend(str(tmp_path)).detect(["a.png"], [IMAGE])[0].reason == "no face"
 
 
-def test_file_that_is_not_fan_is_an_error(tmp_path):
+@pytest.mark.parametrize("content", [None, b"<html>404</html>", b"garbage", b""])
+def test_file_that_is_not_fan_is_an_error(tmp_path, content):
     for file in ("2DFAN4-11f355bf06.pth.tar", "s3fd-619a316812.pth"):
         torch.save({"weight": torch.zeros(1)}, tmp_path / file)
+        if content is not None:
+            (tmp_path / file).write_bytes(content)
     with pytest.raises(InputError, match="not FAN's weights"):
         FaceAlignmentBackend(str(tmp_path)).detect(["a.png"], [IMAGE])
 
 
 def test_params_choose_the_backend():
-    keys = {"annotations": None, "fan_weights": None, "chunk": 8, "min_score": 0.1, "max_rejected": 0.1}
     chosen = {
-        name: make_backend(LandmarkParams(backend=name, **keys), "root", "net.safetensors")
+        name: make_backend(having(EMBEDDED.landmarks, backend=name), "root", "net.safetensors")
         for name in ("network", "mediapipe", "face_alignment", "annotations")
     }
     assert chosen["network"] == NetworkBackend("net.safetensors")

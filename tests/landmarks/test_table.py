@@ -12,14 +12,23 @@ from mfnet.compute.executor import Compute
 from mfnet.datasets import multipie
 from mfnet.datasets.plan import SLOTS, plan_triplets
 from mfnet.errors import InputError
+from mfnet.io.tensors import write_tensors
 from mfnet.landmarks.backends import Detection
+from mfnet.landmarks.network import LandmarkNetwork
 from mfnet.landmarks.table import find_landmarks, planned_images
-from mfnet.params import LandmarkParams, PlanParams
+from mfnet.params import PlanParams
+from tests.settings import EMBEDDED, having
 
 PLAN = PlanParams(
-    triplets=40, validation_share=0.5, min_side_yaw=15.0, max_side_yaw=75.0, same_illumination=False, seed=2
+    triplets=40,
+    reserve=0.0,
+    validation_share=0.5,
+    min_side_yaw=15.0,
+    max_side_yaw=75.0,
+    same_illumination=False,
+    seed=2,
 )
-PARAMS = LandmarkParams(backend="network", annotations=None, fan_weights=None, chunk=4, min_score=0.3, max_rejected=0.5)
+PARAMS = having(EMBEDDED.landmarks, chunk=4, min_score=0.3, max_rejected=0.5)
 
 
 @dataclass(frozen=True)
@@ -29,10 +38,18 @@ class Colours:
     calls: str
     faults: tuple[tuple[str, str], ...] = ()
     name: str = "colours"
+    detector: str = "none"
     stops_after: int = 10**6
+    weights: str = "1"
+
+    def version(self) -> str:
+        return "0"
 
     def fingerprint(self) -> str:
-        return "1"
+        return self.weights
+
+    def source(self, path: str) -> str:
+        return self.weights
 
     def detect(self, paths, images):
         with open(self.calls, "a") as file:
@@ -87,7 +104,6 @@ def test_rejects_with_their_reasons(archive, tmp_path):
     for path, flat in zip(found["path"], points, strict=True):
         assert abs(flat[0] - multipie.read_image(root / path).mean() - 1 / 3) <= 1 / 128 + 1e-5
     assert set(found["backend"]) == {"colours"}
-    assert set(found["fingerprint"]) == {Colours("").fingerprint()}
 
 
 def test_spread_changes_nothing(archive, tmp_path):
@@ -100,31 +116,102 @@ def test_spread_changes_nothing(archive, tmp_path):
     assert {line.split()[1] for line in (tmp_path / "calls").read_text().splitlines()} == {"1"}
 
 
+def looked_at(calls: Path) -> int:
+    """Images that a backend was asked about since the last time."""
+    lines = calls.read_text().splitlines() if calls.exists() else []
+    calls.unlink(missing_ok=True)
+    return sum(int(line.split()[0]) for line in lines)
+
+
 def test_an_interrupted_run_goes_on_where_it_was(archive, tmp_path):
     root, plan = archive
     whole = find_landmarks(plan, root, Colours(str(tmp_path / "whole")), PARAMS, tmp_path / "other")
-    calls, scratch = tmp_path / "calls", tmp_path / "scratch"
-    backend = Colours(str(calls), stops_after=3)
+    calls, kept = tmp_path / "calls", tmp_path / "kept"
     with pytest.raises(KeyboardInterrupt):
-        find_landmarks(plan, root, backend, PARAMS, scratch)
-    assert len(list(scratch.iterdir())) == 3
-    calls.unlink()
-    again = find_landmarks(plan, root, backend, PARAMS, scratch)
-    assert len(calls.read_text().splitlines()) == 2  # of five chunks
+        find_landmarks(plan, root, Colours(str(calls), stops_after=3), PARAMS, kept)
+    assert len(list(kept.iterdir())) == 3
+    looked_at(calls)
+    again = find_landmarks(plan, root, Colours(str(calls)), PARAMS, kept)
+    assert looked_at(calls) == 18 - 3 * 4
     pd.testing.assert_frame_equal(again[0], whole[0])
 
 
-def test_a_changed_image_is_looked_at_again(archive, tmp_path):
+def test_a_second_run_looks_at_nothing_and_another_plan_at_what_is_new(archive, tmp_path):
     root, plan = archive
-    calls, scratch = tmp_path / "calls", tmp_path / "scratch"
-    with pytest.raises(KeyboardInterrupt):
-        find_landmarks(plan, root, Colours(str(calls), stops_after=3), PARAMS, scratch)
+    calls, kept = tmp_path / "calls", tmp_path / "kept"
+    find_landmarks(plan[plan["subject"] == "001"], root, Colours(str(calls)), PARAMS, kept)
+    assert looked_at(calls) == 9
+    whole = find_landmarks(plan, root, Colours(str(calls)), PARAMS, kept)
+    assert looked_at(calls) == 9 and len(list(kept.iterdir())) == 1
+    again = find_landmarks(plan, root, Colours(str(calls)), PARAMS, kept)
+    assert looked_at(calls) == 0
+    pd.testing.assert_frame_equal(again[0], whole[0])
+
+
+def test_a_changed_image_is_looked_at_again_and_no_other(archive, tmp_path):
+    root, plan = archive
+    calls, kept = tmp_path / "calls", tmp_path / "kept"
+    find_landmarks(plan, root, Colours(str(calls)), PARAMS, kept)
+    looked_at(calls)
     path = planned_images(plan)["path"].iloc[0]
     for slot in SLOTS:
         plan.loc[plan[slot] == path, f"checksum_{slot}"] = "0" * 16
-    calls.unlink()
-    find_landmarks(plan, root, Colours(str(calls), stops_after=3), PARAMS, scratch)
-    assert len(calls.read_text().splitlines()) == 3  # the two that were left and the first
+    find_landmarks(plan, root, Colours(str(calls)), PARAMS, kept)
+    assert looked_at(calls) == 1
+
+
+def test_other_weights_look_at_all_images_and_the_first_ones_are_still_known(archive, tmp_path):
+    root, plan = archive
+    calls, kept = tmp_path / "calls", tmp_path / "kept"
+    for weights, count in (("1", 18), ("2", 18), ("1", 0)):
+        find_landmarks(plan, root, Colours(str(calls), weights=weights), PARAMS, kept)
+        assert looked_at(calls) == count
+
+
+def test_a_broken_image_that_was_mended_is_looked_at_again(archive, tmp_path):
+    root, plan = archive
+    calls, kept = tmp_path / "calls", tmp_path / "kept"
+    path = root / planned_images(plan)["path"].iloc[3]
+    whole = path.read_bytes()
+    path.write_bytes(whole[:200] + b"damage" + whole[206:])  # the checksum at its end is as it was
+    _, rejected = find_landmarks(plan, root, Colours(str(calls)), PARAMS, kept)
+    assert len(rejected) == 1 and looked_at(calls) == 17
+    path.write_bytes(whole)
+    _, rejected = find_landmarks(plan, root, Colours(str(calls)), PARAMS, kept)
+    assert rejected.empty and looked_at(calls) == 1
+
+
+def test_damaged_results_are_found_anew(archive, tmp_path):
+    root, plan = archive
+    calls, kept = tmp_path / "calls", tmp_path / "kept"
+    find_landmarks(plan, root, Colours(str(calls)), PARAMS, kept)
+    looked_at(calls)
+    (file,) = kept.iterdir()
+    file.write_bytes(file.read_bytes()[:100])
+    find_landmarks(plan, root, Colours(str(calls)), PARAMS, kept)
+    assert looked_at(calls) == 18
+
+
+def test_rows_say_where_they_come_from(archive, tmp_path):
+    root, plan = archive
+    found, _ = find_landmarks(plan, root, Colours(str(tmp_path / "calls")), PARAMS, tmp_path / "kept")
+    assert set(found["version"]) == {"0"} and set(found["weights"]) == {"1"} and set(found["detector"]) == {"none"}
+    assert all(len(scores) == 68 for scores in found["scores"]) and found["box"].isna().all()
+    assert found["look_score"].isna().all()
+
+
+def test_the_embedded_network_looks_again_where_the_points_are(archive, tmp_path):
+    root, plan = archive
+    torch.manual_seed(0)
+    write_tensors(LandmarkNetwork().state_dict(), tmp_path / "net.safetensors", {"kind": "landmarks"})
+    calls, kept = tmp_path / "calls", tmp_path / "kept"
+    backend, network = Colours(str(calls)), tmp_path / "net.safetensors"
+    found, _ = find_landmarks(plan, root, backend, PARAMS, kept, network=network)
+    assert found["look_distance"].between(0, 2).all() and found["look_score"].between(0, 1).all()
+    looked_at(calls)
+    none = having(PARAMS, gates=having(PARAMS.gates, second_look=None))
+    assert find_landmarks(plan, root, backend, none, kept, network=network)[0]["look_score"].isna().all()
+    assert looked_at(calls) == 18  # what another question found is not taken for an answer
 
 
 def test_no_face_at_all_is_an_error(archive, tmp_path):

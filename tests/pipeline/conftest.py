@@ -1,4 +1,4 @@
-"""A DVC workspace of three toy stages."""
+"""Small DVC workspaces, and a Prefect server for all tests that run flows in them."""
 
 import os
 import subprocess
@@ -8,6 +8,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from pipelines.server import prefect_server
+
+ROOT = Path(__file__).parents[2]
 
 TOY = """
 stages:
@@ -41,21 +46,54 @@ stages:
 """.replace("{word}", "${word}")
 
 
+DIAMOND = """
+stages:
+  tail: {cmd: sleep 0.3; cat left right > tail, deps: [left, right], outs: [tail]}
+  head: {cmd: "sleep 0.3; echo ${word} > head", params: [word], outs: [head]}
+  left: {cmd: sleep 0.3; cat head > left, deps: [head], outs: [left]}
+  right: {cmd: sleep 0.3; cat head head > right, deps: [head], outs: [right]}
+  alone: {cmd: sleep 0.3; echo alone > alone, outs: [alone]}
+  after: {cmd: sleep 0.3; cat alone > after, deps: [alone], outs: [after]}
+"""
+"""head, then left and right, then tail; and beside them alone, then after."""
+
+
+def made(folder: Path, stages: str, monkeypatch) -> Path:
+    """A git and DVC workspace, which is the working folder for the rest of a test."""
+    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.chdir(folder)
+    for command in (["git", "init", "-q"], ["dvc", "init", "-q"], ["dvc", "config", "core.analytics", "false"]):
+        subprocess.run(command, check=True)
+    (folder / "dvc.yaml").write_text(stages)
+    (folder / "params.yaml").write_text("word: hello\n")
+    identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
+    subprocess.run(["git", "add", "-A"], check=True)
+    subprocess.run(["git", *identity, "commit", "-qm", "start"], check=True)
+    return folder
+
+
 @pytest.fixture
 def workspace(tmp_path, monkeypatch) -> Path:
     """A git and DVC workspace with the stages first -> middle -> last, slow (sleeps), wrong (fails), refused and
     crashed (bad input and a defect; each try leaves an x in the file ``tries``)."""
-    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.chdir(tmp_path)
-    for command in (["git", "init", "-q"], ["dvc", "init", "-q"], ["dvc", "config", "core.analytics", "false"]):
-        subprocess.run(command, check=True)
-    (tmp_path / "dvc.yaml").write_text(TOY)
-    (tmp_path / "params.yaml").write_text("word: hello\n")
-    identity = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
-    subprocess.run(["git", "add", "-A"], check=True)
-    subprocess.run(["git", *identity, "commit", "-qm", "start"], check=True)
-    return tmp_path
+    return made(tmp_path, TOY, monkeypatch)
+
+
+@pytest.fixture
+def diamond(tmp_path, monkeypatch) -> Path:
+    """A git and DVC workspace with the stages of DIAMOND."""
+    return made(tmp_path, DIAMOND, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def prefect_api(tmp_path_factory):
+    """Environment for processes that run flows: a Prefect server of the tests' own, and this checkout's code."""
+    home = tmp_path_factory.mktemp("prefect")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PREFECT_HOME", str(home))
+        with temporary_settings(restore_defaults={PREFECT_API_URL}), prefect_server() as address:
+            yield {"PREFECT_API_URL": address, "PREFECT_HOME": str(home), "PYTHONPATH": str(ROOT)}
 
 
 def orphaned_servers() -> set[int]:
@@ -63,7 +101,7 @@ def orphaned_servers() -> set[int]:
     found = set()
     for process in psutil.process_iter(["cmdline", "ppid"]):
         words = " ".join(process.info["cmdline"] or [])
-        if process.info["ppid"] == 1 and "prefect" in words and "server" in words:
+        if process.info["ppid"] == 1 and "server" in words and ("prefect" in words or "pipelines" in words):
             found.add(process.pid)
     return found
 

@@ -15,11 +15,12 @@ from mfnet.datasets import multipie, quality
 from mfnet.datasets.plan import SLOTS
 from mfnet.datasets.shards import SCHEMA
 from mfnet.errors import InputError
-from mfnet.params import LandmarkParams, TripletParams
+from mfnet.landmarks.gates import bounds, measure
+from mfnet.params import TripletParams
+from tests.landmarks.faces import found_table, head, person, photograph
+from tests.settings import EMBEDDED, having
 
-LANDMARKS = LandmarkParams(
-    backend="network", annotations=None, fan_weights=None, chunk=64, min_score=0.1, max_rejected=0.05
-)
+LANDMARKS = having(EMBEDDED.landmarks, min_score=0.1, max_rejected=0.05)
 TRIPLETS = TripletParams(
     image_size=64,
     crop_scale=1.25,
@@ -91,7 +92,8 @@ def test_good_manifest_passes_and_leaves_its_verdict(tmp_path):
 @pytest.mark.parametrize(
     ("column", "value", "expectation"),
     [
-        ("subject", "1", "match_regex"),
+        ("subject", "1", "values_to_be_in_set"),
+        ("subject", "347", "values_to_be_in_set"),
         ("session", 5, "values_to_be_in_set"),
         ("recording", 4, "values_to_be_in_set"),
         ("camera", "99_9", "values_to_be_in_set"),
@@ -110,6 +112,18 @@ def test_manifest_fault_is_named_with_its_row(tmp_path, column, value, expectati
     message = str(caught.value)
     assert message.startswith("data/multipie/manifest.parquet: ") and table["path"].iloc[0] in message
     assert column in message and "\n" not in message and not (tmp_path / "verdict.json").exists()
+
+
+@pytest.mark.parametrize("ending", [".PNG", ".jpg", ".Tiff"])
+def test_images_that_are_not_used_count_whatever_their_ending(tmp_path, ending):
+    with pytest.raises(InputError, match=r"ingest\.max_rejected allows 10\.00%"):
+        quality.check_manifest(manifest(), rejected(12, ending), 0.1, tmp_path / "verdict.json")
+
+
+def test_folders_that_cannot_be_read_count(tmp_path):
+    folders = rejected(12, "").assign(reason="unreadable folder: Permission denied")
+    with pytest.raises(InputError, match=r"unreadable folder.*ingest\.max_rejected allows 10\.00%"):
+        quality.check_manifest(manifest(), folders, 0.1, tmp_path / "verdict.json")
 
 
 def test_too_many_rejected_images(tmp_path):
@@ -162,6 +176,36 @@ def test_one_face_upside_down_is_let_pass_and_two_are_not(tmp_path):
 def test_too_many_images_without_a_face(tmp_path):
     with pytest.raises(InputError, match=r"landmarks\.max_rejected allows 5\.00%"):
         quality.check_landmarks(faces(), rejected(2), LANDMARKS, tmp_path / "verdict.json")
+
+
+def test_what_is_wrong_with_many_landmarks_stops_with_the_bound_the_count_and_three_rows():
+    yaws = dict(zip(SLOTS, (0.0, -45.0, 45.0), strict=True))
+    plan = pd.DataFrame(
+        {
+            "subject": [f"{number:03d}" for number in range(10)],
+            "session": 1,
+            "recording": 1,
+            **{slot: [f"{number:02d}-{slot}" for number in range(10)] for slot in SLOTS},
+            **{f"yaw_{slot}": yaw for slot, yaw in yaws.items()},
+        }
+    )
+    good = {
+        f"{number:02d}-{slot}": photograph(person(number), yaws[slot], 1.5, number)
+        for number in range(10)
+        for slot in SLOTS
+    }
+    limits = bounds(LANDMARKS.gates)
+    quality.check_gates(measure(found_table(good), plan, head(), LANDMARKS.gates), limits, LANDMARKS)
+    lie = {path: points if path < "02" else photograph(person(3), 0) for path, points in good.items()}
+    with pytest.raises(InputError, match=r"parquet: expect_column_values_to_be_null\(column=same_as") as caught:
+        quality.check_gates(measure(found_table(lie), plan, head(), LANDMARKS.gates), limits, LANDMARKS)
+    assert "by 24 of 30 rows: 02-frontal, 02-left, 02-right, ..." in str(caught.value)
+    template = {path: photograph(person(3), yaws[path[3:]], 0.1, number) for number, path in enumerate(good)}
+    with pytest.raises(InputError, match=r"column=spread, min_value=0\.015.* by 30 of 30 rows"):
+        quality.check_gates(measure(found_table(template), plan, head(), LANDMARKS.gates), limits, LANDMARKS)
+    mirrored = {path: points * [-1, 1] for path, points in good.items()}
+    with pytest.raises(InputError, match=r"column=facing, min_value=-0\.35, mostly=0\.95\).* by 30 of 30 rows"):
+        quality.check_gates(measure(found_table(mirrored), plan, head(), LANDMARKS.gates), limits, LANDMARKS)
 
 
 # ---------------------------------------------------------------------------------------------------------- triplets

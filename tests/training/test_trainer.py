@@ -147,10 +147,10 @@ def test_the_guard_waits_once_for_the_device_however_many_terms_there_are(settin
 
 
 @pytest.fixture(scope="module")
-def supervised(flame):
+def supervised(flame, tmp_path_factory):
     config = having(EMBEDDED.train.supervision, skins=1, skin_size=64)
     params = changed(EMBEDDED, train={"batch_size": 2, "seed": 0}, triplets={"image_size": 64})
-    return Supervision(flame, config, params)
+    return Supervision(flame, config, params, 1, tmp_path_factory.mktemp("renders"))
 
 
 @pytest.mark.parametrize("views", [1, 2, 3])
