@@ -8,12 +8,12 @@ import pickle
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast, runtime_checkable
 
 import numpy as np
 
-from mfnet import __version__
 from mfnet.datasets.multipie import ANNOTATIONS
 from mfnet.errors import InputError
 from mfnet.io.files import file_hash, read_bytes
@@ -94,7 +94,7 @@ class NetworkBackend:
     detector: str = "whole image"
 
     def version(self) -> str:
-        return __version__
+        return version("mfnet")
 
     def fingerprint(self) -> str:
         embedded_detector(self.weights)
@@ -228,7 +228,7 @@ class AnnotationBackend:
     detector: str = "none"
 
     def version(self) -> str:
-        return __version__
+        return version("mfnet")
 
     def fingerprint(self) -> str:
         if not Path(self.folder).is_dir():
