@@ -50,7 +50,8 @@ def sort_out(measured: pd.DataFrame, gates: GateParams) -> tuple[pd.DataFrame, p
     """(rows that pass, path and reason of the others)."""
     reasons = _reasons(measured, gates)
     lost = measured.loc[reasons != "", ["path"]].assign(reason=reasons[reasons != ""])
-    return measured.loc[reasons == ""].reset_index(drop=True), lost.astype("str").reset_index(drop=True)
+    passed = measured.loc[reasons == ""].drop(columns="same_as")
+    return passed.reset_index(drop=True), lost.astype("str").reset_index(drop=True)
 
 
 def bounds(gates: GateParams) -> dict[str, tuple[float | None, float | None]]:
