@@ -41,15 +41,15 @@ def plan_triplets(manifest: pd.DataFrame, params: PlanParams) -> pd.DataFrame:
             f"{params.min_side_yaw:g} to {params.max_side_yaw:g} degrees) of the same subject, session and recording "
             f"({sizes} views): widen plan.min_side_yaw, plan.max_side_yaw or plan.same_illumination"
         )
-    cells = groups.groupby(["subject", "expression"], sort=True)["capacity"].sum().reset_index()
+    cells = cast(pd.Series, groups.groupby(["subject", "expression"], sort=True)["capacity"].sum()).reset_index()
     reserve = round(params.reserve * params.triplets)
     turns = _turns(cells, params.triplets + reserve)
     if len(turns) < params.triplets:
         log.warning("plan: %d triplets asked for, the archive holds only %d", params.triplets, len(turns))
-    held_out = _held_out(cells["subject"].unique(), params)
+    held_out = _held_out(np.asarray(cells["subject"].unique()), params)
     plan = _drawn(turns, cells, groups, pools, params)
     plan.insert(0, "reserve", np.arange(len(plan)) >= params.triplets)
-    plan.insert(0, "split", np.where(plan["subject"].isin(held_out), "val", "train"))
+    plan.insert(0, "split", pd.Series(np.where(plan["subject"].isin(held_out), "val", "train"), index=plan.index))  # pyright: ignore[reportArgumentType]
     planned, spare = plan.loc[~plan["reserve"]], plan.loc[plan["reserve"]]
     order = np.random.default_rng(params.seed).permutation(len(planned))
     planned = planned.iloc[order].sort_values("split", kind="stable")
