@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from mfnet import assets
 from mfnet.errors import InputError
 from mfnet.params import Params, load_params
 from mfnet.runs.outbox import has_writer, records
@@ -46,6 +47,7 @@ def examine(root: Path) -> list[Diagnosis]:
         found.append(Diagnosis("params", "failure", str(error), "mfnet profile embedded"))
     if params is not None:
         found += data_roots(params, root)
+        found += foreign_files(params)
         found += precision(params)
     return [*found, *modes(root), *ports(), *waiting(root)]
 
@@ -173,6 +175,17 @@ def data_roots(params: Params, root: Path) -> Iterator[Diagnosis]:
                 "mfnet archive" if key == "source.archive_listing" else f"put it there, or change {key} in params.yaml"
             )
             yield Diagnosis("data", "failure", f"{key}: {value}: no such file or folder", remedy)
+
+
+def foreign_files(params: Params) -> Iterator[Diagnosis]:
+    """The free files of others, which the stages need only where params ask for them."""
+    for each in assets.ASSETS:
+        if not each.free:
+            continue
+        found = assets.state(each)
+        lacking: State = "failure" if params.landmarks.backend == "mediapipe" else "warning"
+        remedy = "" if found == "here" else f"mfnet assets get {each.name}"
+        yield Diagnosis("assets", "ok" if found == "here" else lacking, f"{each.name}: {found}", remedy)
 
 
 def modes(root: Path) -> Iterator[Diagnosis]:

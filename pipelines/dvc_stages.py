@@ -22,6 +22,8 @@ REFUSAL = re.compile(r"[\w.\- ]+: error: ")
 """How the one line begins in which a stage refuses bad input (`stages.common.run_stage`); a defect has a traceback."""
 OF_DVC = "ERROR: "
 """How DVC's own complaints begin: a missing file, a lock that is held."""
+KILLED = re.compile(r"exited with -(\d+)$")
+"""How DVC's complaint ends where a signal ended the stage: somebody's, or the kernel's when memory ran out."""
 BUSY = re.compile(r"Unable to acquire lock|is busy, it is being blocked by")
 """What DVC says while another DVC process writes."""
 Outcome = Literal["built", "from cache", "unchanged"]
@@ -158,7 +160,8 @@ def _raise(address: str, status: int, said: Sequence[str]) -> None:
     refusals = [] if crashed else [line for line in own if REFUSAL.match(line)]
     complaints = [line.removeprefix(OF_DVC) for line in said if line.startswith(OF_DVC)]
     reason = (refusals or own or complaints or [f"DVC ended with status {status}"])[-1]
-    raise StageFailed(f"{address}: {reason}")
+    killed = KILLED.search(complaints[-1]) if complaints else None
+    raise StageFailed(f"{address}: " + (f"killed by signal {killed[1]}; it last said: {reason}" if killed else reason))
 
 
 @contextmanager

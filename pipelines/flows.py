@@ -82,7 +82,10 @@ def _flow(name: str, body: Callable[[Path], str]) -> "State":
             problem = body(root)
     except InputError as error:
         problem = str(error)
-    return Failed(message=problem) if problem else Completed(message=f"{name}: done")
+    if problem:
+        get_run_logger().error("%s", problem)
+        return Failed(message=problem)
+    return Completed(message=f"{name}: done")
 
 
 def _end_with_parent() -> None:

@@ -58,7 +58,7 @@ def prefect_server(
     server = subprocess.Popen(
         command,
         cwd=Path(__file__).parents[1],
-        env=os.environ | light,
+        env=os.environ | light | {"PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://{HOST}:{port}"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

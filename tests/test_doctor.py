@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from mfnet import doctor
+from mfnet.assets import FOLDER_VARIABLE
 from mfnet.cli.main import main
-from mfnet.doctor import accelerator, data_roots, machine, modes, packages, ports, waiting
+from mfnet.doctor import accelerator, data_roots, foreign_files, machine, modes, packages, ports, waiting
 from mfnet.params import PACKAGED_HEADS
 from mfnet.runs.outbox import RunRecord, outboxes
 from tests.runs.conftest import place  # noqa: F401
@@ -80,6 +81,13 @@ def test_a_missing_archive_is_a_failure_and_the_synthetic_one_is_made(tmp_path):
 def test_a_head_that_comes_with_the_package_needs_no_file(tmp_path, model):
     params = having(EMBEDDED, flame=having(EMBEDDED.flame, model=model))
     assert list(data_roots(params, tmp_path)) == []
+
+
+@pytest.mark.parametrize(("backend", "state"), [("network", "warning"), ("mediapipe", "failure")])
+def test_foreign_files_matter_to_those_who_use_them(tmp_path, monkeypatch, backend, state):
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    found = list(foreign_files(having(EMBEDDED, landmarks=having(EMBEDDED.landmarks, backend=backend))))
+    assert {each.state for each in found} == {state} and all("mfnet assets get" in each.remedy for each in found)
 
 
 def test_a_cache_that_anyone_can_replace_is_a_warning(tmp_path):

@@ -194,12 +194,10 @@ def _without_copies(manifest: pd.DataFrame, sizes: np.ndarray) -> tuple[pd.DataF
     usual_first = manifest.loc[:, "path"].str.endswith(".png").sort_values(ascending=False, kind="stable").index
     ordered = manifest.loc[usual_first, _IDENTITY]
     second = ordered.duplicated().reindex(manifest.index)
-    first = manifest.loc[~second].set_index(_IDENTITY)["path"]
-    twins = manifest.loc[second]
-    kept_twin = first.loc[list(twins[_IDENTITY].itertuples(index=False, name=None))] if len(twins) else []
-    rejected = [
-        (path, f"second file of the same image: {kept}") for path, kept in zip(twins["path"], kept_twin, strict=True)
-    ]
+    kept = manifest.loc[~second, [*_IDENTITY, "path"]]
+    twins = manifest.loc[second].merge(kept, on=_IDENTITY, suffixes=("", "_kept"))
+    pairs = zip(twins["path"], twins["path_kept"], strict=True)
+    rejected = [(path, f"second file of the same image: {first}") for path, first in pairs]
     content = manifest.loc[~second, ["path", "checksum"]].assign(size=sizes[~second.to_numpy()])
     copies = content.loc[content.duplicated(["checksum", "size"], keep=False)]
     for _, group in copies.groupby(["checksum", "size"], sort=False)["path"]:

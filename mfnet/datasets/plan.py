@@ -16,6 +16,8 @@ SLOTS = ("frontal", "left", "right")
 
 _IMAGE_COLUMNS = (("path", ""), ("yaw", "yaw_"), ("illumination", "illumination_"), ("checksum", "checksum_"))
 
+_FITS = 100
+
 log = logging.getLogger(__name__)
 
 
@@ -39,15 +41,15 @@ def plan_triplets(manifest: pd.DataFrame, params: PlanParams) -> pd.DataFrame:
             f"{params.min_side_yaw:g} to {params.max_side_yaw:g} degrees) of the same subject, session and recording "
             f"({sizes} views): widen plan.min_side_yaw, plan.max_side_yaw or plan.same_illumination"
         )
-    cells = groups.groupby(["subject", "expression"], sort=True)["capacity"].sum().reset_index()
+    cells = cast(pd.Series, groups.groupby(["subject", "expression"], sort=True)["capacity"].sum()).reset_index()
     reserve = round(params.reserve * params.triplets)
     turns = _turns(cells, params.triplets + reserve)
     if len(turns) < params.triplets:
         log.warning("plan: %d triplets asked for, the archive holds only %d", params.triplets, len(turns))
-    held_out = _held_out(cells["subject"].unique(), params)
+    held_out = _held_out(np.asarray(cells["subject"].unique()), params)
     plan = _drawn(turns, cells, groups, pools, params)
     plan.insert(0, "reserve", np.arange(len(plan)) >= params.triplets)
-    plan.insert(0, "split", np.where(plan["subject"].isin(held_out), "val", "train"))
+    plan.insert(0, "split", pd.Series(np.where(plan["subject"].isin(held_out), "val", "train"), index=plan.index))  # pyright: ignore[reportArgumentType]
     planned, spare = plan.loc[~plan["reserve"]], plan.loc[plan["reserve"]]
     order = np.random.default_rng(params.seed).permutation(len(planned))
     planned = planned.iloc[order].sort_values("split", kind="stable")
@@ -89,25 +91,42 @@ def _groups(pools: dict[str, pd.DataFrame], params: PlanParams) -> pd.DataFrame:
 def _turns(cells: pd.DataFrame, total: int) -> np.ndarray:
     """Which cell, of `cells` (subject, expression, capacity), gives each of `total` triplets, as far as there are any.
 
-    Subjects take turns, so that what does not divide goes to the first ones. Each gives the expression that has been
-    given least by all, or of several the one that it has given least itself.
+    Subjects take turns, so that what does not divide goes to the first ones. Each gives the expression of which it is
+    most behind its share (`_shares`), or of which all are, where it is behind with none in particular.
     """
-    left, given = cells["capacity"].tolist(), [0] * len(cells)
-    of_all = dict.fromkeys(cells["expression"], 0)
-    expressions = cells["expression"].tolist()
-    waiting = [list(rows) for rows in cells.groupby("subject", sort=True).groups.values()]
-    turns = []
+    capacity = cells.pivot(index="subject", columns="expression", values="capacity").fillna(0).to_numpy(np.int64)
+    number = np.zeros(capacity.shape, np.int64)
+    number[capacity > 0] = np.arange(len(cells))
+    share = _shares(capacity > 0)
+    of_all, holders = share.mean(0), (capacity > 0).sum(0)
+    left, given, sums = capacity.copy(), np.zeros(capacity.shape), np.zeros(capacity.shape[1])
+    turns, waiting = [], list(range(len(capacity)))
     while waiting and len(turns) < total:
-        for own in waiting[: total - len(turns)]:
-            cell = min(own, key=lambda each: (of_all[expressions[each]], given[each]))
-            turns.append(cell)
-            given[cell] += 1
-            of_all[expressions[cell]] += 1
-            left[cell] -= 1
-            if not left[cell]:
-                own.remove(cell)
-        waiting = [own for own in waiting if own]
+        for subject in waiting[: total - len(turns)]:
+            own = (given[subject].sum() + 1) * share[subject] - given[subject]
+            behind = own + ((len(turns) + 1) * of_all - sums) / holders
+            chosen = int(np.where(left[subject] > 0, behind, -np.inf).argmax())
+            turns.append(number[subject, chosen])
+            given[subject, chosen] += 1
+            sums[chosen] += 1
+            left[subject, chosen] -= 1
+        waiting = [subject for subject in waiting if left[subject].any()]
     return np.array(turns)
+
+
+def _shares(available: np.ndarray) -> np.ndarray:
+    """Each subject's share of each expression, of those that are available [S, E]: rows sum to 1, columns to the same.
+
+    Every expression has a weight, and subjects give theirs in proportion to it; the weights are fitted in turn to equal
+    columns (iterative proportional fitting), as far as that can be had.
+    """
+    weight = np.ones(available.shape[1])
+    for _ in range(_FITS):
+        share = available * weight
+        share = share / share.sum(1, keepdims=True)
+        weight /= share.sum(0)
+        weight /= weight.sum()
+    return share
 
 
 def _held_out(subjects: np.ndarray, params: PlanParams) -> np.ndarray:

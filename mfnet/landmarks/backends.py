@@ -10,12 +10,13 @@ import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast, runtime_checkable
 
 import numpy as np
 
-from mfnet import __version__, assets
+from mfnet import assets
 from mfnet.datasets.multipie import ANNOTATIONS
 from mfnet.errors import InputError
 from mfnet.io.files import file_hash, read_bytes
@@ -112,7 +113,7 @@ class NetworkBackend:
     detector: str = "whole image"
 
     def version(self) -> str:
-        return __version__
+        return version("mfnet")
 
     def fingerprint(self) -> str:
         embedded_detector(self.weights)
@@ -157,7 +158,7 @@ class MediaPipeBackend:
     detector: str = "blazeface"
 
     def version(self) -> str:
-        return __version__
+        return version("mfnet")
 
     def fingerprint(self) -> str:
         return _mediapipe_hash()
@@ -292,7 +293,7 @@ class AnnotationBackend:
     detector: str = "none"
 
     def version(self) -> str:
-        return __version__
+        return version("mfnet")
 
     def fingerprint(self) -> str:
         if not Path(self.folder).is_dir():

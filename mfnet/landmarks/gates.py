@@ -6,6 +6,8 @@ camera stands, that a head is rigid, that people differ, and what the embedded n
 rows by `landmarks.gates`; a column that is wrong in many rows stops the stage (`mfnet.datasets.quality.check_gates`).
 """
 
+from typing import cast
+
 import numpy as np
 import pandas as pd
 
@@ -41,8 +43,8 @@ def measure(found: pd.DataFrame, plan: pd.DataFrame, head: MeanHead, gates: Gate
         spread=_spread(standing, images).round(4),
         visible=[head.visible[yaw] for yaw in camera],
     )
-    passes = (measured.pipe(_reasons, gates) == "").to_numpy()
-    measured["disagreement"] = _least_disagreement(measured["path"], standing, passes, plan).round(4)
+    passes = (_reasons(measured, gates) == "").to_numpy()
+    measured["disagreement"] = _least_disagreement(found["path"], standing, passes, plan).round(4)  # pyright: ignore[reportArgumentType]
     return measured
 
 
@@ -50,7 +52,8 @@ def sort_out(measured: pd.DataFrame, gates: GateParams) -> tuple[pd.DataFrame, p
     """(rows that pass, path and reason of the others)."""
     reasons = _reasons(measured, gates)
     lost = measured.loc[reasons != "", ["path"]].assign(reason=reasons[reasons != ""])
-    return measured.loc[reasons == ""].reset_index(drop=True), lost.astype("str").reset_index(drop=True)
+    passed = measured.loc[reasons == ""].drop(columns="same_as")
+    return passed.reset_index(drop=True), lost.astype("str").reset_index(drop=True)
 
 
 def bounds(gates: GateParams) -> dict[str, tuple[float | None, float | None]]:
@@ -81,7 +84,8 @@ _SAY = {
 
 def _reasons(measured: pd.DataFrame, gates: GateParams) -> pd.Series:
     """The first reason against each row; empty where there is none."""
-    reasons = measured["same_as"].map(lambda path: f"same landmarks as {path}", na_action="ignore").fillna("")
+    same = cast(pd.Series, measured["same_as"])
+    reasons = same.map(lambda path: f"same landmarks as {path}", na_action="ignore").fillna("")
     for column, (least, greatest) in bounds(gates).items():
         if column in measured:
             low = -np.inf if least is None else least
@@ -94,7 +98,7 @@ def _reasons(measured: pd.DataFrame, gates: GateParams) -> pd.Series:
 def _cameras(plan: pd.DataFrame) -> pd.DataFrame:
     """path, yaw of its camera, subject, session and recording of every planned image."""
     slots = [plan[[slot, f"yaw_{slot}", *_RECORDING]].set_axis(["path", "yaw", *_RECORDING], axis=1) for slot in SLOTS]
-    return pd.concat(slots).drop_duplicates("path")
+    return pd.concat(slots).drop_duplicates(subset="path")  # pyright: ignore[reportCallIssue]
 
 
 def _box_shift(points: np.ndarray, found: pd.DataFrame) -> np.ndarray:
@@ -116,7 +120,7 @@ def _same_as(found: pd.DataFrame, images: pd.DataFrame) -> pd.Series:
     others = pd.Series(None, index=found.index, dtype="object")
     for _, rows in found.loc[scenes.to_numpy() > 1, "path"].groupby(content):
         for index in rows.index:
-            others[index] = next(path for other, path in rows.items() if scene[other] != scene[index])
+            others[index] = next(path for other, path in rows.items() if scene[other] != scene[index])  # pyright: ignore[reportGeneralTypeIssues]
     return others
 
 

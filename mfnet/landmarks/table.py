@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -108,7 +109,7 @@ def _detected(images: pd.DataFrame, task: DetectTask, chunk: int, compute: Compu
     files = list(compute.map(_Chunk(task), chunks, f"landmarks ({task.backend.name})"))
     parts = [read_table(file) for file in files] + [before] * (not before.empty)  # an empty one has no types to keep
     known = pd.concat(parts or [before], ignore_index=True).drop_duplicates("key")
-    _gather(known, images["key"], task.kept, files)
+    _gather(known, cast(pd.Series, images["key"]), task.kept, files)
     return images.merge(known, on="key", how="left", validate="many_to_one")
 
 
@@ -190,7 +191,7 @@ def _second_looks(
     images: dict[str, np.ndarray], found: dict[str, Detection], witness: str | None
 ) -> Iterator[tuple[str, tuple[float, float]]]:
     """(path, (distance, score)) of every image with landmarks, as the embedded network sees them."""
-    points = {path: found[path].landmarks for path in images if found[path].landmarks is not None}
+    points = {path: points for path in images if (points := found[path].landmarks) is not None}
     if witness is None or not points:
         return
     looked = embedded_detector(witness).look_again([images[path] for path in points], np.stack(list(points.values())))

@@ -35,7 +35,7 @@ def foreground(image: np.ndarray, cover: np.ndarray, face: np.ndarray, inside: n
     if (marks == cv2.GC_FGD).any() and (marks == cv2.GC_BGD).any():
         cv2.setRNGSeed(0)
         models = np.zeros((1, 65)), np.zeros((1, 65))
-        cv2.grabCut(np.ascontiguousarray(small[..., ::-1]), marks, None, *models, ROUNDS, cv2.GC_INIT_WITH_MASK)
+        cv2.grabCut(np.ascontiguousarray(small[..., ::-1]), marks, (0, 0, 1, 1), *models, ROUNDS, cv2.GC_INIT_WITH_MASK)
     person = np.isin(marks, (cv2.GC_FGD, cv2.GC_PR_FGD)) & (within > 0)
     person = cv2.erode(person.astype(np.uint8), np.ones((2 * EDGE + 1, 2 * EDGE + 1), np.uint8))
     return cv2.resize(person.astype(np.float32), size[::-1], interpolation=cv2.INTER_LINEAR) * inside

@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from torch import Tensor
 
 from mfnet.flame import Flame
@@ -37,6 +37,6 @@ def mirrored_vertices(flame: Flame) -> np.ndarray:
     """[N] the vertex at each vertex's place in a mirror, on the mean head; -1 where there is none."""
     rest = (torch.zeros(1, count, device=flame.faces.device) for count in (flame.n_shape, flame.n_expression, 3))
     vertices = flame(*rest).vertices[0].double().cpu().numpy()
-    distance, nearest = cKDTree(vertices).query(vertices * [-1, 1, 1])
-    mutual = nearest[nearest] == np.arange(len(vertices))
+    distance, nearest = KDTree(vertices).query(vertices * [-1, 1, 1])
+    mutual = nearest[nearest] == np.arange(len(vertices))  # pyright: ignore[reportIndexIssue]
     return np.where(mutual & (distance < ALIKE), nearest, -1)

@@ -82,7 +82,7 @@ def _unwrapped(
         inside = photograph.covers(box, side)
         drawn = rasterize(mesh.clip, flame.faces, side, side)
         masks = ((drawn.face_id > 0)[0], region_of(drawn, ~neck)[0])
-        person = torch.from_numpy(foreground(image, *(mask.numpy() for mask in masks), inside))[None, None]
+        person = torch.from_numpy(foreground(image, *(mask.numpy() for mask in masks), inside))[None, None]  # pyright: ignore[reportCallIssue]
         pixels = to_float(torch.from_numpy(image)).permute(2, 0, 1)[None]
         texture, weight = unwrap(pixels, mesh, layout)
         at = ndc(interpolate(mesh.clip, layout.raster, flame.faces))

@@ -3,6 +3,7 @@
 import io
 import re
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -110,9 +111,10 @@ def no_assets(tmp_path, monkeypatch):
 
 
 def test_mediapipe_gives_the_largest_face_and_says_how_many_there_are(face_assets, astronaut):
-    small = np.ascontiguousarray(astronaut[::2, ::2])
-    both = np.full((512, 812, 3), 200, np.uint8)
-    both[:, :512], both[:256, 556:812] = astronaut, small
+    head = astronaut[:, :330]
+    small = cv2.resize(head, None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA)
+    both = np.full((512, 730, 3), 200, np.uint8)
+    both[:, :330], both[100 : 100 + len(small), 430 : 430 + small.shape[1]] = head, small
     found = MediaPipeBackend().detect(["a", "b", "c"], [astronaut, both, np.zeros((64, 64, 3), np.uint8)])
     assert [each.faces for each in found] == [1, 2, 0]
     assert found[0].landmarks.shape == (68, 2) and 0.9 < found[0].score <= 1

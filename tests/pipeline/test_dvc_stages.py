@@ -69,8 +69,11 @@ def test_a_failure_tells_why_in_one_line(workspace):
         "wrong": "wrong: this is why",
         "refused": "refused: ingest.py: error: source.multipie: no such folder",
         "crashed": "crashed: ZeroDivisionError: division by zero",
+        "killed": "killed: killed by signal 9; it last said: at work",
         "middle": f"middle: failed to reproduce 'middle': [Errno 2] No such file or directory: '{workspace}/first'",
     }
+    with (workspace / "dvc.yaml").open("a") as stages:
+        stages.write("  killed: {cmd: 'echo at work; kill -9 $$', outs: [killed]}\n")
     for address, message in told.items():
         with pytest.raises(StageFailed) as caught:
             run_stage(address, workspace, quiet)

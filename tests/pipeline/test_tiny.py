@@ -64,7 +64,7 @@ def checkout(tmp_path_factory) -> Path:
 def rebuilt(checkout) -> Path:
     """The checkout after one run of the Prefect flow."""
     log = run(checkout, sys.executable, "-m", "pipelines.rebuild")
-    assert "Completed()" in log
+    assert "Completed('rebuild: done')" in log
     return checkout
 
 
