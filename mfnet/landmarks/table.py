@@ -106,21 +106,23 @@ def _detected(images: pd.DataFrame, task: DetectTask, chunk: int, compute: Compu
     rows = list(missing.itertuples(index=False, name=None))
     chunks = [rows[start : start + chunk] for start in range(0, len(rows), chunk)]
     files = list(compute.map(_Chunk(task), chunks, f"landmarks ({task.backend.name})"))
-    new = pd.concat([before.iloc[:0], *(read_table(file) for file in files)], ignore_index=True)
-    known = pd.concat([new, before], ignore_index=True).drop_duplicates("key")
+    parts = [*(read_table(file) for file in files), before]
+    known = pd.concat([part for part in parts if len(part)], ignore_index=True).drop_duplicates("key")
     _gather(known, images["key"], task.kept, files)
     return images.merge(known, on="key", how="left", validate="many_to_one")
 
 
 def _read_kept(folder: str) -> pd.DataFrame:
     """All results in the folder. A file that cannot be read is one that is not there."""
-    parts = [pd.DataFrame(columns=["key", *_DETECTED])]
+    parts = []
     for file in sorted(Path(folder).glob("*.parquet")):
         try:
             parts.append(read_table(file, ["key", *_DETECTED]))
         except InputError:
             file.unlink()
-    table = pd.concat(parts[1:] or parts, ignore_index=True).drop_duplicates("key", ignore_index=True)
+    if not parts:
+        return pd.DataFrame(columns=["key", *_DETECTED])
+    table = pd.concat(parts, ignore_index=True).drop_duplicates("key", ignore_index=True)
     return table.loc[table["decoded"].astype(bool)]  # a broken file may be mended under the checksum at its end
 
 
