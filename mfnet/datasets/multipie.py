@@ -131,7 +131,7 @@ def scan(root: str | Path, compute: Compute = SERIAL) -> tuple[pd.DataFrame, pd.
         rows += good
         sizes += their_sizes
         rejected += bad
-    if not root.is_dir() or not any(root.iterdir()):
+    if paths and (not root.is_dir() or not any(root.iterdir())):
         raise InputError(f"source.multipie: {root}: empty or gone while it was read; is its disk still mounted?")
     if not rows:
         raise InputError(
