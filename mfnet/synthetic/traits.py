@@ -68,7 +68,7 @@ def random_traits(rng: np.random.Generator, attributes: Mapping[str, float]) -> 
     if melanin < 0.35:
         hair, iris = hair | FAIR_HAIR, IRIS
     years_over = max(attributes.get("age", GREY_FROM) - GREY_FROM, 0)
-    if rng.random() < years_over / 35:
+    if years_over and rng.random() < years_over / 35:
         hair = {"grey": FAIR_HAIR["grey"]}
     man = attributes.get("male", 1.0) > 0.5
     bearded = man and rng.random() < 0.5
