@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -131,6 +132,7 @@ def run_stage(address: str, root: Path, log: Callable[[str], None], force: bool 
         errors="replace",
         start_new_session=True,
     )
+    threading.Thread(target=_end_with, args=(process, root.resolve(), address), daemon=True).start()
     said: list[str] = []
     try:
         assert process.stdout is not None  # it is a pipe
@@ -148,6 +150,12 @@ def run_stage(address: str, root: Path, log: Callable[[str], None], force: bool 
     if any("didn't change, skipping" in line for line in said):
         return "unchanged"
     return "from cache" if any("is cached - skipping run" in line for line in said) else "built"
+
+
+def _end_with(process: subprocess.Popen[str], root: Path, address: str) -> None:
+    """Kill a stage whose DVC was killed: it would go on, and hold the pipe that its lines are read from."""
+    if process.wait() < 0:
+        dvc_process.kill_stage(root, address)
 
 
 def _raise(address: str, status: int, said: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,10 @@ def at_work(workspace):
     (workspace / "dvc.yaml").write_text(DEAF)
     command = [sys.executable, "-uc", RUN]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    flow = subprocess.Popen(command, cwd=workspace, env=environment, stdout=subprocess.PIPE, text=True)
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a suite in the background ignores it
+    flow = subprocess.Popen(
+        command, cwd=workspace, env=environment, stdout=subprocess.PIPE, text=True, preexec_fn=heard
+    )
     assert flow.stdout is not None
     assert any(line == "started\n" for line in flow.stdout)
     assert set(dvc_process.started_in(workspace).values()) == {None, "deaf"}
