@@ -9,7 +9,7 @@ import numpy as np
 from mfnet.synthetic.sampler import CropFormat, Sample, Sampler
 from mfnet.synthetic.subjects import texture_pool
 from tests.heads import open_flame
-from tests.settings import CROP_SCALE, EMBEDDED
+from tests.settings import CROP_SCALE, PLAIN_SAMPLER
 
 SIZE, BORDER = 256, 64
 """Side of the rendered crop and of the grey around it, pixels: a photograph is no tight crop."""
@@ -20,7 +20,7 @@ def rendered_person() -> Sample:
     """One person from the front, from the left and from the right."""
     flame = open_flame()
     crop = CropFormat(SIZE, CROP_SCALE, 2)
-    sampler = Sampler(flame, texture_pool(flame, 1, 256, seed=3), crop, EMBEDDED.sampler)
+    sampler = Sampler(flame, texture_pool(flame, 1, 256, seed=3), crop, PLAIN_SAMPLER)
     return sampler.sample(np.random.default_rng(3), 1)
 
 

@@ -223,7 +223,9 @@ def _broken(file: str, table: pd.DataFrame, key: str | list[str], verdict: "Expe
     """One line: the file, the expectation with its arguments, how many rows break it, the first of them, a hint."""
     config = verdict.expectation_config
     assert config is not None  # a verdict without one is none of ours
-    arguments = ", ".join(f"{name}={_brief(value)}" for name, value in config.kwargs.items() if name != "batch_id")
+    arguments = ", ".join(
+        f"{name}={_brief(value)}" for name, value in sorted(config.kwargs.items()) if name != "batch_id"
+    )
     text = f"{file}: {config.type}({arguments}) is broken"
     if verdict.exception_info and verdict.exception_info.get("raised_exception"):
         return f"{text}: {' '.join(str(verdict.exception_info['exception_message']).split())}"

@@ -4,7 +4,6 @@ A backend is a small picklable record; what it needs (a network) is loaded once 
 """
 
 import functools
-import hashlib
 import pickle
 import sys
 import warnings
@@ -161,10 +160,16 @@ class MediaPipeBackend:
         return version("mfnet")
 
     def fingerprint(self) -> str:
-        return _mediapipe_hash()
+        from mfnet.landmarks.mediapipe.networks import FULL_RANGE, TASK
+
+        for name in (TASK, FULL_RANGE):
+            assets.read(name)  # which checks its hash
+        return self.source("")
 
     def source(self, path: str) -> str:
-        return _mediapipe_hash()
+        from mfnet.landmarks.mediapipe.networks import FULL_RANGE, TASK
+
+        return "-".join(assets.asset(name).sha256 for name in (TASK, FULL_RANGE))
 
     def detect(self, paths: list[str], images: list[np.ndarray]) -> list[Detection]:
         return [self._largest(image) for image in images]
@@ -183,13 +188,6 @@ class MediaPipeBackend:
 def _around(corners: np.ndarray) -> np.ndarray:
     """Left, top, right, bottom [4] of the corners [N, 2] of a turned box."""
     return np.concatenate([corners.min(0), corners.max(0)])
-
-
-@functools.cache
-def _mediapipe_hash() -> str:
-    from mfnet.landmarks.mediapipe.networks import FULL_RANGE, TASK
-
-    return "-".join(hashlib.sha256(assets.read(asset)).hexdigest() for asset in (TASK, FULL_RANGE))
 
 
 # --------------------------------------------------------------------------------------------------- face_alignment

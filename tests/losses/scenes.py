@@ -12,7 +12,7 @@ from mfnet.model.parameters import Prediction
 from mfnet.synthetic import sampler as sampling
 from mfnet.synthetic.subjects import texture_pool
 from tests.heads import open_flame
-from tests.settings import CROP_SCALE, EMBEDDED, having
+from tests.settings import CROP_SCALE, PLAIN_SAMPLER, having
 
 SIZE = 128
 
@@ -58,7 +58,7 @@ def rendered_scene(distance: float | None = None) -> Scene:
     flame, even = open_flame(), np.zeros((9, 3))
     even[0] = 1.0
     cameras = {"orthographic_share": 1.0} if distance is None else {"nearest": distance, "farthest": distance}
-    options = having(EMBEDDED.sampler, **{"orthographic_share": 0.0} | cameras, pitch=9.0, degrade=False)
+    options = having(PLAIN_SAMPLER, **{"orthographic_share": 0.0} | cameras, pitch=9.0, degrade=False)
     crop = sampling.CropFormat(SIZE, CROP_SCALE, 2)
     sampler = sampling.Sampler(flame, texture_pool(flame, 2, 256, seed=0), crop, options)
     with pytest.MonkeyPatch.context() as patch:

@@ -7,14 +7,14 @@ import torch
 from mfnet.geometry import clip_from_orthographic
 from mfnet.synthetic.flow_pairs import exact_flow, sample_cross_pairs, sample_flow_pairs
 from mfnet.synthetic.sampler import CropFormat, Sampler
-from tests.settings import CROP_SCALE, EMBEDDED, having
+from tests.settings import CROP_SCALE, PLAIN_SAMPLER, having
 
 SIZE = 64
 
 
 @pytest.fixture(scope="module")
 def sampler(flame, textures):
-    return Sampler(flame, textures, CropFormat(SIZE, CROP_SCALE, 2), having(EMBEDDED.sampler, degrade=False))
+    return Sampler(flame, textures, CropFormat(SIZE, CROP_SCALE, 2), having(PLAIN_SAMPLER, degrade=False))
 
 
 @pytest.fixture(scope="module")
