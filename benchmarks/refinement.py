@@ -15,7 +15,7 @@ import cv2
 import torch
 
 from benchmarks.self_supervision import noisy_landmarks, person_errors, photographs
-from mfnet.fitting.refine import refine
+from mfnet.fitting.refine import FlowEvidence, refine
 from mfnet.flame import load_project_head
 from mfnet.flow import DisFlow, load_flow
 from mfnet.model.parameters import Person
@@ -55,9 +55,8 @@ def main() -> None:
         start, fits = time.process_time(), []
         for person in range(args.people):
             one = predictions[person : person + 1]
-            fits.append(
-                refine(flame, one, images[person], landmarks[person], estimate, params.refine).prediction.person
-            )
+            flow = None if estimate is None else FlowEvidence(estimate, images[person])
+            fits.append(refine(flame, one, landmarks[person], flow, params.refine).prediction.person)
         seconds = (time.process_time() - start) / args.people
         after = error(Person.cat(fits))
         shares = f"{after / mean:.3f} of the mean head, {after / before:.3f} of the network"

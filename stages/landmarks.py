@@ -10,7 +10,7 @@ from mfnet.io.files import read_table, write_table
 from mfnet.landmarks.backends import make_backend
 from mfnet.landmarks.gates import bounds, measure, sort_out
 from mfnet.landmarks.rigid import mean_head
-from mfnet.landmarks.table import find_landmarks
+from mfnet.landmarks.table import Folders, find_landmarks
 from mfnet.params import Params
 from mfnet.tracking import Run
 from stages.common import run_stage, stage_parser
@@ -27,7 +27,7 @@ def run(params: Params, args: Namespace, record: Run) -> None:
     wanted, archive = params.landmarks, params.source.multipie
     backend = make_backend(wanted, archive, NETWORK)
     head = mean_head(read_head("data/head/head.npz"))
-    found, rejected = find_landmarks(plan, archive, backend, wanted, KEPT, Compute.of(params.compute), NETWORK)
+    found, rejected = find_landmarks(plan, Folders(archive, KEPT), backend, wanted, Compute.of(params.compute), NETWORK)
     measured = measure(found, plan, head, wanted.gates)
     quality.check_gates(measured, bounds(wanted.gates), wanted)
     passed, failed = sort_out(measured, wanted.gates)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mfnet.compute.compiled import one_thread
 from mfnet.compute.executor import SERIAL, Compute
-from mfnet.fitting.refine import refine
+from mfnet.fitting.refine import FlowEvidence, refine
 from mfnet.flame import Flame, load_flame
 from mfnet.flow import load_flow
 from mfnet.losses.flow import Estimate
@@ -81,5 +81,5 @@ def _refine_person(task: RefineTask, flame: Flame, row: int, estimate: Estimate)
     prediction = task.prediction[row : row + 1]
     if not all(value.isfinite().all() for value in prediction.tensors()):
         return prediction
-    settings = task.refiner.settings
-    return refine(flame, prediction, task.images[row], task.landmarks[row], estimate, settings).prediction
+    flow, settings = FlowEvidence(estimate, task.images[row]), task.refiner.settings
+    return refine(flame, prediction, task.landmarks[row], flow, settings).prediction

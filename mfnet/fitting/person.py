@@ -9,7 +9,7 @@ from torch import Tensor
 from mfnet.errors import InputError
 from mfnet.fitting.noise import landmark_noise
 from mfnet.fitting.quality import Verdict, ViewFit, judge, oddness, residuals, view_fits
-from mfnet.fitting.refine import refine
+from mfnet.fitting.refine import FlowEvidence, refine
 from mfnet.fitting.start import from_mean, mean_start, yaws
 from mfnet.flame import Flame
 from mfnet.losses.flow import Estimate
@@ -75,10 +75,10 @@ def fit_person(
     if name == "mean":
         settings = from_mean(settings)
     noise = landmark_noise(measured.detector, yaws(begin), settings)
-    refined = refine(flame, begin, measured.images, measured.landmarks, None, settings, noise)
+    refined = refine(flame, begin, measured.landmarks, None, settings, noise)
     flow = False
     if estimate is not None and len(measured.landmarks) > 1:
-        seeing = refine(flame, begin, measured.images, measured.landmarks, estimate, settings, noise)
+        seeing = refine(flame, begin, measured.landmarks, FlowEvidence(estimate, measured.images), settings, noise)
         without, with_flow = (
             float(residuals(flame, each.prediction, measured.landmarks).mean()) for each in (refined, seeing)
         )

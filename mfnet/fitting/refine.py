@@ -36,33 +36,40 @@ class Refined(NamedTuple):
     """[n_shape] standard deviation of each shape coefficient, by the same."""
 
 
+class FlowEvidence(NamedTuple):
+    """Optical flow between the photographs of one person."""
+
+    estimate: Estimate
+    """Flow in pixels between two images (`mfnet.losses.flow.Estimate`)."""
+    images: Tensor
+    """[V, 3, H, W] in [0, 1]."""
+
+
 @torch.no_grad()
 def refine(
     flame: Flame,
     prediction: Prediction,
-    images: Tensor,
     landmarks: Tensor,
-    estimate: Estimate | None,
+    flow: FlowEvidence | None,
     settings: RefineParams,
     noise: LandmarkNoise | None = None,
 ) -> Refined:
     """Refine a network's prediction for one person seen in V views.
 
-    prediction: of batch 1; images [V, 3, H, W] in [0, 1]; landmarks [V, 68, 2] ndc of the crops; estimate: flow in
-    pixels between two images (`mfnet.losses.flow.Estimate`), or None for landmarks alone. With one view there is no
-    flow to use; with more it is measured between the first and each other one. noise: of the landmarks; None: that of
-    `settings` in every view.
+    prediction: of batch 1; landmarks [V, 68, 2] ndc of the crops; flow: None for landmarks alone. With one view there
+    is no flow to use; with more it is measured between the first and each other one. noise: of the landmarks; None:
+    that of `settings` in every view.
     """
     problem = FitProblem(flame, prediction, landmarks, settings, noise)
     matcher = None
-    if estimate is not None and len(landmarks) > 1:
-        matcher = FlowMatcher(flame, estimate, settings.spacing, settings.flow_cap)
-    unknowns, damping, flow = problem.start, 1e-3, None
+    if flow is not None and len(landmarks) > 1:
+        matcher = FlowMatcher(flame, flow.estimate, settings.spacing, settings.flow_cap)
+    unknowns, damping, found = problem.start, 1e-3, None
     for iteration in range(settings.iterations):
-        if matcher is not None and iteration >= settings.iterations - settings.flow_iterations:
-            flow = matcher(problem.layout.prediction(unknowns[None]), images)
-        unknowns, damping = damped_step(problem, unknowns, flow, damping)
-    _, jacobian = problem.linearised(unknowns, flow)
+        if matcher is not None and flow is not None and iteration >= settings.iterations - settings.flow_iterations:
+            found = matcher(problem.layout.prediction(unknowns[None]), flow.images)
+        unknowns, damping = damped_step(problem, unknowns, found, damping)
+    _, jacobian = problem.linearised(unknowns, found)
     fitted = problem.layout.prediction(unknowns[None])
     covariance = person_covariance(problem.layout, jacobian.mT @ jacobian)
     return Refined(

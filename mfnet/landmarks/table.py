@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -46,18 +46,26 @@ class DetectTask:
     """Weights of the embedded network that looks again; None: it is not asked."""
 
 
+class Folders(NamedTuple):
+    """Where the images are, and what is known of them."""
+
+    root: str | Path
+    """Of the image archive."""
+    kept: str | Path
+    """Of results by image, kept from one run to the next."""
+
+
 def find_landmarks(
     plan: pd.DataFrame,
-    root: str | Path,
+    folders: Folders,
     backend: LandmarkBackend,
     params: LandmarkParams,
-    kept: str | Path,
     compute: Compute = SERIAL,
     network: str | Path | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(landmarks, rejected) of the images in `plan`, ordered by path, before any gate but the score.
 
-    kept: folder of results by image. network: the embedded network's weights, for ``params.gates.second_look``.
+    network: the embedded network's weights, for ``params.gates.second_look``.
 
     landmarks: path, landmarks (136 float32: x, y of 68 points, image px), score (mean, [0, 1]), scores (68), box (left,
     top, right, bottom, px, or null), detector (what found the box), backend, version (of it and its package), weights
@@ -69,7 +77,7 @@ def find_landmarks(
     """
     images = planned_images(plan)
     witness = None if params.gates.second_look is None or network is None else str(network)
-    task = DetectTask(str(root), backend, str(kept), witness)
+    task = DetectTask(str(folders.root), backend, str(folders.kept), witness)
     images["source"] = [backend.source(path) for path in images["path"]]
     table = _detected(images.assign(key=_keys(images, task)), task, params.chunk, compute)
     weak = table["reason"].isna() & (table["score"] < params.min_score)
@@ -77,7 +85,7 @@ def find_landmarks(
     good = table["reason"].isna()
     if not np.any(good):
         reasons = ", ".join(f"{n} x {reason}" for reason, n in table["reason"].value_counts().head(3).items())
-        raise InputError(f"{root}: no landmarks in any of the {len(table)} planned images ({reasons})")
+        raise InputError(f"{folders.root}: no landmarks in any of the {len(table)} planned images ({reasons})")
     found = table.loc[good, ["path", *_DETECTED[:6]]].reset_index(drop=True)
     for name, value in (("detector", backend.detector), ("backend", backend.name), ("version", backend.version())):
         found[name] = pd.Series(value, index=found.index, dtype="str")

@@ -5,7 +5,7 @@ import torch
 
 from mfnet.compute.executor import Compute
 from mfnet.fitting.batch import Refiner, RefineTask, refine_people
-from mfnet.fitting.refine import refine
+from mfnet.fitting.refine import FlowEvidence, refine
 from mfnet.flame import load_flame, write_head
 from mfnet.flow import DisFlow
 from mfnet.io.tensors import write_tensors
@@ -45,7 +45,7 @@ def test_workers_give_what_one_process_gives(head, flow, people, monkeypatch):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     flame = load_flame(head, n_shape=100, n_expression=50)
-    alone = refine(flame, rough[1:], images[1], landmarks[1], DisFlow().flow, EMBEDDED.refine)
+    alone = refine(flame, rough[1:], landmarks[1], FlowEvidence(DisFlow().flow, images[1]), EMBEDDED.refine)
     torch.set_num_threads(threads)
     others, one = there.named_tensors(), alone.prediction.named_tensors()
     for name, value in here.named_tensors().items():

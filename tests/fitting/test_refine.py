@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mfnet.fitting.correspondences import Correspondences
-from mfnet.fitting.refine import CHUNK, FitProblem, damped_step, huber_root, refine
+from mfnet.fitting.refine import CHUNK, FitProblem, FlowEvidence, damped_step, huber_root, refine
 from mfnet.flow import DisFlow
 from mfnet.landmarks.ibug import EYE_PAIRS, LIP_PAIRS
 from mfnet.model.parameters import Prediction
@@ -37,7 +37,7 @@ def errors(flame, scene, prediction: Prediction) -> float:
 def refined(flame, scene, rough):
     """Person 0 refined on all three views."""
     batch = scene.batch
-    return refine(flame, rough, batch.pixels()[0], batch.landmarks[0], DisFlow().flow, QUICK)
+    return refine(flame, rough, batch.landmarks[0], FlowEvidence(DisFlow().flow, batch.pixels()[0]), QUICK)
 
 
 def test_refinement_comes_nearer_and_knows_how_far_it_may_be_off(flame, scene, rough, refined):
@@ -49,7 +49,9 @@ def test_refinement_comes_nearer_and_knows_how_far_it_may_be_off(flame, scene, r
 
 def test_one_view_is_refined_by_landmarks_and_leaves_more_uncertain(flame, scene, rough, refined):
     batch = scene.batch
-    once = refine(flame, rough.of_view(0), batch.pixels()[0, :1], batch.landmarks[0, :1], DisFlow().flow, QUICK)
+    once = refine(
+        flame, rough.of_view(0), batch.landmarks[0, :1], FlowEvidence(DisFlow().flow, batch.pixels()[0, :1]), QUICK
+    )
     assert errors(flame, scene, once.prediction) < errors(flame, scene, rough)
     face = flame.masks["face"]
     assert once.vertex_sigma[face].mean() > refined.vertex_sigma[face].mean()
@@ -60,7 +62,7 @@ def test_the_distance_of_a_near_camera_is_noticed(flame, scene):
     found = {}
     for distance in (0.4, None):
         seen = rendered_scene(distance)
-        fit = refine(flame, seen.truth[:1], None, seen.batch.landmarks[0], None, QUICK)
+        fit = refine(flame, seen.truth[:1], seen.batch.landmarks[0], None, QUICK)
         found[distance] = fit.prediction.views.inverse_distance[0]
     assert found[0.4].shape == (3,) and (found[None] >= 0).all()
     assert (found[0.4] > 2 * found[None]).all() and found[0.4].mean() > 1.2
@@ -130,7 +132,7 @@ def test_a_step_that_overshoots_is_damped_until_the_cost_falls():
 def test_a_camera_is_never_beyond_infinity(flame, scene):
     """Landmarks in which near things look smaller: orthography is the nearest that there is."""
     impossible = decode(flame, scene.truth.with_inverse_distance(-2.0)).landmarks[0]
-    found = refine(flame, scene.truth[:1], None, impossible, None, having(QUICK, iterations=2))
+    found = refine(flame, scene.truth[:1], impossible, None, having(QUICK, iterations=2))
     assert (found.prediction.views.inverse_distance == 0).all()
 
 

@@ -25,7 +25,7 @@ def test_a_fit_from_the_mean_head_comes_nearer_to_the_person(flame):
     scene = rendered_scene()
     landmarks = scene.batch.landmarks[0]
     start = mean_start(flame, landmarks)
-    found = refine(flame, start, scene.batch.pixels()[0], landmarks, None, from_mean(EMBEDDED.refine)).prediction
+    found = refine(flame, start, landmarks, None, from_mean(EMBEDDED.refine)).prediction
     mean, fitted = (
         face_error(decode_face(flame, each.person), decode_face(flame, scene.truth.person[:1])).item()
         for each in (start, found)

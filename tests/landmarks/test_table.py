@@ -15,7 +15,7 @@ from mfnet.errors import InputError
 from mfnet.io.tensors import write_tensors
 from mfnet.landmarks.backends import Detection
 from mfnet.landmarks.network import LandmarkNetwork
-from mfnet.landmarks.table import find_landmarks, planned_images
+from mfnet.landmarks.table import Folders, find_landmarks, planned_images
 from mfnet.params import PlanParams
 from tests.settings import EMBEDDED, having
 
@@ -86,7 +86,9 @@ def test_rejects_with_their_reasons(archive, tmp_path):
     broken.write_bytes(data)
     (root / paths[5]).unlink()
     faults = ((paths[0], "weak"), (paths[7], "nan"), (paths[8], "outside"), (paths[9], "no annotation file"))
-    found, rejected = find_landmarks(plan, root, Colours(str(tmp_path / "calls"), faults), PARAMS, tmp_path / "scratch")
+    found, rejected = find_landmarks(
+        plan, Folders(root, tmp_path / "scratch"), Colours(str(tmp_path / "calls"), faults), PARAMS
+    )
     reasons = dict(zip(rejected["path"], rejected["reason"], strict=True))
     assert reasons.pop(paths[3]).startswith("broken PNG: ")
     assert reasons == {
@@ -109,7 +111,9 @@ def test_rejects_with_their_reasons(archive, tmp_path):
 def test_spread_changes_nothing(archive, tmp_path):
     root, plan = archive
     results = [
-        find_landmarks(plan, root, Colours(str(tmp_path / "calls")), PARAMS, tmp_path / executor, Compute(executor, 2))
+        find_landmarks(
+            plan, Folders(root, tmp_path / executor), Colours(str(tmp_path / "calls")), PARAMS, Compute(executor, 2)
+        )
         for executor in ("serial", "local")
     ]
     pd.testing.assert_frame_equal(results[0][0], results[1][0])
@@ -125,13 +129,13 @@ def looked_at(calls: Path) -> int:
 
 def test_an_interrupted_run_goes_on_where_it_was(archive, tmp_path):
     root, plan = archive
-    whole = find_landmarks(plan, root, Colours(str(tmp_path / "whole")), PARAMS, tmp_path / "other")
+    whole = find_landmarks(plan, Folders(root, tmp_path / "other"), Colours(str(tmp_path / "whole")), PARAMS)
     calls, kept = tmp_path / "calls", tmp_path / "kept"
     with pytest.raises(KeyboardInterrupt):
-        find_landmarks(plan, root, Colours(str(calls), stops_after=3), PARAMS, kept)
+        find_landmarks(plan, Folders(root, kept), Colours(str(calls), stops_after=3), PARAMS)
     assert len(list(kept.iterdir())) == 3
     looked_at(calls)
-    again = find_landmarks(plan, root, Colours(str(calls)), PARAMS, kept)
+    again = find_landmarks(plan, Folders(root, kept), Colours(str(calls)), PARAMS)
     assert looked_at(calls) == 18 - 3 * 4
     pd.testing.assert_frame_equal(again[0], whole[0])
 
@@ -139,11 +143,11 @@ def test_an_interrupted_run_goes_on_where_it_was(archive, tmp_path):
 def test_a_second_run_looks_at_nothing_and_another_plan_at_what_is_new(archive, tmp_path):
     root, plan = archive
     calls, kept = tmp_path / "calls", tmp_path / "kept"
-    find_landmarks(plan[plan["subject"] == "001"], root, Colours(str(calls)), PARAMS, kept)
+    find_landmarks(plan[plan["subject"] == "001"], Folders(root, kept), Colours(str(calls)), PARAMS)
     assert looked_at(calls) == 9
-    whole = find_landmarks(plan, root, Colours(str(calls)), PARAMS, kept)
+    whole = find_landmarks(plan, Folders(root, kept), Colours(str(calls)), PARAMS)
     assert looked_at(calls) == 9 and len(list(kept.iterdir())) == 1
-    again = find_landmarks(plan, root, Colours(str(calls)), PARAMS, kept)
+    again = find_landmarks(plan, Folders(root, kept), Colours(str(calls)), PARAMS)
     assert looked_at(calls) == 0
     pd.testing.assert_frame_equal(again[0], whole[0])
 
@@ -151,12 +155,12 @@ def test_a_second_run_looks_at_nothing_and_another_plan_at_what_is_new(archive, 
 def test_a_changed_image_is_looked_at_again_and_no_other(archive, tmp_path):
     root, plan = archive
     calls, kept = tmp_path / "calls", tmp_path / "kept"
-    find_landmarks(plan, root, Colours(str(calls)), PARAMS, kept)
+    find_landmarks(plan, Folders(root, kept), Colours(str(calls)), PARAMS)
     looked_at(calls)
     path = planned_images(plan)["path"].iloc[0]
     for slot in SLOTS:
         plan.loc[plan[slot] == path, f"checksum_{slot}"] = "0" * 16
-    find_landmarks(plan, root, Colours(str(calls)), PARAMS, kept)
+    find_landmarks(plan, Folders(root, kept), Colours(str(calls)), PARAMS)
     assert looked_at(calls) == 1
 
 
@@ -164,7 +168,7 @@ def test_other_weights_look_at_all_images_and_the_first_ones_are_still_known(arc
     root, plan = archive
     calls, kept = tmp_path / "calls", tmp_path / "kept"
     for weights, count in (("1", 18), ("2", 18), ("1", 0)):
-        find_landmarks(plan, root, Colours(str(calls), weights=weights), PARAMS, kept)
+        find_landmarks(plan, Folders(root, kept), Colours(str(calls), weights=weights), PARAMS)
         assert looked_at(calls) == count
 
 
@@ -174,27 +178,27 @@ def test_a_broken_image_that_was_mended_is_looked_at_again(archive, tmp_path):
     path = root / planned_images(plan)["path"].iloc[3]
     whole = path.read_bytes()
     path.write_bytes(whole[:200] + b"damage" + whole[206:])  # the checksum at its end is as it was
-    _, rejected = find_landmarks(plan, root, Colours(str(calls)), PARAMS, kept)
+    _, rejected = find_landmarks(plan, Folders(root, kept), Colours(str(calls)), PARAMS)
     assert len(rejected) == 1 and looked_at(calls) == 17
     path.write_bytes(whole)
-    _, rejected = find_landmarks(plan, root, Colours(str(calls)), PARAMS, kept)
+    _, rejected = find_landmarks(plan, Folders(root, kept), Colours(str(calls)), PARAMS)
     assert rejected.empty and looked_at(calls) == 1
 
 
 def test_damaged_results_are_found_anew(archive, tmp_path):
     root, plan = archive
     calls, kept = tmp_path / "calls", tmp_path / "kept"
-    find_landmarks(plan, root, Colours(str(calls)), PARAMS, kept)
+    find_landmarks(plan, Folders(root, kept), Colours(str(calls)), PARAMS)
     looked_at(calls)
     (file,) = kept.iterdir()
     file.write_bytes(file.read_bytes()[:100])
-    find_landmarks(plan, root, Colours(str(calls)), PARAMS, kept)
+    find_landmarks(plan, Folders(root, kept), Colours(str(calls)), PARAMS)
     assert looked_at(calls) == 18
 
 
 def test_rows_say_where_they_come_from(archive, tmp_path):
     root, plan = archive
-    found, _ = find_landmarks(plan, root, Colours(str(tmp_path / "calls")), PARAMS, tmp_path / "kept")
+    found, _ = find_landmarks(plan, Folders(root, tmp_path / "kept"), Colours(str(tmp_path / "calls")), PARAMS)
     assert set(found["version"]) == {"0"} and set(found["weights"]) == {"1"} and set(found["detector"]) == {"none"}
     assert all(len(scores) == 68 for scores in found["scores"]) and found["box"].isna().all()
     assert found["look_score"].isna().all()
@@ -206,11 +210,11 @@ def test_the_embedded_network_looks_again_where_the_points_are(archive, tmp_path
     write_tensors(LandmarkNetwork().state_dict(), tmp_path / "net.safetensors", {"kind": "landmarks"})
     calls, kept = tmp_path / "calls", tmp_path / "kept"
     backend, network = Colours(str(calls)), tmp_path / "net.safetensors"
-    found, _ = find_landmarks(plan, root, backend, PARAMS, kept, network=network)
+    found, _ = find_landmarks(plan, Folders(root, kept), backend, PARAMS, network=network)
     assert found["look_distance"].between(0, 2).all() and found["look_score"].between(0, 1).all()
     looked_at(calls)
     none = having(PARAMS, gates=having(PARAMS.gates, second_look=None))
-    assert find_landmarks(plan, root, backend, none, kept, network=network)[0]["look_score"].isna().all()
+    assert find_landmarks(plan, Folders(root, kept), backend, none, network=network)[0]["look_score"].isna().all()
     assert looked_at(calls) == 18  # what another question found is not taken for an answer
 
 
@@ -218,4 +222,4 @@ def test_no_face_at_all_is_an_error(archive, tmp_path):
     root, plan = archive
     faults = tuple((path, "no face") for path in planned_images(plan)["path"])
     with pytest.raises(InputError, match=r"no landmarks in any of the 18 planned images \(18 x no face\)"):
-        find_landmarks(plan, root, Colours(str(tmp_path / "calls"), faults), PARAMS, tmp_path / "scratch")
+        find_landmarks(plan, Folders(root, tmp_path / "scratch"), Colours(str(tmp_path / "calls"), faults), PARAMS)

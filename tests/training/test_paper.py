@@ -15,7 +15,7 @@ from mfnet.geometry import PinholeCamera, project_perspective
 from mfnet.geometry.conventions import VIEW_TO_OPENCV
 from mfnet.io.tensors import write_tensors
 from mfnet.landmarks.backends import AnnotationBackend
-from mfnet.landmarks.table import find_landmarks
+from mfnet.landmarks.table import Folders, find_landmarks
 from mfnet.model.deca import pretrained_from_deca
 from mfnet.model.mfnet import load_mfnet
 from mfnet.model.pretrained import save_pretrained
@@ -92,7 +92,7 @@ def test_three_steps_of_the_papers_settings(paper, flame, archive, licensed, tmp
     assert len(manifest) == 30
     plan = plan_triplets(manifest, paper.plan)
     landmarks, lost = find_landmarks(
-        plan, archive, AnnotationBackend(str(archive)), paper.landmarks, tmp_path / "scratch"
+        plan, Folders(archive, tmp_path / "scratch"), AnnotationBackend(str(archive)), paper.landmarks
     )
     assert len(lost) == 0
     shards = tmp_path / "triplets"

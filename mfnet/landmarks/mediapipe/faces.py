@@ -31,7 +31,7 @@ TILES = (2, 4)
 """Parts of the longer side for faces too small to be seen in the whole."""
 
 
-class Face(NamedTuple):
+class FoundFace(NamedTuple):
     """A face of a photograph."""
 
     mesh: FaceMesh
@@ -39,7 +39,7 @@ class Face(NamedTuple):
     """As the detector saw it first."""
 
 
-def find_faces(image: np.ndarray) -> list[Face]:
+def find_faces(image: np.ndarray) -> list[FoundFace]:
     """The faces of an image (RGB uint8 [H, W, 3]), the largest first.
 
     Both detectors see the whole image. Where neither is sure, they see it turned by quarters as well, and each face is
@@ -66,9 +66,9 @@ def _whole(networks: Networks, photo: Pyramid, turn: float) -> list[FaceBox]:
     ]
 
 
-def _faces(networks: Networks, photo: Pyramid, boxes: list[FaceBox]) -> list[Face]:
+def _faces(networks: Networks, photo: Pyramid, boxes: list[FaceBox]) -> list[FoundFace]:
     """The faces in boxes, each once, by its best box."""
-    faces: list[Face] = []
+    faces: list[FoundFace] = []
     for box in sorted(boxes, key=lambda box: -box.score):
         if any(overlap(box.corners, face.box.corners) > OVERLAP for face in faces):
             continue
@@ -76,7 +76,7 @@ def _faces(networks: Networks, photo: Pyramid, boxes: list[FaceBox]) -> list[Fac
         if mesh is None or mesh.distance(box.points[:4]) > DISAGREEMENT:
             continue
         if all(overlap(mesh.corners, face.mesh.corners) <= OVERLAP for face in faces):
-            faces.append(Face(mesh, box))
+            faces.append(FoundFace(mesh, box))
     return faces
 
 

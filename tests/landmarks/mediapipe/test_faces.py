@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mfnet.landmarks.mediapipe.faces import Face, find_faces
+from mfnet.landmarks.mediapipe.faces import FoundFace, find_faces
 from mfnet.landmarks.mediapipe.ibug68 import ibug68
 
 pytestmark = pytest.mark.usefixtures("face_assets")
@@ -112,5 +112,5 @@ def test_a_face_at_the_border_stays_where_it_is(astronaut, upright):
 
 def test_presence_is_a_probability_and_depth_is_nearest_at_the_nose(astronaut):
     (face,) = find_faces(astronaut)
-    assert isinstance(face, Face) and 0.9 < face.mesh.presence <= 1 and 0.5 <= face.box.score <= 1
+    assert isinstance(face, FoundFace) and 0.9 < face.mesh.presence <= 1 and 0.5 <= face.box.score <= 1
     assert face.mesh.points.shape == (478, 3) and face.mesh.points[:, 2].argmin() in (1, 4, 44, 274)
