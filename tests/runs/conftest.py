@@ -3,11 +3,14 @@
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
 
-from mfnet.runs.store import address
+from mfnet.runs.outbox import workspace
+from mfnet.runs.sender import sync
+from mfnet.runs.store import address, all_runs
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -28,6 +31,13 @@ def place(tmp_path, monkeypatch) -> Path:
 def store(place) -> str:
     """The place's own store."""
     return address(place)
+
+
+def sent_runs(store: str) -> list:
+    """The runs of a store, once all are there: on a slow machine some wait for a sender that has more time."""
+    while sync(workspace())[1]:
+        time.sleep(0.1)
+    return all_runs(store)
 
 
 def process(code: str, **options) -> subprocess.Popen:
