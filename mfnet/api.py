@@ -229,20 +229,19 @@ def _of_head(head: str | Path) -> Reconstructor:
     _, metadata = read_tensors(bundled("encoder"), "encoder")
     if arrays.content_hash() == metadata["head_hash"]:
         return _shipped()
-    params = load_profile("embedded")
     counts = zip(COEFFICIENTS, (arrays.n_shape_total, arrays.n_expression_total), strict=True)
-    flame = Flame(arrays, *(min(wanted, stored) for wanted, stored in counts))
-    crops = (params.triplets.image_size, params.triplets.crop_scale, params.landmarks.min_score)
-    return Reconstructor(
-        flame, None, default_backend(bundled("landmarks")), load_flow("dis", ""), *crops, params.refine
-    )
+    return _embedded(Flame(arrays, *(min(wanted, stored) for wanted, stored in counts)), None)
 
 
 def _shipped() -> Reconstructor:
     flame = shipped_head()
     start = load_pretrained(bundled("encoder"), flame, "reinstall mfnet: its weights and head belong together")
-    params = load_profile("embedded")  # what the shipped weights were made for
-    network = start.model(start.params.model_copy(update={"fusion": "set", "views": 3}), flame).eval()
+    return _embedded(flame, start.model(start.params.model_copy(update={"fusion": "set", "views": 3}), flame).eval())
+
+
+def _embedded(flame: Flame, network: MFNet | None) -> Reconstructor:
+    """Landmarks, flow, crops and fit of the embedded profile, for which the shipped weights were made."""
+    params = load_profile("embedded")
     detector = default_backend(bundled("landmarks"))
     crops = (params.triplets.image_size, params.triplets.crop_scale, params.landmarks.min_score)
     return Reconstructor(flame, network, detector, load_flow("dis", ""), *crops, params.refine)  # DIS has no weights

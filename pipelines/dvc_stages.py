@@ -11,13 +11,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from mfnet.errors import InputError
 from pipelines import dvc_process
-
-if TYPE_CHECKING:
-    pass
 
 REFUSAL = re.compile(r"[\w.\- ]+: error: ")
 """How the one line begins in which a stage refuses bad input (`stages.common.run_stage`); a defect has a traceback."""

@@ -2,9 +2,6 @@
 
 import json
 import os
-import signal
-import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +17,7 @@ from prefect.states import Completed, Failed  # isort: skip
 
 from mfnet.errors import InputError
 from pipelines.dvc_stages import Dag, order_lock, workspace_lock
+from pipelines.parent import end_with
 from pipelines.walk import Walk, default_jobs, walk
 
 if TYPE_CHECKING:
@@ -73,7 +71,7 @@ def _flow(name: str, body: Callable[[Path], str]) -> "State":
     A failure is a state, one line without a traceback; only a defect raises.
     """
     if deployment.id:
-        _end_with_parent()
+        end_with(os.getppid())  # its stages then end by themselves
     root = Path.cwd()
     try:
         if not (root / "dvc.yaml").is_file():
@@ -86,18 +84,6 @@ def _flow(name: str, body: Callable[[Path], str]) -> "State":
         get_run_logger().error("%s", problem)
         return Failed(message=problem)
     return Completed(message=f"{name}: done")
-
-
-def _end_with_parent() -> None:
-    """End this process as soon as the one that serves its deployment is gone; its stages then end by themselves."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _make(root: Path, targets: Sequence[str], jobs: int | None, force: bool = False) -> str:

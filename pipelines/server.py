@@ -7,8 +7,6 @@ import atexit
 import os
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -19,6 +17,7 @@ import pipelines  # noqa: F401  (sets Prefect's environment before its first imp
 from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_API_PORT, temporary_settings  # isort: skip
 
 from mfnet.runs.server import free_port, unanswered
+from pipelines.parent import end_with
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -124,13 +123,7 @@ def main(argv: list[str]) -> None:
     from prefect.server.api.server import create_app
 
     parent, port = map(int, argv)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    end_with(parent)
     uvicorn.run(OwnPages(create_app(final=True), port), host=HOST, port=port, log_level="error", lifespan="on")
 
 

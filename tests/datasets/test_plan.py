@@ -10,16 +10,9 @@ from mfnet.datasets import multipie
 from mfnet.datasets.plan import SLOTS, plan_triplets
 from mfnet.errors import InputError
 from mfnet.params import PlanParams
+from tests.settings import EXACT_PLAN, having
 
-PARAMS = PlanParams(
-    triplets=200,
-    reserve=0.0,
-    validation_share=0.25,
-    min_side_yaw=15.0,
-    max_side_yaw=75.0,
-    same_illumination=False,
-    seed=2,
-)
+PARAMS = having(EXACT_PLAN, triplets=200, validation_share=0.25)
 
 
 def changed(**keys) -> PlanParams:

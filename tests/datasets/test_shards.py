@@ -13,17 +13,10 @@ from mfnet.datasets.plan import SLOTS, plan_triplets
 from mfnet.datasets.shards import SCHEMA, CropSpec, _replacement, encode, write_shards
 from mfnet.errors import InputError
 from mfnet.geometry.cameras import ndc_to_pixels
-from mfnet.params import PlanParams, TripletParams
+from mfnet.params import TripletParams
+from tests.settings import EXACT_PLAN, having
 
-PLAN = PlanParams(
-    triplets=10,
-    reserve=0.0,
-    validation_share=0.5,
-    min_side_yaw=15.0,
-    max_side_yaw=75.0,
-    same_illumination=False,
-    seed=2,
-)
+PLAN = having(EXACT_PLAN, triplets=10, validation_share=0.5)
 PARAMS = TripletParams(
     image_size=64,
     crop_scale=1.25,

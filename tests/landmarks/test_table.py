@@ -16,18 +16,9 @@ from mfnet.io.tensors import write_tensors
 from mfnet.landmarks.backends import Detection
 from mfnet.landmarks.network import LandmarkNetwork
 from mfnet.landmarks.table import Folders, find_landmarks, planned_images
-from mfnet.params import PlanParams
-from tests.settings import EMBEDDED, having
+from tests.settings import EMBEDDED, EXACT_PLAN, having
 
-PLAN = PlanParams(
-    triplets=40,
-    reserve=0.0,
-    validation_share=0.5,
-    min_side_yaw=15.0,
-    max_side_yaw=75.0,
-    same_illumination=False,
-    seed=2,
-)
+PLAN = having(EXACT_PLAN, triplets=40, validation_share=0.5)
 PARAMS = having(EMBEDDED.landmarks, chunk=4, min_score=0.3, max_rejected=0.5)
 
 
