@@ -104,7 +104,7 @@ def test_bad_words_and_places_are_one_line(workspace, prefect_api, tmp_path_fact
 
 def test_a_held_lock_is_waited_for(diamond, prefect_api):
     """Another DVC process is at work when the flow's own starts."""
-    hold = "import time\\nfrom dvc.repo import Repo\\nwith Repo().lock: print(flush=True); time.sleep(8)"
+    hold = "import time\nfrom dvc.repo import Repo\nwith Repo().lock: print(flush=True); time.sleep(8)"
     holder = subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE)
     code = (
         "import sys; from pathlib import Path; from pipelines.dvc_stages import run_stage\n"

@@ -115,7 +115,7 @@ def test_three_photographs_become_a_textured_head(rebuilt, tmp_path):
     trained = ("mfnet", "reconstruct", *photos, "--model", "data/train", "--params", "params.yaml")
     run(rebuilt, *trained, "--fast", "--out", str(tmp_path / "head.glb"))
     (mesh,) = trimesh.load(tmp_path / "head.glb").geometry.values()
-    assert len(mesh.faces) > 5000 and mesh.visual.material.baseColorTexture.size == (512, 512)
+    assert len(mesh.faces) > 5000 and mesh.visual.material.baseColorTexture.size == (1024, 1024)
     said = run(rebuilt, *trained, "--out", str(tmp_path / "refined.glb"))
     assert 0.1 < float(re.search(r"standard deviation of the face ([\d.]+) mm", said)[1]) < 5
     (refined,) = trimesh.load(tmp_path / "refined.glb").geometry.values()
