@@ -78,10 +78,11 @@ class PinholeCamera(NamedTuple):
     def calibrated(cls, cameras: Sequence["CalibratedCamera"], near: float, far: float) -> "PinholeCamera":
         """Cameras of a calibration file as a batch, float64, in its unit; their photographs are of one known size."""
         sizes = {(camera.width, camera.height) for camera in cameras}
-        if len(sizes) != 1 or None in (size := sizes.pop()):
+        width, height = sizes.pop()
+        if sizes or width is None or height is None:
             raise ValueError(f"cameras {', '.join(camera.name for camera in cameras)}: not of one known size")
         K, R, t = (torch.from_numpy(np.stack([getattr(each, name) for each in cameras])) for name in ("K", "R", "t"))
-        return cls(K, R, t, *size, near, far)
+        return cls(K, R, t, width, height, near, far)
 
     def axes(self, points: Tensor) -> Tensor:
         """Points [B, N, 3] of the world in the cameras' axes."""
