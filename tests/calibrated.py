@@ -3,12 +3,15 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from PIL import Image
 
+from mfnet.datasets.plan import SLOTS, plan_triplets
 from mfnet.flame import Flame
 from mfnet.geometry import PinholeCamera, euler_to_matrix, matrix_to_axis_angle, vertex_normals
 from mfnet.geometry.conventions import VIEW_TO_OPENCV, about_x, about_y, about_z
@@ -18,6 +21,8 @@ from mfnet.synthetic.atlas import HeadAtlas
 from mfnet.synthetic.lights import multipie_light
 from mfnet.synthetic.photo import develop, draw
 from mfnet.synthetic.subjects import paint_subject, random_subject
+from tests.heads import open_flame
+from tests.settings import EMBEDDED, having
 
 WIDTH, HEIGHT = 300, 360
 FOCAL = 900.0
@@ -171,6 +176,33 @@ def write_archive(
             Image.fromarray(image).save(path, quality=95)
         write_calibration(layout, root, subject, spoil(rig()))
     return root
+
+
+# ------------------------------------------------------------------------------------------------ plans and landmarks
+def plan_of(manifest: pd.DataFrame) -> pd.DataFrame:
+    """All triplets of an archive of `SUBJECTS`, one of whom is held out."""
+    return plan_triplets(manifest, having(EMBEDDED.plan, triplets=16, reserve=0.0, validation_share=0.25))
+
+
+@cache
+def sitter(number: int) -> Sitting:
+    """Who subject `number` of an archive is."""
+    return sitting(open_flame(), number)
+
+
+def detected(plan: pd.DataFrame, noise: float = 1.0) -> pd.DataFrame:
+    """Landmarks of every planned image as a detector with some noise (px) finds them."""
+    cameras = {camera.name[-2:]: camera for camera in rig()}
+    numbers = {int(subject): number for number, subject in enumerate(SUBJECTS)}
+    slots = [
+        plan[[slot, "subject", f"camera_{slot}"]].set_axis(["path", "subject", "camera"], axis=1) for slot in SLOTS
+    ]
+    images = pd.concat(slots).drop_duplicates("path").sort_values("path", ignore_index=True)
+    points = [
+        seen_landmarks(sitter(numbers[int(row.subject)]), cameras[f"{int(row.camera) % 100:02d}"], noise, seed)
+        for seed, row in enumerate(images.itertuples())
+    ]
+    return pd.DataFrame({"path": images["path"], "landmarks": [each.astype(np.float32).ravel() for each in points]})
 
 
 def _write(path: Path, text: str) -> None:
