@@ -8,7 +8,6 @@ is one of the usual mistakes; a single recording that fails has wrong landmarks.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -31,6 +30,8 @@ FOCAL_LENGTHS = (0.25, 0.5, 0.67, 0.8, 1.25, 1.5, 2.0, 4.0)
 """Factors that are tried."""
 LEAST_DOUBT = 0.02
 """Error, over the face's height, below which no other focal length is looked for: it is landmarks' own."""
+LOOKED_AT = 40
+"""Recordings that judge a calibration."""
 UNITS = {1000.0: "millimetres", 100.0: "centimetres", 0.001: "kilometres", 39.37: "inches", 10.0: "decimetres"}
 """How many times too large heads are where a length was written in another unit than metres."""
 _SCENE = ["subject", "session", "recording"]
@@ -100,15 +101,15 @@ def check_cameras(
         fault, unit = _judge(recordings, head, params)
         for views in recordings:
             error = sight(views, head).error
-            blamed = views if fault is not None else _blamed(views, head, params.gates.max_reprojection)
-            for view in views:
-                measures[view.path] = (round(error, 4) if np.isfinite(error) else np.nan, round(unit, 9))
-            for view in blamed:
-                reasons[view.path] = (
-                    f"calibration: {file}: {fault}"
-                    if fault is not None
-                    else f"views of one head do not triangulate: off by {error:.2f} of its height"
-                )
+            measures |= {
+                view.path: (round(error, 4) if np.isfinite(error) else np.nan, round(unit, 9)) for view in views
+            }
+            if fault is not None:
+                reasons |= {view.path: f"calibration: {file}: {fault}" for view in views}
+            else:
+                text = f"views of one head do not triangulate: off by {error:.2f} of its height"
+                reasons |= {view.path: text for view in blamed(views, head, params.gates.max_reprojection)}
+    reasons |= _odd_cameras(captures, reasons)
     refused = [reason for reason in reasons.values() if reason.startswith("calibration: ")]
     if len(refused) > params.max_rejected * len(found):
         raise InputError(f"{refused[0].removeprefix('calibration: ')} ({len(refused)} of {len(found)} images)")
@@ -153,18 +154,17 @@ def _judge(recordings: list[list[View]], head: MeanHead, params: LandmarkParams)
         unit = 1.0
     if error > limit:
         return _explained(recordings, head, error, limit), unit
-    if error > LEAST_DOUBT:
-        better = _focal_length(recordings, head, error)
-        if better is not None:
-            return better, unit
+    if error > LEAST_DOUBT and (better := _focal_length(recordings, head, error, limit)) is not None:
+        return better, unit
     if recordings[0][0].camera.unit is not None and not least <= size <= most:
         return _wrong_size(size, least, most), unit
     return None, unit
 
 
 def _typical(recordings: list[list[View]], head: MeanHead) -> tuple[float, float]:
-    """Median error and size over recordings; NaN where none says anything."""
-    sights = [each for views in recordings if np.isfinite((each := sight(views, head)).size)]
+    """Median error and size over recordings, LOOKED_AT at most; NaN where none says anything."""
+    some = recordings[:: 1 + (len(recordings) - 1) // LOOKED_AT]
+    sights = [each for views in some if np.isfinite((each := sight(views, head)).size)]
     if not sights:
         return np.nan, np.nan
     return float(np.median([each.error for each in sights])), float(np.median([each.size for each in sights]))
@@ -179,30 +179,31 @@ def _wrong_size(size: float, least: float, most: float) -> str:
     )
 
 
-def _explained(recordings: list[list[View]], head: MeanHead, error: float, limit: float) -> str:
-    """What is wrong with cameras that do not see one head, as far as a usual mistake explains it."""
+def _explained(recordings: list[list[View]], head: MeanHead, error: float, limit: float) -> str | None:
+    """What is wrong with cameras that do not see one head, as far as a usual mistake explains it.
+
+    None where one view of each recording explains it: then its camera or landmarks are wrong, and not the calibration.
+    """
     told = "a mirror image or behind a camera" if np.isinf(error) else f"off by {error:.2f} of their height"
     text = f"its cameras do not see one head: points triangulated from landmarks are {told}"
     for cause, mended in MISTAKES.items():
         if _typical(_with(recordings, mended), head)[0] <= limit:
             return f"{text}, and would fit if {cause}"
-    better = _focal_length(recordings, head, error)
-    if better is not None:
+    if (better := _focal_length(recordings, head, error, limit)) is not None:
         return better
-    alone = _odd_camera(recordings, head, limit)
-    if alone is not None:
-        return f"{text}; without camera {alone} they fit: its K, R or t is wrong"
+    if all(len(blamed(views, head, limit)) < len(views) for views in recordings):
+        return None
     return f"{text} ({limit:g} allowed by landmarks.gates.max_reprojection): K, R or t is wrong"
 
 
-def _focal_length(recordings: list[list[View]], head: MeanHead, error: float) -> str | None:
-    """That K is wrong, where another focal length explains the landmarks plainly better."""
+def _focal_length(recordings: list[list[View]], head: MeanHead, error: float, limit: float) -> str | None:
+    """That K is wrong, where with another focal length the points fit, and plainly better."""
     errors = {
         factor: _typical(_with(recordings, lambda view, factor=factor: _zoomed(view, factor)), head)[0]
         for factor in FOCAL_LENGTHS
     }
     best = min(errors, key=lambda factor: errors[factor])
-    if not errors[best] < PLAINLY * error:
+    if not errors[best] < min(PLAINLY * error, limit):
         return None
     return (
         f"its K is wrong: with {best:g} times the focal length triangulated points are off by {errors[best]:.3f} of "
@@ -235,28 +236,26 @@ def _with(recordings: list[list[View]], mend: Mend) -> list[list[View]]:
     return [[mend(view) for view in views] for views in recordings]
 
 
-def _odd_camera(recordings: list[list[View]], head: MeanHead, limit: float) -> str | None:
-    """Name of the one camera without which all pairs of views fit; None where there is no such one."""
-    errors: dict[tuple[str, str], list[float]] = {}
-    for views in recordings:
-        for a, b in combinations(views, 2):
-            errors.setdefault((a.camera.name, b.camera.name), []).append(sight([a, b], head).error)
-    typical = {pair: float(np.nanmedian(values)) for pair, values in errors.items() if not np.isnan(values).all()}
-    names = sorted({name for pair in typical for name in pair})
-    for name in names:
-        others = [error for pair, error in typical.items() if name not in pair]
-        own = [error for pair, error in typical.items() if name in pair]
-        if others and max(others) <= limit < np.median(own):
-            return name
-    return None
-
-
-def _blamed(views: list[View], head: MeanHead, limit: float) -> list[View]:
+def blamed(views: list[View], head: MeanHead, limit: float) -> list[View]:
     """The views of a recording that are wrong: none, the one without which the others fit, or all."""
-    error = sight(views, head).error
-    if not error > limit:
+    if not sight(views, head).error > limit:
         return []
     for view in views if len(views) > 2 else []:
         if sight([other for other in views if other is not view], head).error <= limit:
             return [view]
     return views
+
+
+def _odd_cameras(captures: dict[str, list[list[View]]], reasons: dict[str, str]) -> dict[str, str]:
+    """Path -> reason of the images of cameras that are blamed in most recordings that they see, two or more."""
+    seen: dict[str, list[tuple[str, str]]] = {}
+    for file, recordings in captures.items():
+        for view in (view for views in recordings for view in views):
+            seen.setdefault(view.camera.name, []).append((view.path, file))
+    odd: dict[str, str] = {}
+    for name, images in seen.items():
+        bad = [(path, file) for path, file in images if reasons.get(path, "").startswith("views")]
+        if len(bad) >= 2 and 2 * len(bad) > len(images):
+            text = f"its cameras see one head but for {name}, whose K, R or t is wrong"
+            odd |= {path: f"calibration: {file}: {text}" for path, file in bad}
+    return odd

@@ -25,9 +25,8 @@ def test_landmarks_of_the_crop_are_where_its_camera_sees_them(camera):
 
 def test_the_middle_of_the_box_is_the_middle_of_the_crop_and_fills_it():
     crop, turned = cut_turned_face(np.zeros((HEIGHT, WIDTH, 3), np.uint8), np.full((68, 2), 100.0), BOX, 96, rig()[2])
-    corners = np.array(
-        [[BOX.centre_x + x * BOX.side / 2, BOX.centre_y + y * BOX.side / 2] for x in (-1, 1) for y in (-1, 1)]
-    )
+    half = BOX.side / 2
+    corners = np.array([[BOX.centre_x + x, BOX.centre_y + y] for x in (-half, half) for y in (-half, half)])
     centred = np.vstack([corners, [[BOX.centre_x, BOX.centre_y]]]) @ crop.matrix[:, :2].T + crop.matrix[:, 2]
     centred = centred[:, :2] / centred[:, 2:]
     assert np.allclose(centred[4], 48) and np.abs(np.ptp(centred[:4], axis=0) - 96).max() < 3

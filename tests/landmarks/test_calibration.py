@@ -68,7 +68,7 @@ FAULTS = {
     "longer": (zoomed(1.5), "its K is wrong: with 0.67 times the focal length"),
     "shorter": (zoomed(0.67), "its K is wrong: with 1.5 times the focal length"),
     "a little shorter": (zoomed(0.8), "its K is wrong: with 1.25 times the focal length"),
-    "one camera": (one_turned, r"without camera 222200000 they fit: its K, R or t is wrong"),
+    "one camera": (one_turned, r"see one head but for 222200000, whose K, R or t is wrong"),
     "shuffled": (shuffled, r"do not see one head"),
 }
 
