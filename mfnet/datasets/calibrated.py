@@ -34,6 +34,8 @@ from mfnet.io.files import MissingFile, read_bytes
 from mfnet.io.images import NoPhoto, check_photo, read_photo
 from mfnet.io.walk import walk
 
+UNNAMED = "unnamed"
+"""Expression of a capture without folders of segments."""
 _MAX_BYTES = 64 << 20
 _CHUNK = 500  # files per unit of work
 _SCALES = "Rt_scale_dict.json"
@@ -71,8 +73,8 @@ LAYOUTS: Mapping[str, Layout] = {
     ),
     "multiface": Layout(
         re.compile(
-            r"(?P<capture>m--(?P<day>[0-9]{8}--[0-9]{4})--(?P<subject>[0-9]{1,9})--GHS)/images/(?P<scene>[^/]+)/"
-            rf"(?P<camera>[^/]+)/(?P<frame>[0-9]{{1,9}}){_ENDING}",
+            r"(?P<capture>m--(?P<day>[0-9]{8}--[0-9]{4})--(?P<subject>[0-9]{1,9})--[A-Z]+)/images/"
+            rf"(?:(?P<scene>[^/]+)/)?(?P<camera>[^/]+)/(?P<frame>[0-9]{{1,9}}){_ENDING}",
             re.IGNORECASE,
         ),
         "KRT",
@@ -336,12 +338,12 @@ def _row(kind: Layout, image: _Image, camera: CalibratedCamera, side: Side) -> d
     return {
         "path": image.path,
         "subject": match["subject"],
-        "sequence": (match.groupdict().get("day") or "", match["scene"]),
+        "sequence": (match.groupdict().get("day") or "", match["scene"] or UNNAMED),
         "recording": int(match["frame"] or 0),
         "camera": match["camera"],
         "illumination": 0,
         "checksum": image.checksum,
-        "expression": match["scene"],
+        "expression": match["scene"] or UNNAMED,
         "yaw": round(side.yaw, 2) + 0.0,
         "width": image.width,
         "height": image.height,

@@ -212,18 +212,21 @@ def _focal_length(recordings: list[list[View]], head: MeanHead, error: float, li
 
 
 Mend = Callable[[View], View]
-_MIRROR_X = np.diag([-1.0, 1, 1])
 MISTAKES: Mapping[str, Mend] = {
     **{
         cause: (lambda view, mended=mended: replace(view, camera=mended(view.camera)))
         for cause, mended in OTHERWISE.items()
     },
-    "one axis of the pictures or of its cameras were mirrored": lambda view: replace(
-        view,
-        points=(view.points - view.camera.K[:2, 2]) * [-1, 1] + view.camera.K[:2, 2],
-    ),
+    "one axis of the pictures or of its cameras were mirrored": lambda view: _reflected(view, -1, 1),
+    "pictures or cameras were turned by half a turn": lambda view: _reflected(view, -1, -1),
 }
 """Usual mistakes -> a view as it should be then."""
+
+
+def _reflected(view: View, x: int, y: int) -> View:
+    """The view with the signs of its landmarks' coordinates about the principal point."""
+    centre = view.camera.K[:2, 2]
+    return replace(view, points=(view.points - centre) * [x, y] + centre)
 
 
 def _zoomed(view: View, factor: float) -> View:

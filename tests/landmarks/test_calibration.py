@@ -62,7 +62,18 @@ def shuffled(cameras):
     return [replace(camera, R=other.R, t=other.t) for camera, other in zip(cameras, others, strict=True)]
 
 
+def off_centre(cameras):
+    return [replace(each, K=each.K + np.array([[0, 0, 40.0], [0, 0, 0], [0, 0, 0]])) for each in cameras]
+
+
+def half_turned(cameras):
+    turn = np.diag([-1.0, -1, 1])
+    return [replace(camera, R=turn @ camera.R, t=turn @ camera.t) for camera in cameras]
+
+
 FAULTS = {
+    "off centre": (off_centre, r"do not see one head: .* K, R or t is wrong|see one head but for"),
+    "half turned": (half_turned, "would fit if pictures or cameras were turned by half a turn"),
     "millimetres": (in_millimetres, r"1e\+03|9\d\d|1\.\d+e\+03.* its t may be in millimetres"),
     "decimetres": (in_decimetres, "its t may be in decimetres"),
     "longer": (zoomed(1.5), "its K is wrong: with 0.67 times the focal length"),

@@ -57,7 +57,7 @@ def run(stage) -> None:
 
 @pytest.fixture(params=LAYOUTS)
 def workspace(request, tmp_path, monkeypatch) -> str:
-    """A folder with an archive, its profile at the size of a test, and small networks to start from; the layout."""
+    """A folder with an archive, its profile at the size of a test, and the landmark network; the layout."""
     monkeypatch.chdir(tmp_path)
     torch.set_num_threads(1)
     layout = request.param
@@ -72,14 +72,17 @@ def workspace(request, tmp_path, monkeypatch) -> str:
     params["compute"] |= {"executor": "serial", "workers": 1}
     Path("params.yaml").write_text(yaml.safe_dump(params))
     write_head(open_head(), "data/head/head.npz")
-    model = load_profile("params.yaml").model
     Path("data/pretrained").mkdir()
     shutil.copy(bundled("landmarks"), "data/pretrained/landmarks.safetensors")
+    return layout
+
+
+def make_starts() -> None:
+    """Weights of the other networks that training starts from."""
     torch.manual_seed(0)
-    network = PretrainedNetwork(model, open_flame(), CROP_SCALE)
+    network = PretrainedNetwork(load_profile("params.yaml").model, open_flame(), CROP_SCALE)
     save_pretrained(network, Path("data/pretrained/encoder.safetensors"), half=False)
     write_tensors({}, "data/pretrained/flow.safetensors", {"kind": "flow", "estimator": "dis"})
-    return layout
 
 
 def test_from_a_calibrated_archive_to_a_trained_network(workspace):
@@ -93,6 +96,7 @@ def test_from_a_calibrated_archive_to_a_trained_network(workspace):
     (batch,) = shards.batches([shards.order(None)])
     assert shards.calibrated and len(batch.triplet) >= 8
     check_cameras_see_one_head(batch)
+    make_starts()
     run(train)
     history = pd.read_parquet("data/train/history.parquet")
     assert len(history) >= 2 and np.isfinite(history["total"]).all()
@@ -129,6 +133,7 @@ def test_training_says_where_cameras_are_missing(workspace):
     for path in Path("data/triplets").iterdir():
         table = pd.read_parquet(path)
         table.drop(columns=[name for name in table if name[:2] in ("K_", "R_", "t_")]).to_parquet(path, index=False)
+    make_starts()
     with pytest.raises(SystemExit, match=r"loss\.cameras: known, but the triplets have no cameras"):
         run(train)
 
