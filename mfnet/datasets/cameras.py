@@ -29,17 +29,17 @@ def camera_columns(camera: CalibratedCamera) -> dict[str, Any]:
 
 def camera_of(row: Mapping[Any, Any], suffix: str = "") -> CalibratedCamera:
     """The camera of a row of a manifest or, with the slot as `suffix` (``_left``), of a plan."""
-    K, R, t, distortion, unit, width, height = (row[f"{name}{suffix}"] for name in CALIBRATION)
-    matrices = [np.asarray(part, np.float64).reshape(3, 3) for part in (K, R)]
-    known = "m" if unit == "m" else None
+    values = {name: row[f"{name}{suffix}"] for name in CALIBRATION}
+    K, R, t, distortion = (np.asarray(values[name], np.float64) for name in ("K", "R", "t", "distortion"))
     return CalibratedCamera(
         str(row.get(f"camera{suffix}", "")),
-        *matrices,
-        np.asarray(t, np.float64),
-        int(width),
-        int(height),
-        known,
-        np.asarray(distortion, np.float64),
+        K.reshape(3, 3),
+        R.reshape(3, 3),
+        t,
+        int(values["width"]),
+        int(values["height"]),
+        "m" if values["unit"] == "m" else None,
+        distortion,
     )
 
 

@@ -67,9 +67,10 @@ class TripletBatch:
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "TripletBatch":
         """A new batch with `function` applied to every tensor."""
-        values = [getattr(self, field.name) for field in fields(self) if field.name != "cameras"]
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
         cameras = None if self.cameras is None else self.cameras.map(function)
-        return TripletBatch(*(function(value) for value in values), cameras)
+        tensors = {name: function(value) for name, value in values.items() if name != "cameras"}
+        return TripletBatch(**tensors, cameras=cameras)
 
     def to(self, device: torch.device) -> "TripletBatch":
         """The batch on `device`."""
