@@ -36,12 +36,9 @@ test: setup  ## the tests that take seconds, on two cores
 test-all: test  ## those, then the slow ones
 	$(PYTEST) -m slow
 
-# A CPU without AVX-512, as far as each library lets itself be capped: last bits differ there, verdicts must not.
-CAPPED = ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 OPENBLAS_CORETYPE=Haswell \
-	NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL AVX512_SPR" NUMBA_CPU_NAME=haswell NUMBA_CACHE_DIR=$(CURDIR)/.mfnet/numba-avx2
-
+# Last bits differ there, verdicts must not.
 test-capped: setup  ## training and rendering as on a CPU without AVX-512
-	$(CAPPED) $(PYTEST) tests/training tests/render tests/pretraining
+	python -m mfnet.compute.portable env $(PYTEST) tests/training tests/render tests/pretraining
 
 lint: setup  ## style and types
 	ruff check .

@@ -1,5 +1,9 @@
 """Stage ``head``: the head model that everything stands on, shipped or official, as three files without pickles."""
 
+import stages.portable  # noqa: F401
+
+# isort: split
+
 from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path

@@ -1,5 +1,9 @@
 """Stage ``ingest``: list the Multi-PIE archive, sort out what cannot be used."""
 
+import stages.portable  # noqa: F401
+
+# isort: split
+
 from argparse import Namespace
 
 from mfnet.compute.executor import Compute
