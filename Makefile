@@ -13,15 +13,18 @@ help:  ## what can be made
 
 setup: .venv/installed .mfnet/assets  ## the environment, its packages, and the free files of others
 
+# Packages that are in uv's cache already are not fetched again, so an interrupted set-up goes on where it was.
 .venv/installed: pyproject.toml constraints.txt
+	@echo "set-up, 1 of 2: packages into .venv"
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode -e '.[dev]' -c constraints.txt
+	$(BIN)/uv pip install --python $(BIN)/python -e '.[dev]' -c constraints.txt
 	install -d -m 700 .mfnet
 	touch $@
 
 # What cannot be had is asked for again by the next make.
 .mfnet/assets: .venv/installed mfnet/assets.py
+	@echo "set-up, 2 of 2: free files of others"
 	mfnet assets get && touch $@ || echo "warning: without them mfnet cannot see real people; later: mfnet assets get" >&2
 
 repro: setup  ## rebuild everything that changed, then print the benchmark table
