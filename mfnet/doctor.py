@@ -178,14 +178,26 @@ def data_roots(params: Params, root: Path) -> Iterator[Diagnosis]:
 
 
 def foreign_files(params: Params) -> Iterator[Diagnosis]:
-    """The free files of others, which the stages need only where params ask for them."""
+    """The free files of others, which the stages need only where params ask for them; the rest matter to `mfnet
+    reconstruct`, but for those that are had by name alone."""
+    needed = _needed(params)
     for each in assets.ASSETS:
-        if not each.free:
+        if not each.free or (each.by_name and each.name not in needed):
             continue
         found = assets.state(each)
-        lacking: State = "failure" if params.landmarks.backend == "mediapipe" else "warning"
+        lacking: State = "failure" if each.name in needed else "warning"
         remedy = "" if found == "here" else f"mfnet assets get {each.name}"
         yield Diagnosis("assets", "ok" if found == "here" else lacking, f"{each.name}: {found}", remedy)
+
+
+def _needed(params: Params) -> set[str]:
+    """Names of the assets that the stages read."""
+    from mfnet.landmarks.mediapipe.networks import FULL_RANGE, TASK
+
+    names = {TASK, FULL_RANGE} if params.landmarks.backend == "mediapipe" else set()
+    if params.pretrained.flow.source == "torchvision":
+        names.add(assets.RAFT[params.pretrained.flow.estimator])
+    return names
 
 
 def modes(root: Path) -> Iterator[Diagnosis]:

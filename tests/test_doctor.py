@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from mfnet import doctor
-from mfnet.assets import FOLDER_VARIABLE
+from mfnet.assets import FOLDER_VARIABLE, RAFT
 from mfnet.cli.main import main
 from mfnet.doctor import accelerator, data_roots, foreign_files, machine, modes, packages, ports, waiting
 from mfnet.params import PACKAGED_HEADS
+from mfnet.profiles import load_profile
 from mfnet.runs.outbox import RunRecord, outboxes
 from tests.runs.conftest import place  # noqa: F401
 from tests.settings import EMBEDDED, having
@@ -88,6 +89,14 @@ def test_foreign_files_matter_to_those_who_use_them(tmp_path, monkeypatch, backe
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
     found = list(foreign_files(having(EMBEDDED, landmarks=having(EMBEDDED.landmarks, backend=backend))))
     assert {each.state for each in found} == {state} and all("mfnet assets get" in each.remedy for each in found)
+
+
+def test_torchvisions_flow_is_missed_by_those_who_ask_for_it(tmp_path, monkeypatch):
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    asked = load_profile(ROOT / "params" / "paper.yaml")
+    (found,) = (each for each in foreign_files(asked) if "raft" in each.seen)
+    assert found.state == "failure" and found.remedy == f"mfnet assets get {RAFT['raft_large']}"
+    assert not [each for each in foreign_files(EMBEDDED) if "raft" in each.seen]
 
 
 def test_a_cache_that_anyone_can_replace_is_a_warning(tmp_path):

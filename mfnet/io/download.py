@@ -22,6 +22,21 @@ _BLOCK = 1 << 16
 _MAX_WHEEL = 64 << 20
 
 
+def announced_size(address: str, limit: int) -> int:
+    """Bytes that a server says are at an http(s) address.
+
+    Raises InputError, which names the address, where it cannot be reached, does not say, or says more than `limit`.
+    """
+    try:
+        with urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=TIMEOUT) as answer:
+            said = answer.headers.get("Content-Length", "")
+    except (OSError, http.client.HTTPException) as error:
+        raise InputError(f"{address}: {' '.join(str(error).split())[:200]}") from None
+    if not (said.isascii() and said.isdecimal() and len(said) < 16 and 0 < int(said) <= limit):
+        raise InputError(f"{address}: the server says that it has {said[:40] or 'no'} bytes; up to {limit} are wanted")
+    return int(said)
+
+
 def download(address: str, part: Path, size: int) -> bytes:
     """The `size` bytes at an http(s) address, or as many and one more of a larger file.
 
