@@ -13,7 +13,7 @@ import urllib.request
 from pathlib import Path
 
 from mfnet.errors import InputError
-from mfnet.io.files import read_bytes
+from mfnet.io.files import read_bytes, refusals_named
 from mfnet.io.zips import read_member
 
 TIMEOUT = 20.0
@@ -43,8 +43,10 @@ def download(address: str, part: Path, size: int) -> bytes:
     What has arrived is kept in the file `part`, from which a later call goes on, until it is whole; one process at a
     time writes it. Raises InputError, which names the address, where it cannot be reached or breaks off.
     """
-    part.parent.mkdir(parents=True, exist_ok=True)
-    with open(part, "a+b") as file:
+    with refusals_named(part):
+        part.parent.mkdir(parents=True, exist_ok=True)
+        file = open(part, "a+b")
+    with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         try:
             _append(address, file.fileno(), size)

@@ -13,7 +13,7 @@ from typing import Annotated, Protocol
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from mfnet.errors import InputError
@@ -59,7 +59,7 @@ def write_tensors(state: dict[str, torch.Tensor], path: str | Path, metadata: di
     tensors = {name: state[name].detach().cpu().contiguous() for name in sorted(state)}
     text = json.dumps(metadata | {CONTENT_HASH: content_hash(tensors, metadata)}, sort_keys=True)
     with atomic_path(path) as beside:
-        save_file(tensors, beside, metadata={ENTRY: text})
+        beside.write_bytes(save(tensors, metadata={ENTRY: text}))  # safetensors' own error has no number of the cause
 
 
 def read_tensors(path: str | Path, kind: str) -> tuple[dict[str, torch.Tensor], dict]:
