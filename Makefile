@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS = 1
 export DO_NOT_TRACK = true
 
-.PHONY: help repro test test-all test-capped lint audit sbom fuzz ui clean setup
+.PHONY: help repro test test-all test-capped lint audit sbom fuzz fuzz-coverage ui clean setup
 .DEFAULT_GOAL := repro
 
 help:  ## what can be made
@@ -57,6 +57,11 @@ sbom: setup  ## sbom.json: every installed package, as CycloneDX
 
 fuzz: setup  ## 100,000 hostile files against every reader of foreign files
 	python -m benchmarks.fuzz
+
+# atheris has wheels for Python 3.11 to 3.13; it is used here alone, and stays out of the environment.
+fuzz-coverage: setup  ## nightly: what new code a file reaches decides which is tried next, ten minutes a parser
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --target .mfnet/atheris 'atheris>=3,<4'
+	PYTHONPATH=.mfnet/atheris python -m benchmarks.fuzz_coverage
 
 ui: setup  ## compare runs in the browser (prints the address)
 	mfnet ui
