@@ -48,9 +48,8 @@ lint: setup  ## style and types
 	ruff format --check .
 	basedpyright
 
-audit: setup  ## known holes and the licences of all that is installed
-	uv tool run --from 'pip-licenses>=5.5' pip-licenses --python $(BIN)/python --order license
-	uv tool run --from 'pip-audit>=2.9' pip-audit --path "$$($(BIN)/python -c 'import site; print(site.getsitepackages()[0])')"
+audit: setup  ## licences and known holes of all that is installed, with a verdict on each
+	python -m scripts.audit
 
 sbom: setup  ## sbom.json: every installed package, as CycloneDX
 	uv tool run --from 'cyclonedx-bom>=7' cyclonedx-py environment $(BIN)/python -o sbom.json
