@@ -183,7 +183,7 @@ def run(name: str, seconds: int) -> None:
     with atheris.instrument_imports(include=["mfnet.io", "mfnet.scoring.loaders"], enable_loader_override=False):
         seeds = parser.seeds()  # they import what they are made with
         for number, seed in enumerate(seeds):
-            attempt(parser, seed)
+            parser.parse(seed)  # unwatched: imports may start processes
             (corpus / f"seed-{number}").write_bytes(seed)
 
     def mutation(data: bytes, most: int, number: int) -> bytes:
