@@ -21,8 +21,6 @@ import numpy as np
 
 from mfnet.errors import InputError
 from tests.hostile.mutations import mutated
-from tests.hostile.readers import READERS
-from tests.hostile.trial import LARGE, SLOW, watched
 
 CORPUS = Path(".mfnet/fuzz")
 LONGEST = 1 << 16
@@ -119,9 +117,14 @@ def mat(data: bytes) -> None:
 
 def good(*names: str, ending: str = "") -> Callable[[], list[bytes]]:
     """The good files of some readers of `tests.hostile.readers`, those with an ending alone."""
-    return lambda: [
-        content for name in names for file, content in READERS[name].files().items() if file.endswith(ending)
-    ]
+
+    def seeds() -> list[bytes]:
+        from tests.hostile.readers import READERS  # late, as all that imports a parser: it is to be instrumented
+
+        files = [file for name in names for file in READERS[name].files().items()]
+        return [content for name, content in files if name.endswith(ending)]
+
+    return seeds
 
 
 def small_pickles() -> list[bytes]:
@@ -163,6 +166,8 @@ PARSERS = {
 
 def attempt(parser: Parser, data: bytes) -> bool:
     """Whether a parser takes a file; it may refuse it. Raises whatever else it does."""
+    from tests.hostile.trial import watched
+
     with watched() as seen:
         try:
             parser.parse(data)
@@ -185,6 +190,7 @@ def run(name: str, seconds: int) -> None:
         for number, seed in enumerate(seeds):
             parser.parse(seed)  # unwatched: imports may start processes
             (corpus / f"seed-{number}").write_bytes(seed)
+        from tests.hostile.trial import LARGE, SLOW
 
     def mutation(data: bytes, most: int, number: int) -> bytes:
         if number % 2:
