@@ -12,7 +12,7 @@ import pytest
 from mfnet import doctor
 from mfnet.assets import FOLDER_VARIABLE, RAFT
 from mfnet.cli.main import main
-from mfnet.doctor import accelerator, data_roots, foreign_files, machine, modes, packages, ports, waiting
+from mfnet.doctor import accelerator, data_roots, foreign_files, machine, modes, packages, ports, servers, waiting
 from mfnet.params import PACKAGED_HEADS
 from mfnet.profiles import load_profile
 from mfnet.runs.outbox import RunRecord, outboxes
@@ -111,6 +111,27 @@ def test_a_port_in_use_is_a_warning(monkeypatch):
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         monkeypatch.setattr(doctor, "PREFECT_PORT", taken.getsockname()[1])
         assert states(ports()) == {"ports": "warning"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "state"),
+    [
+        ("MLFLOW_TRACKING_URI", "http://team.example:5000", "warning"),
+        ("MLFLOW_TRACKING_URI", "https://team.example", "ok"),
+        ("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db", "ok"),
+        ("PREFECT_API_URL", "http://10.0.0.2:4200/api", "warning"),
+        ("PREFECT_API_URL", "http://[::1]:4200/api", "ok"),
+        ("PREFECT_API_URL", "http://localhost:4200/api", "ok"),
+        ("PREFECT_SERVER_API_HOST", "0.0.0.0", "warning"),
+        ("MLFLOW_HOST", "127.0.0.1", "ok"),
+    ],
+)
+def test_settings_that_open_a_server_or_send_in_the_clear_are_warnings(monkeypatch, name, value, state):
+    for other in ("MLFLOW_TRACKING_URI", "PREFECT_API_URL", "PREFECT_SERVER_API_HOST", "MLFLOW_HOST"):
+        monkeypatch.delenv(other, raising=False)
+    monkeypatch.setenv(name, value)
+    (found,) = servers()
+    assert found.state == state and (state == "ok" or found.seen.startswith(name))
 
 
 def test_runs_that_wait_are_named(place):  # noqa: F811
