@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS = 1
 export DO_NOT_TRACK = true
 
-.PHONY: help repro test test-all test-capped lint audit sbom fuzz ui clean setup
+.PHONY: help repro test test-all test-capped lint audit sbom fuzz fuzz-coverage ui clean setup
 .DEFAULT_GOAL := repro
 
 help:  ## what can be made
@@ -48,15 +48,19 @@ lint: setup  ## style and types
 	ruff format --check .
 	basedpyright
 
-audit: setup  ## known holes and the licences of all that is installed
-	uv tool run --from 'pip-licenses>=5.5' pip-licenses --python $(BIN)/python --order license
-	uv tool run --from 'pip-audit>=2.9' pip-audit --path "$$($(BIN)/python -c 'import site; print(site.getsitepackages()[0])')"
+audit: setup  ## licences and known holes of all that is installed, with a verdict on each
+	python -m scripts.audit
 
 sbom: setup  ## sbom.json: every installed package, as CycloneDX
 	uv tool run --from 'cyclonedx-bom>=7' cyclonedx-py environment $(BIN)/python -o sbom.json
 
 fuzz: setup  ## 100,000 hostile files against every reader of foreign files
 	python -m benchmarks.fuzz
+
+# atheris has wheels for Python 3.11 to 3.13; it is used here alone, and stays out of the environment.
+fuzz-coverage: setup  ## nightly: what new code a file reaches decides which is tried next, ten minutes a parser
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --target .mfnet/atheris 'atheris>=3,<4'
+	PYTHONPATH=.mfnet/atheris python -m benchmarks.fuzz_coverage
 
 ui: setup  ## compare runs in the browser (prints the address)
 	mfnet ui

@@ -21,7 +21,7 @@ from mfnet.flame.readers import read_head
 from mfnet.flow import FlowEstimator, load_flow
 from mfnet.io.files import atomic_path
 from mfnet.io.images import encode_png, to_uint8
-from mfnet.io.tensors import coefficient_counts, read_tensors
+from mfnet.io.tensors import coefficient_counts, read_metadata
 from mfnet.landmarks.backends import LandmarkBackend, default_backend, make_backend
 from mfnet.model.mfnet import MFNet, load_mfnet, read_crops
 from mfnet.model.parameters import Prediction
@@ -226,8 +226,7 @@ def _of_head(head: str | Path) -> Reconstructor:
     arrays = makehuman_head() if head == MODEL else read_head(head)
     if arrays.landmarks is None:
         raise InputError(f"{head}: field 'landmarks' is missing; convert it with `mfnet head convert --landmarks`")
-    _, metadata = read_tensors(bundled("encoder"), "encoder")
-    if arrays.content_hash() == metadata["head_hash"]:
+    if arrays.content_hash() == read_metadata(bundled("encoder"), "encoder")["head_hash"]:
         return _shipped()
     counts = zip(COEFFICIENTS, (arrays.n_shape_total, arrays.n_expression_total), strict=True)
     return _embedded(Flame(arrays, *(min(wanted, stored) for wanted, stored in counts)), None)

@@ -388,7 +388,7 @@ class FlowSource(PretrainedSource):
 
 
 class TorchvisionFlow(FlowSource):
-    """RAFT with torchvision's own weights, from torch hub's cache or the network."""
+    """RAFT with torchvision's own weights, which ``mfnet assets get`` brings."""
 
     source: Literal["torchvision"]
     """torchvision's own weights."""

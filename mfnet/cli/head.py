@@ -34,17 +34,13 @@ def convert(
     attribution: Attribution = None,
 ) -> None:
     """Turn a head model and its landmarks and UV layout into one npz."""
-    from mfnet.flame.gnm import TURN, is_gnm, reduction_loss
+    from mfnet.flame.gnm import TURN
     from mfnet.flame.readers import convert as convert_head
-    from mfnet.flame.readers import read_fields
 
     declared = {"edition": edition, "licence": licence, "attribution": attribution}
-    declared = {name: value for name, value in declared.items() if value is not None}
-    head = convert_head(model, output, landmarks, template, masks, declared)
+    head, loss = convert_head(model, output, landmarks, template, masks, declared)
     print(f"{output}: {head.content_hash()}")
-    fields = read_fields(model)
-    if is_gnm(fields):
-        loss = reduction_loss(fields, head, model)
+    if loss is not None:
         print(
             f"GNM in FLAME's form: joints to {loss.joints:.4f} mm; a turn of the root by {TURN:g} degrees misses "
             f"correctives of up to {loss.correctives:.2f} mm; the mouth opens by expression, not by the jaw's joint"

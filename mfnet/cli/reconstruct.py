@@ -136,7 +136,6 @@ def save(face: "Face", out: Path, folder: bool) -> Path:
     mesh = out / "head.glb" if folder else out
     beside = mesh.parent
     prefix = "" if folder else f"{out.stem}_"
-    beside.mkdir(parents=True, exist_ok=True)
     face.save(mesh)
     face.save_overlay(beside / f"{prefix}overlay.png")
     face.save_parameters(beside / f"{prefix}{LAST}")

@@ -1,7 +1,7 @@
 """The arrays of a head model in FLAME's format, checked, in one canonical form."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +64,14 @@ class HeadArrays:
     def n_expression_total(self) -> int:
         """E, the number of expression directions."""
         return self.shapedirs.shape[2] - self.n_shape_total
+
+    def declaring(
+        self, edition: str | None = None, licence: str | None = None, attribution: str | None = None
+    ) -> "HeadArrays":
+        """The head with what is declared of it in place of what its file says; None leaves that as it is."""
+        declared = {"edition": edition, "licence": licence, "attribution": attribution}
+        said = {name: text for name, text in declared.items() if text is not None}
+        return replace(self, provenance=replace(self.provenance, **said))
 
     def content_hash(self) -> str:
         """SHA-256 (hex) over what the coefficients mean: geometry, bases and skinning, as float32 and int64.

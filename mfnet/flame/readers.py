@@ -3,12 +3,13 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from mfnet.errors import InputError, fail
 from mfnet.flame.embedding import embedding_fields, embedding_from_fields, has_embedding
-from mfnet.flame.gnm import head_from_gnm, is_gnm
+from mfnet.flame.gnm import ReductionLoss, head_from_gnm, is_gnm, reduction_loss
 from mfnet.flame.head import HeadArrays, LandmarkEmbedding, head_from_fields
 from mfnet.flame.masks import derive_masks, masks_from_fields
 from mfnet.flame.population import population_fields
@@ -40,7 +41,13 @@ def read_head(
     masks: FLAME_masks.pkl; where neither it nor the model file has any, the regions are derived from the landmarks.
     Raises InputError naming the file and the field.
     """
-    fields = read_fields(model)
+    return _head(read_fields(model), model, landmarks, template, masks)
+
+
+def _head(
+    fields: dict, model: str | Path, landmarks: Paths | None, template: str | Path | None, masks: str | Path | None
+) -> HeadArrays:
+    """As `read_head`, of the fields of the model file."""
     head = head_from_gnm(fields, model) if is_gnm(fields) else head_from_fields(fields, model)
     n_faces = len(head.faces)
     extras: dict = {}
@@ -126,25 +133,33 @@ def _pickled_fields(path: Path, npy: bool, allowed: dict) -> dict:
     return {name: resolve(field) for name, field in value.items() if isinstance(name, str)}
 
 
+class Conversion(NamedTuple):
+    """What came of a conversion."""
+
+    head: HeadArrays
+    loss: ReductionLoss | None
+    """What a GNM head loses in FLAME's form; None for a head that is in that form."""
+
+
 def convert(
     model: str | Path,
     output: str | Path,
     landmarks: Paths | None = None,
     template: str | Path | None = None,
     masks: str | Path | None = None,
-    declared: Mapping[str, str] | None = None,
-) -> HeadArrays:
+    declared: Mapping[str, str | None] | None = None,
+) -> Conversion:
     """Read a head as `read_head` does and write it whole as one npz, which `load_flame` then takes alone.
 
-    declared: fields of its `Provenance` that replace what the model file says.
+    declared: arguments of `HeadArrays.declaring`.
     """
     if Path(output).suffix != ".npz":
         raise InputError(f"{output}: the converted head is an .npz; name the output so")
-    head = read_head(model, landmarks, template, masks)
-    if declared:
-        head = dataclasses.replace(head, provenance=dataclasses.replace(head.provenance, **declared))
+    fields = read_fields(model)
+    head = _head(fields, model, landmarks, template, masks).declaring(**declared or {})
+    loss = reduction_loss(fields, head, model) if is_gnm(fields) else None
     write_head(head, output)
-    return head
+    return Conversion(head, loss)
 
 
 def write_head(head: HeadArrays, path: str | Path) -> None:

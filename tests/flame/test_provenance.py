@@ -30,3 +30,10 @@ def test_what_is_not_declared_is_said_so():
 def test_what_is_no_line_of_text_is_refused(value):
     with pytest.raises(InputError, match=r"x\.npz: field 'provenance_licence'"):
         provenance_from_fields(provenance_fields(THEIRS) | {"provenance_licence": value}, "x.npz")
+
+
+def test_what_is_declared_replaces_what_the_file_says_and_no_more():
+    head = replace(open_head(), provenance=THEIRS)
+    declared = head.declaring(licence="CC0-1.0")
+    assert declared.provenance == replace(THEIRS, licence="CC0-1.0") and declared.content_hash() == head.content_hash()
+    assert head.declaring().provenance == THEIRS and head.declaring(attribution="").provenance.attribution == ""

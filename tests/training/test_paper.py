@@ -77,7 +77,7 @@ def licensed(paper, flame, tmp_path_factory) -> Path:
     save_pretrained(
         pretrained_from_deca(folder / "deca_model.tar", paper.model, flame), folder / "encoder.safetensors", half=False
     )
-    raft = RAFT["raft_large"][0](weights=None)
+    raft = RAFT["raft_large"](weights=None)
     torch.nn.init.normal_(raft.update_block.flow_head.conv2.weight, std=1e-5)  # calibration refuses wild flow
     torch.nn.init.zeros_(raft.update_block.flow_head.conv2.bias)
     torch.save(raft.state_dict(), folder / "raft.pth")
