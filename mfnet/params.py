@@ -132,6 +132,12 @@ class SourceParams(Section):
 class IngestParams(Section):
     """Stage ``ingest``."""
 
+    hash: Literal["ends", "content"]
+    """What tells that an image changed: ``ends``, the checksums in its last bytes, or ``content``, a hash of the whole
+    file, for which all of it is read."""
+    decode: Literal["ends", "full"]
+    """``ends``: both ends of every image are checked; ``full``: all of it is decoded, 15 ms each, so that damage is
+    found before the plan is made."""
     max_rejected: Share
     """Share of image files that may be rejected before the stage fails."""
 

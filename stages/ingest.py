@@ -7,20 +7,30 @@ import stages.portable  # noqa: F401
 from argparse import Namespace
 
 from mfnet.compute.executor import Compute
-from mfnet.datasets import multipie
+from mfnet.datasets.scan import Look, scan
+from mfnet.export.contact import contact_sheet
 from mfnet.io.files import write_table
+from mfnet.io.images import write_png
 from mfnet.params import Params
 from mfnet.tracking import Run
 from stages.common import run_stage, stage_parser
+
+KEPT = ".mfnet/scan"
+"""What any run has found out about each file."""
 
 
 def run(params: Params, args: Namespace, record: Run) -> None:
     from mfnet.datasets import quality
 
-    manifest, rejected = multipie.scan(params.source.multipie, Compute.of(params.compute))
+    archive, look = (
+        params.source.multipie,
+        Look(params.ingest.hash == "content", params.ingest.decode == "full"),
+    )
+    manifest, rejected = scan(archive, Compute.of(params.compute), look, KEPT)
     quality.check_manifest(manifest, rejected, params.ingest.max_rejected, "data/multipie/ingest.json")
     write_table(manifest, "data/multipie/manifest.parquet")
     write_table(rejected, "data/multipie/rejected.parquet")
+    write_png(contact_sheet(archive, manifest), "data/multipie/contact_sheet.png")
 
 
 if __name__ == "__main__":
