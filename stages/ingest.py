@@ -1,4 +1,4 @@
-"""Stage ``ingest``: list the Multi-PIE archive, sort out what cannot be used."""
+"""Stage ``ingest``: list the archive, Multi-PIE or a calibrated set, and sort out what cannot be used."""
 
 import stages.portable  # noqa: F401
 
@@ -7,6 +7,7 @@ import stages.portable  # noqa: F401
 from argparse import Namespace
 
 from mfnet.compute.executor import Compute
+from mfnet.datasets.calibrated import scan_calibrated
 from mfnet.datasets.scan import Look, scan
 from mfnet.export.contact import contact_sheet
 from mfnet.io.files import write_table
@@ -22,15 +23,18 @@ KEPT = ".mfnet/scan"
 def run(params: Params, args: Namespace, record: Run) -> None:
     from mfnet.datasets import quality
 
-    archive, look = (
-        params.source.multipie,
-        Look(params.ingest.hash == "content", params.ingest.decode == "full"),
-    )
-    manifest, rejected = scan(archive, Compute.of(params.compute), look, KEPT)
-    quality.check_manifest(manifest, rejected, params.ingest.max_rejected, "data/multipie/ingest.json")
+    source, compute = params.source, Compute.of(params.compute)
+    if source.layout == "multipie":
+        look = Look(params.ingest.hash == "content", params.ingest.decode == "full")
+        manifest, rejected = scan(source.multipie, compute, look, KEPT)
+        check = quality.check_manifest
+    else:
+        manifest, rejected = scan_calibrated(source.multipie, source.layout, source.anchor, compute)
+        check = quality.check_calibrated_manifest
+    check(manifest, rejected, params.ingest.max_rejected, "data/multipie/ingest.json")
     write_table(manifest, "data/multipie/manifest.parquet")
     write_table(rejected, "data/multipie/rejected.parquet")
-    write_png(contact_sheet(archive, manifest), "data/multipie/contact_sheet.png")
+    write_png(contact_sheet(source.multipie, manifest), "data/multipie/contact_sheet.png")
 
 
 if __name__ == "__main__":

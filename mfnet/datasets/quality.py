@@ -55,10 +55,38 @@ def check_manifest(manifest: pd.DataFrame, rejected: pd.DataFrame, max_rejected:
     above = manifest["camera"].isin(list(multipie.CEILING))
     table = manifest.assign(ceiling_yaw=manifest["yaw"].where(above), yaw=manifest["yaw"].mask(above, 0.0))
     _check("data/multipie/manifest.parquet", table, "path", suite)
+    _check_rejected_images(manifest, rejected, max_rejected)
+    _write_verdict(verdict, len(manifest), rejected, len(suite) + 1)
+
+
+def check_calibrated_manifest(
+    manifest: pd.DataFrame, rejected: pd.DataFrame, max_rejected: float, verdict: str | Path
+) -> None:
+    """As `check_manifest`, for a calibrated archive (`mfnet.datasets.calibrated`)."""
+    gxe = _expectations()
+
+    table = manifest.drop(columns=["K", "R", "t", "distortion"])
+    suite = [
+        gxe.ExpectColumnValuesToBeUnique(column="path"),
+        gxe.ExpectCompoundColumnsToBeUnique(column_list=["subject", "session", "recording", "camera"]),
+        gxe.ExpectColumnValuesToMatchRegex(column="subject", regex=r"^[0-9]{1,9}$"),
+        gxe.ExpectColumnValuesToBeBetween(column="yaw", min_value=-180, max_value=180),
+        gxe.ExpectColumnValuesToBeBetween(column="elevation", min_value=-90, max_value=90),
+        gxe.ExpectColumnValuesToMatchRegex(column="checksum", regex=r"^[0-9a-f]{16}$"),
+        gxe.ExpectColumnValuesToBeInSet(column="unit", value_set=["m", "arbitrary"]),
+        gxe.ExpectColumnValuesToBeBetween(column="width", min_value=LEAST_FACE),
+        gxe.ExpectColumnValuesToBeBetween(column="height", min_value=LEAST_FACE),
+        *_not_null(table),
+    ]
+    _check("data/multipie/manifest.parquet", table, "path", suite)
+    _check_rejected_images(manifest, rejected, max_rejected)
+    _write_verdict(verdict, len(manifest), rejected, len(suite) + 1)
+
+
+def _check_rejected_images(manifest: pd.DataFrame, rejected: pd.DataFrame, max_rejected: float) -> None:
     is_image = rejected["path"].str.lower().str.endswith(multipie.IMAGES)
     images = rejected.loc[is_image | rejected["reason"].str.startswith("unreadable")]
     _check_rejects("data/multipie/rejected.parquet", manifest.loc[:, "path"], images, "path", max_rejected, "ingest")
-    _write_verdict(verdict, len(manifest), rejected, len(suite) + 1)
 
 
 def check_gates(
@@ -89,9 +117,16 @@ def check_gates(
 
 
 def check_landmarks(
-    landmarks: pd.DataFrame, rejected: pd.DataFrame, params: LandmarkParams, verdict: str | Path
+    landmarks: pd.DataFrame,
+    rejected: pd.DataFrame,
+    params: LandmarkParams,
+    verdict: str | Path,
+    size: tuple[int, int] = (multipie.WIDTH, multipie.HEIGHT),
 ) -> None:
-    """The suite of the landmark table, on what follows from its points: size, place and uprightness of the face."""
+    """The suite of the landmark table, on what follows from its points: size, place and uprightness of the face.
+
+    size: width and height of the largest photograph, px.
+    """
     gxe = _expectations()
 
     table = _face_measures(landmarks)
@@ -101,8 +136,8 @@ def check_landmarks(
         gxe.ExpectColumnValuesToBeInSet(column="backend", value_set=[params.backend]),
         gxe.ExpectColumnValuesToBeInSet(column="values", value_set=[136]),
         gxe.ExpectColumnValuesToBeBetween(column="side", min_value=LEAST_FACE),
-        gxe.ExpectColumnValuesToBeBetween(column="centre_x", min_value=0, max_value=multipie.WIDTH),
-        gxe.ExpectColumnValuesToBeBetween(column="centre_y", min_value=0, max_value=multipie.HEIGHT),
+        gxe.ExpectColumnValuesToBeBetween(column="centre_x", min_value=0, max_value=size[0]),
+        gxe.ExpectColumnValuesToBeBetween(column="centre_y", min_value=0, max_value=size[1]),
         gxe.ExpectColumnValuesToBeBetween(column="brows_above_chin", min_value=0, strict_min=True, mostly=0.95),
         *_not_null(table),
     ]

@@ -20,8 +20,9 @@ def archive(tmp_path):
                 (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
                 colour = (0, 10 * light, 10 * cameras.index(camera))  # OpenCV's order is BGR
                 cv2.imwrite(str(tmp_path / path), np.full((480, 640, 3), colour, np.uint8))
-                rows.append((path, *multipie.parse_path(path)))
-    return tmp_path, pd.DataFrame(rows, columns=["path", "subject", "session", "recording", "camera", "illumination"])
+                rows.append((path, *multipie.parse_path(path), multipie.YAW.get(camera)))
+    names = ["path", "subject", "session", "recording", "camera", "illumination", "yaw"]
+    return tmp_path, pd.DataFrame(rows, columns=names)
 
 
 def tile(sheet: np.ndarray, row: int, column: int) -> list[int]:
