@@ -28,6 +28,8 @@ def make_head(params: FlameParams) -> "HeadArrays":
     else:
         head = read_head(params.model, params.landmarks, params.template, params.masks)
     declared = {name: value for name in PROVENANCE if (value := getattr(params, name)) is not None}
+    if params.may_show is not None:
+        declared["may_show"] = "yes" if params.may_show else "no"
     head = replace(head, provenance=replace(head.provenance, **declared))
     if head.landmarks is None:
         raise InputError(f"{params.model}: has no landmark embedding; name one in flame.landmarks")

@@ -7,8 +7,8 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +18,12 @@ from dvc.repo import Repo
 from dvc.stage import Stage
 
 from mfnet import tracking
+from mfnet.audit.lineage import lineage
+from mfnet.audit.recorded import LOCK, Step, workspace_steps
+from mfnet.flame import read_head
+from mfnet.flame.provenance import Provenance
+from mfnet.licences import HEAD, Licensed, manifest, verdict
+from mfnet.params import Params
 from mfnet.tracking import guarded
 
 EXPERIMENT = "pipeline"
@@ -34,8 +40,22 @@ class Facts(NamedTuple):
     """Path -> MD5 of the data that it reads."""
 
 
+Manifest = Callable[[Mapping[str, str]], Sequence[Licensed]]
+"""Path -> MD5 of all that a stage stands on -> what of it others own (`mfnet.licences.manifest`)."""
+
+
+def recorded(address: str, params: Params) -> AbstractContextManager[tracking.Run]:
+    """`tracked` with what these params name of files that others own."""
+
+    def owned(hashes: Mapping[str, str]) -> list[Licensed]:
+        head = read_head(f"{HEAD}/head.npz").provenance if HEAD in hashes else Provenance()
+        return manifest(params, head, hashes)
+
+    return tracked(address, params.model_dump(mode="json"), owned)
+
+
 @contextmanager
-def tracked(address: str, params: dict) -> Iterator[tracking.Run]:
+def tracked(address: str, params: dict, owned: Manifest = lambda hashes: ()) -> Iterator[tracking.Run]:
     """An MLflow run for the DVC stage `address` (``train``, ``ablate@no-eye-6``).
 
     params: the sections of the params file as the stage uses them; those that dvc.yaml lists are recorded. Outputs are
@@ -53,10 +73,33 @@ def tracked(address: str, params: dict) -> Iterator[tracking.Run]:
         opened.metrics({"seconds": time.monotonic() - began, "peak_memory_mib": peak_memory()})
         with guarded("the stage's outputs"), Repo() as repo:
             outs = _stage(repo, address).outs
-            opened.tags(_hashes(outs, tracking.OUT))
+            made = _hashes(outs, tracking.OUT)
+            opened.tags(made)
             for out in outs:
                 if out.metric:
                     opened.results(json.loads(Path(out.fs_path).read_text(encoding="utf-8")))
+            with guarded("licences"):
+                made = {tag.removeprefix(tracking.OUT): md5 for tag, md5 in made.items()}
+                _declare(opened, owned(stands_on(facts, made)))
+
+
+def stands_on(facts: Facts, made: Mapping[str, str]) -> dict[str, str]:
+    """Path -> MD5 of a stage's outputs, its inputs, and all that the lock knows these were made of."""
+    steps = workspace_steps(Path()) if Path(LOCK).is_file() else {}
+    order, sources = lineage(Step(facts.name, facts.inputs, made, {}), steps, [])
+    return {path: md5 for step in order for path, md5 in step.outs.items()} | sources
+
+
+def _declare(record: tracking.Run, rows: Sequence[Licensed]) -> None:
+    """Whose the files are that a run stands on, as a file and in tags."""
+    if not rows:
+        return
+    said = verdict(rows)
+    record.file(
+        json.dumps({"verdict": said._asdict(), "files": [row._asdict() for row in rows]}, indent=1), "licences.json"
+    )
+    tags = {"results.may_show": said.may_show, "results.may_show.reason": said.reason}
+    record.tags(tags | {f"licence.{row.part}.{row.name}": row.licence for row in rows})
 
 
 def peak_memory() -> float:

@@ -92,6 +92,16 @@ def workspace_steps(root: Path) -> dict[str, Step]:
     return steps_of_lock(path.read_text(encoding="utf-8"))
 
 
+def versions_in_lock(root: Path) -> dict[str, str]:
+    """Path -> MD5 of every file and folder in the workspace's lock; nothing where there is no lock."""
+    if not (root / LOCK).is_file():
+        return {}
+    steps = workspace_steps(root).values()
+    return {path: md5 for step in steps for path, md5 in step.deps.items()} | {
+        path: md5 for step in steps for path, md5 in step.outs.items()
+    }
+
+
 def revision_steps(root: Path, revision: str) -> dict[str, Step]:
     """Address -> step of the lock at a git revision."""
     return steps_of_lock(git(root, "show", f"{revision}:./{LOCK}"), git(root, "rev-parse", revision).strip())
