@@ -13,14 +13,17 @@ from mfnet.licences import manifest, verdict
 from mfnet.params import Params
 from mfnet.report import contents
 from mfnet.report.ablation import ablation_differences, ablation_runs
+from mfnet.report.headline import headline
 from mfnet.report.page import write_page
+from mfnet.report.plots_page import plots_page
 from mfnet.scoring.statistics import summary_rows
 
 
 def build_report(params: Params, data: str | Path = "data", out: str | Path = "data/report") -> None:
-    """Read the artifacts below `data` and write the report into `out` (replaced whole).
+    """Read the artifacts below `data`, write the report into `out` (replaced whole) and the headline beside it.
 
-    Writes report.html, report.md, summary.json, licences.json, tables/*.csv, plots/*.csv and pictures/*.png.
+    Writes report.html, report.md, summary.json, licences.json, tables/*.csv, plots/*.csv with the page to show them
+    in, and pictures/*.png; and `data`/metrics.json.
     """
     data = Path(data)
     flame = load_project_head(data / "head", params.flame)
@@ -44,6 +47,8 @@ def build_report(params: Params, data: str | Path = "data", out: str | Path = "d
         )
         write_json(_without_nan(rows), folder / "summary.json")
         write_plots(rows, runs, data, folder / "plots")
+        (folder / "plots" / "page.html").write_text(plots_page(), encoding="utf-8")
+    write_json(headline(rows, data), data / "metrics.json")
 
 
 class BenchmarkFigures(NamedTuple):

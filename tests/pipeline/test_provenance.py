@@ -84,6 +84,18 @@ def test_data_of_other_stages_is_an_input_by_the_locks_md5(workspace):
     assert inputs == {entry["path"]: entry["md5"] for entry in lock["deps"]} and set(inputs) == {"first", "middle"}
 
 
+def test_openlineage_is_told_of_data_and_not_of_code(workspace, monkeypatch):
+    subprocess.run(["dvc", "repro", "-q", "middle"], check=True)
+    monkeypatch.setenv("MFNET_OPENLINEAGE", "events.jsonl")
+    with tracked("last", {"word": "hello"}):
+        (workspace / "last").write_text("last")
+    start, end = map(json.loads, (workspace / "events.jsonl").read_text().splitlines())
+    lock = yaml.safe_load((workspace / "dvc.lock").read_text())["stages"]
+    versions = {each["name"]: each["facets"]["version"]["datasetVersion"] for each in end["inputs"]}
+    assert versions == {name: lock[name]["outs"][0]["md5"] for name in ("first", "middle")}
+    assert [each["name"] for each in end["outputs"]] == ["last"] and start["job"]["name"] == "last"
+
+
 def test_a_run_says_whose_files_it_stands_on_and_whether_it_may_be_shown(workspace):
     subprocess.run(["dvc", "repro", "-q", "middle"], check=True)
     seen = {}
