@@ -74,6 +74,6 @@ def recording(params: Params) -> AbstractContextManager[Run]:
     address = os.environ.get("DVC_STAGE")
     if address is None or int(os.environ.get("RANK", "0")) > 0:
         return nullcontext(Run())
-    from stages.provenance import tracked
+    from stages.provenance import recorded
 
-    return tracked(address, params.model_dump(mode="json"))
+    return recorded(address, params)

@@ -26,7 +26,7 @@ def make_head(params: FlameParams) -> "HeadArrays":
         head = makehuman_head()
     else:
         head = read_head(params.model, params.landmarks, params.template, params.masks)
-    head = head.declaring(params.edition, params.licence, params.attribution)
+    head = head.declaring(params.edition, params.licence, params.attribution, params.may_show)
     if head.landmarks is None:
         raise InputError(f"{params.model}: has no landmark embedding; name one in flame.landmarks")
     if head.uv is None:

@@ -57,7 +57,7 @@ def audit(
     from mfnet.audit.everything import held_against_record, told
     from mfnet.audit.origins import recorded_runs
     from mfnet.audit.pages import rendered
-    from mfnet.audit.recorded import cache_of, opened, workspace_steps
+    from mfnet.audit.recorded import cache_of, holds_figures, opened, workspace_steps
 
     if sum(asked is not None for asked in (what, diff, lock)) > 1:
         raise InputError("RUN, --diff and --lock are questions of their own; ask one")
@@ -74,7 +74,7 @@ def audit(
     with opened(root) as repo:
         runs = recorded_runs(root, store)
         if diff is not None:
-            metrics = [out.def_path for out in repo.index.outs if out.metric]
+            metrics = [out.def_path for out in repo.index.outs if holds_figures(out)]
             a, b = (difference.state(name, root, metrics, runs or []) for name in diff)
             print(rendered(difference.difference(a, b, cache_of(repo)), form))
             return

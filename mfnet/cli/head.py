@@ -19,6 +19,9 @@ Template = Annotated[Path | None, typer.Option(help="head_template.obj, which ca
 Edition = Annotated[str | None, typer.Option(help="What the head is called, such as 'FLAME 2023 Open'.")]
 Licence = Annotated[str | None, typer.Option(help="Its licence, such as CC-BY-4.0.")]
 Attribution = Annotated[str | None, typer.Option(help="Whom the licence wants named.")]
+MayShow = Annotated[
+    bool | None, typer.Option("--may-show/--may-not-show", help="Whether its owner lets you show pictures of it.")
+]
 Masks = Annotated[Path | None, typer.Option(help="FLAME_masks.pkl; without it regions follow from the landmarks.")]
 
 
@@ -32,12 +35,13 @@ def convert(
     edition: Edition = None,
     licence: Licence = None,
     attribution: Attribution = None,
+    may_show: MayShow = None,
 ) -> None:
     """Turn a head model and its landmarks and UV layout into one npz."""
     from mfnet.flame.gnm import TURN
     from mfnet.flame.readers import convert as convert_head
 
-    declared = {"edition": edition, "licence": licence, "attribution": attribution}
+    declared = {"edition": edition, "licence": licence, "attribution": attribution, "may_show": may_show}
     head, loss = convert_head(model, output, landmarks, template, masks, declared)
     print(f"{output}: {head.content_hash()}")
     if loss is not None:
@@ -66,6 +70,7 @@ def info(model: Model, landmarks: Landmarks = None, template: Template = None, m
         ("edition", head.provenance.edition),
         ("licence", head.provenance.licence),
         ("attribution", head.provenance.attribution or "none"),
+        ("may be shown", head.provenance.shown),
         ("content hash", head.content_hash()),
     ):
         print(f"{name:13} {value}")

@@ -1,6 +1,5 @@
 """Textured heads as Wavefront OBJ (with MTL and PNG beside it), as binary glTF, and as PLY with coloured vertices."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +51,7 @@ def _write_obj(path: Path, vertices: np.ndarray, flame: Flame, texture: np.ndarr
     image, material = path.with_suffix(".png"), path.with_suffix(".mtl")
     write_png(texture, image)
     with atomic_path(material) as beside:
-        owner = f"# head model: {flame.provenance}"
+        owner = f"# head model: {flame.provenance}; may be shown to others: {flame.provenance.shown}"
         beside.write_text(f"{owner}\nnewmtl head\nKa 1 1 1\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {image.name}\n")
     mesh = ObjMesh(vertices, faces, *map(_array, flame.uv_map))
     write_obj(path, mesh, material=(material.name, "head"))
@@ -77,7 +76,7 @@ def _write_glb(path: Path, vertices: np.ndarray, flame: Flame, texture: np.ndarr
 
     def declare(tree: dict[str, Any]) -> None:
         tree["asset"]["copyright"] = f"Head model: {flame.provenance}"
-        tree["asset"]["extras"] = {"head": asdict(flame.provenance) | {"content_hash": flame.content_hash}}
+        tree["asset"]["extras"] = {"head": flame.provenance.declaration() | {"content_hash": flame.content_hash}}
 
     content = mesh.export(file_type="glb", include_normals=True, tree_postprocessor=declare)
     assert isinstance(content, bytes)  # as glTF's binary form is

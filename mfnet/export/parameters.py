@@ -1,7 +1,6 @@
 """A fitted head as numbers: coefficients, cameras and what they mean, as JSON for other programs."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +37,7 @@ def parameters(face: "Face") -> dict[str, Any]:
     return {
         "format": FORMAT,
         "conventions": CONVENTIONS,
-        "head": {"content_hash": face.flame.content_hash, **asdict(face.flame.provenance)},
+        "head": {"content_hash": face.flame.content_hash, **face.flame.provenance.declaration()},
         "landmarks": face.detector,
         "start": face.start,
         "flow": face.flow,

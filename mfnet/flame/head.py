@@ -66,10 +66,15 @@ class HeadArrays:
         return self.shapedirs.shape[2] - self.n_shape_total
 
     def declaring(
-        self, edition: str | None = None, licence: str | None = None, attribution: str | None = None
+        self,
+        edition: str | None = None,
+        licence: str | None = None,
+        attribution: str | None = None,
+        may_show: bool | None = None,
     ) -> "HeadArrays":
         """The head with what is declared of it in place of what its file says; None leaves that as it is."""
-        declared = {"edition": edition, "licence": licence, "attribution": attribution}
+        shown = None if may_show is None else "yes" if may_show else "no"
+        declared = {"edition": edition, "licence": licence, "attribution": attribution, "may_show": shown}
         said = {name: text for name, text in declared.items() if text is not None}
         return replace(self, provenance=replace(self.provenance, **said))
 

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -147,7 +147,7 @@ def convert(
     landmarks: Paths | None = None,
     template: str | Path | None = None,
     masks: str | Path | None = None,
-    declared: Mapping[str, str | None] | None = None,
+    declared: Mapping[str, Any] | None = None,
 ) -> Conversion:
     """Read a head as `read_head` does and write it whole as one npz, which `load_flame` then takes alone.
 
