@@ -33,6 +33,7 @@ from mfnet.params import Params, RefineParams, load_params
 from mfnet.photographs import Photograph, crops_of, find_photographs, read_photographs
 from mfnet.profiles import load_profile
 from mfnet.texturing.texture import photographic_texture
+from mfnet.viewer.page import write_page
 from mfnet.weights import bundled
 
 COEFFICIENTS = (100, 50)
@@ -121,6 +122,10 @@ class Face:
         Raises InputError for orthographic cameras, those of an answer without fitting.
         """
         write_transforms(path, self)
+
+    def save_page(self, path: str | Path) -> None:
+        """Write a web page in one file that opens from disk and turns the head (`mfnet.viewer.page`)."""
+        write_page(path, self)
 
     def save_overlay(self, path: str | Path) -> None:
         """Write a PNG with the photographs, the landmarks, the head laid over and the head from three sides."""

@@ -214,13 +214,14 @@ def test_a_head_shows_another_expression_where_it_is_told_to(command, folder, tm
 
 def test_head_overlay_and_parameters_are_written_together(command, folder, tmp_path, capsys):
     command(*files(folder, 0), "-o", tmp_path / "ann")
-    files_of_ann = {"head.glb", "overlay.png", "parameters.json", "transforms.json"}
+    files_of_ann = {"head.glb", "head.html", "overlay.png", "parameters.json", "transforms.json"}
     assert {path.name for path in (tmp_path / "ann").iterdir()} == files_of_ann
     said = capsys.readouterr().out
     assert "verdict: good" in said and "0-left.png: left" in said
     command(folder / "0-front.png", "-o", tmp_path / "bob.obj")
     assert {path.name for path in tmp_path.iterdir() if path.is_file()} == {
         *("bob.obj", "bob.mtl", "bob.png", "bob_overlay.png", "bob_parameters.json", "bob_transforms.json"),
+        "bob.html",
     }
 
 

@@ -156,5 +156,6 @@ def save(face: "Face", out: Path, folder: bool, expression: "Expression | None" 
     face.save_overlay(beside / f"{prefix}overlay.png")
     if face.has_pinholes:
         face.save_transforms(beside / f"{prefix}transforms.json")
+    face.save_page(beside / ("head.html" if folder else f"{out.stem}.html"))
     face.save_parameters(beside / f"{prefix}{LAST}")
     return mesh

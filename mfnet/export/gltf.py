@@ -19,7 +19,7 @@ from mfnet.geometry.rotations import matrix_to_quaternion
 from mfnet.io.images import encode_png
 
 GENERATOR = "mfnet"
-CLAY = [0.78, 0.76, 0.74, 1.0]
+CLAY = [0.40, 0.38, 0.36, 1.0]
 """Base colour, linear, of a head without texture."""
 VARIANTS = "KHR_materials_variants"
 _COMPONENTS = {np.dtype(name): code for name, code in (("u1", 5121), ("u2", 5123), ("u4", 5125), ("f4", 5126))}
