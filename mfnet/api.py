@@ -1,8 +1,10 @@
 """The front door: load a reconstructor, give it photographs of a person, save the head."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -23,14 +25,15 @@ from mfnet.io.files import atomic_path
 from mfnet.io.images import encode_png, to_uint8
 from mfnet.io.tensors import coefficient_counts, read_tensors
 from mfnet.landmarks.backends import LandmarkBackend, default_backend, make_backend
-from mfnet.model.mfnet import MFNet, load_mfnet, read_crops
 from mfnet.model.parameters import Prediction
-from mfnet.model.pretrained import load_pretrained
 from mfnet.params import Params, RefineParams, load_params
 from mfnet.photographs import Photograph, crops_of, find_photographs, read_photographs
 from mfnet.profiles import load_profile
 from mfnet.texturing.texture import photographic_texture
 from mfnet.weights import bundled
+
+if TYPE_CHECKING:  # networks are imported when one is asked: torchvision takes as long as torch
+    from mfnet.model.mfnet import MFNet
 
 COEFFICIENTS = (100, 50)
 """Of identity and expression that are fitted, of a head that has more."""
@@ -108,8 +111,8 @@ class Reconstructor:
     """Everything that turns photographs into a head. Made by `load`."""
 
     flame: Flame
-    network: MFNet | None
-    """None: there is no network for the head, and every fit starts at the mean head."""
+    load_network: "Callable[[], MFNet] | None" = field(repr=False)
+    """Reads the network; None: there is none for the head, and every fit starts at the mean head."""
     detector: LandmarkBackend
     """Finds the 68 landmarks (`mfnet.landmarks.backends`)."""
     flow: FlowEstimator
@@ -122,6 +125,11 @@ class Reconstructor:
     """Score of landmarks below which a photograph is refused."""
     refinement: RefineParams
     """How `reconstruct` fits."""
+
+    @cached_property
+    def network(self) -> "MFNet | None":
+        """The network, read when it is first asked for."""
+        return None if self.load_network is None else self.load_network()
 
     def reconstruct(
         self,
@@ -150,10 +158,10 @@ class Reconstructor:
         chosen, notes = [given[row] for row in order], []
         measured = Measured(*crops_of(chosen), self.detector.name)
         predicted = None
-        if self.network is not None and slots is not None and start != "mean":
+        if slots is not None and start != "mean" and self.network is not None:
             with torch.no_grad():
                 predicted = self.network(measured.images[None])
-        elif self.network is not None and start == "auto":
+        elif self.load_network is not None and start == "auto":
             notes.append(f"{_seen_from(turned)}; the network takes three, from the front and both sides: {MEAN_START}")
         if refine:
             estimate = self.flow.flow if use_flow else None
@@ -235,11 +243,17 @@ def _of_head(head: str | Path) -> Reconstructor:
 
 def _shipped() -> Reconstructor:
     flame = shipped_head()
+    return _embedded(flame, partial(_shipped_network, flame))
+
+
+def _shipped_network(flame: Flame) -> "MFNet":
+    from mfnet.model.pretrained import load_pretrained
+
     start = load_pretrained(bundled("encoder"), flame, "reinstall mfnet: its weights and head belong together")
-    return _embedded(flame, start.model(start.params.model_copy(update={"fusion": "set", "views": 3}), flame).eval())
+    return start.model(start.params.model_copy(update={"fusion": "set", "views": 3}), flame).eval()
 
 
-def _embedded(flame: Flame, network: MFNet | None) -> Reconstructor:
+def _embedded(flame: Flame, network: "Callable[[], MFNet] | None") -> Reconstructor:
     """Landmarks, flow, crops and fit of the embedded profile, for which the shipped weights were made."""
     params = load_profile("embedded")
     detector = default_backend(bundled("landmarks"))
@@ -253,6 +267,8 @@ def shipped_head() -> Flame:
 
 
 def _trained(folder: Path, chosen: Params | None) -> Reconstructor:
+    from mfnet.model.mfnet import load_mfnet, read_crops
+
     path, data = folder / "model.safetensors", folder.parent
     if not (data / "head" / "head.npz").is_file():
         raise InputError(
@@ -265,4 +281,5 @@ def _trained(folder: Path, chosen: Params | None) -> Reconstructor:
     params = load_profile() if chosen is None else chosen
     detector = default_backend(landmarks) if chosen is None else make_backend(params.landmarks, ".", landmarks)
     flow = load_flow(params.loss.flow_estimator, data / "pretrained" / "flow.safetensors")
-    return Reconstructor(flame, network, detector, flow, *read_crops(path), params.landmarks.min_score, params.refine)
+    crops = (*read_crops(path), params.landmarks.min_score)
+    return Reconstructor(flame, lambda: network, detector, flow, *crops, params.refine)

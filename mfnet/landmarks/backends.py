@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast, runtime_check
 import numpy as np
 
 from mfnet import assets
-from mfnet.datasets.multipie import ANNOTATIONS
 from mfnet.errors import InputError
 from mfnet.io.files import file_hash, read_bytes
 from mfnet.io.npz import read_npz
@@ -304,6 +303,8 @@ class AnnotationBackend:
 
     def _candidates(self, path: str) -> list[tuple[Path, Callable[[Path], np.ndarray]]]:
         """The files that may hold an image's landmarks, each with its reader, in the order of preference."""
+        from mfnet.datasets.multipie import ANNOTATIONS  # late: it brings pandas
+
         return [
             (Path(self.folder, path).with_suffix(ending), read)
             for ending, read in zip(ANNOTATIONS, _READERS, strict=True)
