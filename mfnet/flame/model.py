@@ -101,7 +101,7 @@ class Flame(nn.Module):
         super().__init__()
         self.n_shape, self.n_expression = n_shape, n_expression
         self.content_hash = head.content_hash()
-        self.population, self.provenance = head.population, head.provenance
+        self.population, self.provenance, self.dense = head.population, head.provenance, head.dense
         self.parents = head.parents.tolist()
         self._masks = sorted(head.masks)
         arrays = self._float_arrays(head)
