@@ -42,6 +42,8 @@ class Detection(NamedTuple):
     """[68] of each point; None where a backend knows their mean alone."""
     box: np.ndarray | None = None
     """[4] left, top, right, bottom, px: where the points were looked for; None where nothing found the face first."""
+    mesh: np.ndarray | None = None
+    """[478, 2] px of MediaPipe's face mesh, which the landmarks come from; None of other backends."""
 
 
 @runtime_checkable
@@ -181,7 +183,8 @@ class MediaPipeBackend:
         if not faces:
             return Detection(None, 0.0, "no face", faces=0)
         mesh, corners = faces[0].mesh, faces[0].box.corners
-        return Detection(ibug68(mesh.points)[:, :2], mesh.presence, faces=len(faces), box=_around(corners))
+        landmarks, flat, box = ibug68(mesh.points)[:, :2], mesh.points[:, :2], _around(corners)
+        return Detection(landmarks, mesh.presence, faces=len(faces), box=box, mesh=flat)
 
 
 def _around(corners: np.ndarray) -> np.ndarray:

@@ -105,7 +105,7 @@ def _flame(head: HeadArrays) -> Flame:
 
 def _hidden(head: HeadArrays) -> np.ndarray:
     """Which triangles next to no sky reaches: bool [F]."""
-    vertices, faces = torch.from_numpy(head.v_template).float()[None], torch.from_numpy(head.faces)
+    vertices, faces = torch.tensor(head.v_template, dtype=torch.float32)[None], torch.tensor(head.faces)
     return (ambient_occlusion(vertices, faces).numpy() < SKY)[head.faces].all(1)
 
 

@@ -36,8 +36,7 @@ def embedding_picture(flame: Flame) -> np.ndarray:
         normals = vertex_normals(vertices[None], flame.faces)[0]
         shown = [(out.landmarks[0], None, SPARSE, 3)]
         if flame.dense is not None:
-            corners = flame.faces[torch.from_numpy(flame.dense.faces)]
-            weights = torch.from_numpy(flame.dense.weights).to(vertices)[..., None]
+            corners, weights = flame.dense_corners, flame.dense_weights[..., None]
             facing = (normals[corners] * weights).sum(1)[:, 2] > FACING
             shown.insert(0, ((vertices[corners] * weights).sum(1), facing, DENSE, 2))
         for points, facing, colour, radius in shown:
