@@ -11,12 +11,10 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
-from torchvision.models.optical_flow import raft_large, raft_small
 
 from mfnet.errors import InputError
 from mfnet.io.tensors import fill, load_torch, read_tensors, tensors_of
 
-RAFT = {"raft_large": raft_large, "raft_small": raft_small}
 RAFT_SIDE = 128
 """RAFT's correlation pyramid needs inputs of at least this many pixels on each side, multiples of 8."""
 UPDATES = 12
@@ -45,6 +43,13 @@ class FlowEstimator(Protocol):
         ...
 
 
+def raft(name: str) -> nn.Module:
+    """torchvision's network of that name, without weights."""
+    from torchvision.models import optical_flow  # late: slow to import
+
+    return {"raft_large": optical_flow.raft_large, "raft_small": optical_flow.raft_small}[name](weights=None)
+
+
 class RaftFlow(nn.Module):
     """torchvision's RAFT with fixed weights; gradients pass through to both images, not to the weights.
 
@@ -61,7 +66,7 @@ class RaftFlow(nn.Module):
         self.name = name
         self.updates = updates
         self.enlarge = enlarge
-        self.network = RAFT[name](weights=None)
+        self.network = raft(name)
         self.requires_grad_(False)
         self.eval()
 

@@ -102,7 +102,8 @@ def test_the_wheel_holds_mfnet_alone(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     roots = {name.split("/")[0] for name in names if ".dist-info/" not in name}
     assert roots == {"mfnet"}
-    for part in ("py.typed", "weights/encoder.safetensors", "scoring/published_means.csv", "report/template.html", *VIEWER):
+    parts = ("py.typed", "weights/encoder.safetensors", "scoring/published_means.csv", "report/template.html")
+    for part in (*parts, *VIEWER):
         assert f"mfnet/{part}" in names
 
 

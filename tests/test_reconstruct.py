@@ -13,11 +13,12 @@ from PIL import ExifTags, Image
 from mfnet.api import Reconstructor
 from mfnet.cli.main import main
 from mfnet.errors import InputError
+from mfnet.fitting.person import FitChoices
 from mfnet.flow import DisFlow
 from mfnet.geometry import axis_angle_to_matrix, ndc_to_pixels
 from mfnet.landmarks.backends import Detection
 from mfnet.model.projection import decode
-from mfnet.photographs import find_photographs
+from mfnet.photographs import CropRules, find_photographs
 from tests.heads import open_flame
 from tests.losses.scenes import SIZE, rendered_scene
 from tests.settings import EMBEDDED, having
@@ -63,8 +64,8 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def reconstructor() -> Reconstructor:
-    crops = (EMBEDDED.triplets.image_size, EMBEDDED.triplets.crop_scale, EMBEDDED.landmarks.min_score)
-    return Reconstructor(open_flame(), None, Known(), DisFlow(), *crops, SETTINGS)
+    crops = CropRules(EMBEDDED.triplets.image_size, EMBEDDED.triplets.crop_scale, EMBEDDED.landmarks.min_score)
+    return Reconstructor(open_flame(), None, Known(), DisFlow(), crops, SETTINGS)
 
 
 @pytest.fixture
@@ -106,7 +107,7 @@ def test_the_network_alone_is_asked_in_vain_where_there_is_none(reconstructor, f
     with pytest.raises(InputError, match="network"):
         reconstructor.reconstruct(*files(folder, 0), refine=False)
     with pytest.raises(InputError, match="network"):
-        reconstructor.reconstruct(folder / "0-front.png", start="network")
+        reconstructor.reconstruct(folder / "0-front.png", choices=FitChoices(start="network"))
 
 
 def test_a_folder_stands_for_its_photographs(folder, tmp_path):
