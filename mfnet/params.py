@@ -35,6 +35,8 @@ class Section(BaseModel):
 
 Line = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00-\x1f]*$")]
 """A text for people."""
+Owned = Literal["multipie", "facescape", "encoder", "flow", "landmarks", "annotations"]
+"""What a run may use of files that are not ours and that ``mfnet assets`` does not list."""
 PACKAGED_HEADS = ("makehuman",)
 """Values of ``flame.model`` that name no file."""
 
@@ -57,6 +59,8 @@ class FlameParams(Section):
     """Its licence, such as ``CC-BY-4.0``; null as above."""
     attribution: Line | None
     """Whom the licence wants named; null as above."""
+    may_show: bool | None
+    """Whether its owner lets you show pictures of it to others; null: as the file says, or what its licence says."""
     n_shape: Count
     """Number of identity coefficients in use."""
     n_expression: Count
@@ -137,6 +141,12 @@ class SourceParams(Section):
 class IngestParams(Section):
     """Stage ``ingest``."""
 
+    hash: Literal["ends", "content"]
+    """What tells that an image changed: ``ends``, the checksums in its last bytes, or ``content``, a hash of the whole
+    file, for which all of it is read."""
+    decode: Literal["ends", "full"]
+    """``ends``: both ends of every image are checked; ``full``: all of it is decoded, 15 ms each, so that damage is
+    found before the plan is made."""
     max_rejected: Share
     """Share of image files that may be rejected before the stage fails."""
 
@@ -398,7 +408,7 @@ class FlowSource(PretrainedSource):
 
 
 class TorchvisionFlow(FlowSource):
-    """RAFT with torchvision's own weights, from torch hub's cache or the network."""
+    """RAFT with torchvision's own weights, which ``mfnet assets get`` brings."""
 
     source: Literal["torchvision"]
     """torchvision's own weights."""
@@ -684,6 +694,31 @@ class ReportParams(Section):
     """Subjects shown with inputs, overlay, new views and error map."""
 
 
+class ChampionParams(Section):
+    """Which trained network is MLflow's ``champion``: the alias moves to a network that scores better, when the report
+    is made, and by nothing else."""
+
+    model: Annotated[str, Field(pattern=r"^[\w.-]+$")]
+    """The name under which stage ``train`` registers its networks."""
+    protocol: Literal["wild", "lab"]
+    """The protocol whose CD over all items decides."""
+    method: str
+    """The method of that protocol that stands for the network."""
+    margin: NonNegative
+    """mm by which its CD must be below the champion's."""
+
+
+class LicenceParams(Section):
+    """What the owners of your own files say. It goes into the manifest of each run and of the report; the head's stands
+    in ``flame``, and what ships or what ``mfnet assets`` lists is known."""
+
+    declared: dict[Owned, Line]
+    """Licences by what they are of: data (multipie, facescape), weights (encoder, flow, landmarks), annotations."""
+    may_show: dict[Owned, bool]
+    """Whether results made with them may be shown to others, by the same names; without a word here an open licence
+    (CC0, CC-BY, Apache-2.0, MIT, BSD) says yes, and any other leaves it undeclared."""
+
+
 class ComputeParams(Section):
     """How work is spread. Never changes a result, so no stage lists it as a dependency."""
 
@@ -716,6 +751,8 @@ class Params(Section):
     ablation: AblationParams
     benchmark: BenchmarkParams
     report: ReportParams
+    champion: ChampionParams
+    licences: LicenceParams
     compute: ComputeParams
 
     @model_validator(mode="after")

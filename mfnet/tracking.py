@@ -15,12 +15,13 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from mfnet.runs.champion import Candidate
 from mfnet.runs.outbox import RunRecord, outboxes, workspace
 
 if TYPE_CHECKING:
@@ -149,11 +150,13 @@ class Run:
         if versions:
             self._put("inputs", values=dict(versions))
 
-    def model(self, files: Mapping[str, Path], example: np.ndarray, settings: Mapping[str, object]) -> None:
-        """Keep a trained network that MLflow can load (`mfnet.runs.served_model`).
+    def model(
+        self, files: Mapping[str, Path], example: np.ndarray, settings: Mapping[str, object], registered: str
+    ) -> None:
+        """Keep a trained network that MLflow can load (`mfnet.runs.served_model`), as a version of a registered model.
 
         files: ``model`` and ``head``; example: crops [B >= 2, V, 3, S, S] uint8; settings: ``n_shape``,
-        ``n_expression``.
+        ``n_expression``; registered: the registered model's name.
         """
         if self.record is not None:
             with guarded("model"):
@@ -161,7 +164,12 @@ class Run:
                 np.save(crops, example)
                 kept = {name: self.record.keep(path.read_bytes(), path.name) for name, path in files.items()}
                 place = self.record.keep(crops.getvalue(), "crops.npy")
-                self._put("model", files=kept, example=place, settings=dict(settings))
+                self._put("model", files=kept, example=place, settings=dict(settings), registered=registered)
+
+    def champion(self, model: str, network: str, candidate: Candidate, margin: float) -> None:
+        """Have a network judged by the rule of `mfnet.runs.champion`, and the alias of the registered model moved to it
+        if it wins. network: the MD5 of its file."""
+        self._put("champion", model=model, network=network, candidate=asdict(candidate), margin=margin)
 
     def close(self, status: str) -> None:
         """End the run as FINISHED or FAILED, and wait for it to be sent, but not for ever."""

@@ -7,8 +7,8 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +18,13 @@ from dvc.repo import Repo
 from dvc.stage import Stage
 
 from mfnet import tracking
+from mfnet.audit.lineage import lineage
+from mfnet.audit.recorded import LOCK, Step, holds_figures, workspace_steps
+from mfnet.flame import read_head
+from mfnet.flame.provenance import Provenance
+from mfnet.licences import HEAD, Licensed, document, manifest, verdict
+from mfnet.params import Params
+from mfnet.runs.openlineage import Execution, reported
 from mfnet.tracking import guarded
 
 EXPERIMENT = "pipeline"
@@ -34,8 +41,22 @@ class Facts(NamedTuple):
     """Path -> MD5 of the data that it reads."""
 
 
+Manifest = Callable[[Mapping[str, str]], Sequence[Licensed]]
+"""Path -> MD5 of all that a stage stands on -> what of it others own (`mfnet.licences.manifest`)."""
+
+
+def recorded(address: str, params: Params) -> AbstractContextManager[tracking.Run]:
+    """`tracked` with what these params name of files that others own."""
+
+    def owned(hashes: Mapping[str, str]) -> list[Licensed]:
+        head = read_head(f"{HEAD}/head.npz").provenance if HEAD in hashes else Provenance()
+        return manifest(params, head, hashes)
+
+    return tracked(address, params.model_dump(mode="json"), owned)
+
+
 @contextmanager
-def tracked(address: str, params: dict) -> Iterator[tracking.Run]:
+def tracked(address: str, params: dict, owned: Manifest = lambda hashes: ()) -> Iterator[tracking.Run]:
     """An MLflow run for the DVC stage `address` (``train``, ``ablate@no-eye-6``).
 
     params: the sections of the params file as the stage uses them; those that dvc.yaml lists are recorded. Outputs are
@@ -46,17 +67,52 @@ def tracked(address: str, params: dict) -> Iterator[tracking.Run]:
     facts = Facts(address, {}, {"dvc.stage": address}, {})
     with guarded("the stage's dependencies"):
         facts = _facts(address, params)
-    with tracking.run(EXPERIMENT, facts.name, facts.params, facts.tags) as opened:
+    with (
+        tracking.run(EXPERIMENT, facts.name, facts.params, facts.tags) as opened,
+        reported(_execution(facts)) as outputs,
+    ):
         opened.inputs(facts.inputs)
         opened.file(yaml.safe_dump(params, sort_keys=False), "params.yaml")
         yield opened
         opened.metrics({"seconds": time.monotonic() - began, "peak_memory_mib": peak_memory()})
         with guarded("the stage's outputs"), Repo() as repo:
             outs = _stage(repo, address).outs
-            opened.tags(_hashes(outs, tracking.OUT))
-            for out in outs:
-                if out.metric:
-                    opened.results(json.loads(Path(out.fs_path).read_text(encoding="utf-8")))
+            outputs |= _hashes(outs)
+            opened.tags({tracking.OUT + path: md5 for path, md5 in outputs.items()})
+            for out in filter(holds_figures, outs):
+                opened.results(json.loads(Path(out.fs_path).read_text(encoding="utf-8")))
+            with guarded("licences"):
+                _declare(opened, owned(stands_on(facts, outputs)))
+
+
+def _execution(facts: Facts) -> Execution:
+    """What OpenLineage is told of a stage: every input but code."""
+    read = {tag.removeprefix(tracking.DEP): md5 for tag, md5 in facts.tags.items() if tag.startswith(tracking.DEP)}
+    data = {path: md5 for path, md5 in read.items() if not _is_code(Path(path))}
+    params = {key: str(value) for key, value in tracking.flatten(facts.params).items()}
+    tags = {key: value for key, value in facts.tags.items() if key.startswith("git.")}
+    return Execution(facts.name, facts.tags.get("mlflow.note.content", ""), params, tags, data)
+
+
+def _is_code(path: Path) -> bool:
+    return path.suffix == ".py" or (path / "__init__.py").is_file()
+
+
+def stands_on(facts: Facts, made: Mapping[str, str]) -> dict[str, str]:
+    """Path -> MD5 of a stage's outputs, its inputs, and all that the lock knows these were made of."""
+    steps = workspace_steps(Path()) if Path(LOCK).is_file() else {}
+    order, sources = lineage(Step(facts.name, facts.inputs, made, {}), steps, [])
+    return {path: md5 for step in order for path, md5 in step.outs.items()} | sources
+
+
+def _declare(record: tracking.Run, rows: Sequence[Licensed]) -> None:
+    """Whose the files are that a run stands on, as a file and in tags."""
+    if not rows:
+        return
+    said = verdict(rows)
+    record.file(json.dumps(document(rows), indent=1), "licences.json")
+    tags = {"results.may_show": said.may_show, "results.may_show.reason": said.reason}
+    record.tags(tags | {f"licence.{row.part}.{row.name}": row.licence for row in rows})
 
 
 def peak_memory() -> float:
@@ -79,8 +135,8 @@ def _facts(address: str, params: dict) -> Facts:
         tags = {"dvc.stage": address, "mlflow.note.content": stage.desc or "", "mlflow.source.name": str(stage.cmd)}
         if experiment := os.environ.get("DVC_EXP_NAME"):
             tags["dvc.experiment"] = experiment
-        sources, hashes = _sources(repo, stage), _hashes(stage.deps, tracking.DEP)
-        read = {tag.removeprefix(tracking.DEP): md5 for tag, md5 in hashes.items()}
+        sources, read = _sources(repo, stage), _hashes(stage.deps)
+        hashes = {tracking.DEP + path: md5 for path, md5 in read.items()}
         data = {path: md5 for path, md5 in read.items() if path not in sources}
         return Facts(address, recorded, tags | _git_tags(sources) | hashes, data)
 
@@ -94,13 +150,13 @@ def _looked_up(tree: dict, path: str) -> object:
     return tree
 
 
-def _hashes(entries: list, prefix: str) -> dict[str, str]:
-    """`prefix` + path -> MD5 of a stage's files, as dvc.lock will name them."""
+def _hashes(entries: list) -> dict[str, str]:
+    """Path -> MD5 of a stage's files, as dvc.lock will name them."""
     hashes = {}
     for entry in entries:
         if not isinstance(entry, ParamsDependency):
             entry.save()
-            hashes[prefix + entry.def_path] = entry.hash_info.value
+            hashes[entry.def_path] = entry.hash_info.value
     return hashes
 
 

@@ -72,7 +72,7 @@ def keep_model(params: Params, out: Path, inputs: "TrainingFiles", record: Run) 
     crops = first_of_each_subject(TripletShards(inputs.validation), PICTURED).images.numpy()
     files = {"model": out / "model.safetensors", "head": Path("data/head/head.npz")}
     counts = {"n_shape": params.flame.n_shape, "n_expression": params.flame.n_expression}
-    record.model(files, crops[:, : params.model.views], counts)
+    record.model(files, crops[:, : params.model.views], counts, params.champion.model)
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from mfnet.errors import InputError
 from mfnet.tracking import DEP, OUT, flatten
 
 if TYPE_CHECKING:
+    from dvc.output import Output
     from dvc.repo import Repo
     from mlflow.entities import Run
 
@@ -90,6 +91,21 @@ def workspace_steps(root: Path) -> dict[str, Step]:
     if not path.is_file():
         raise InputError(f"{path}: no such file; run `dvc repro` first")
     return steps_of_lock(path.read_text(encoding="utf-8"))
+
+
+def holds_figures(out: "Output") -> bool:
+    """Whether an output is a file of figures: JSON that git keeps. Few of them are metrics to DVC, which shows all."""
+    return not out.use_cache and out.def_path.endswith(".json")
+
+
+def versions_in_lock(root: Path) -> dict[str, str]:
+    """Path -> MD5 of every file and folder in the workspace's lock; nothing where there is no lock."""
+    if not (root / LOCK).is_file():
+        return {}
+    steps = workspace_steps(root).values()
+    return {path: md5 for step in steps for path, md5 in step.deps.items()} | {
+        path: md5 for step in steps for path, md5 in step.outs.items()
+    }
 
 
 def revision_steps(root: Path, revision: str) -> dict[str, Step]:

@@ -48,10 +48,13 @@ def check_manifest(manifest: pd.DataFrame, rejected: pd.DataFrame, max_rejected:
         gxe.ExpectColumnValuesToBeInSet(column="illumination", value_set=list(multipie.ILLUMINATIONS)),
         gxe.ExpectColumnValuesToBeInSet(column="expression", value_set=sorted(set(multipie.EXPRESSIONS.values()))),
         gxe.ExpectColumnValuesToBeBetween(column="yaw", min_value=-90, max_value=90),
+        gxe.ExpectColumnValuesToBeNull(column="ceiling_yaw"),
         gxe.ExpectColumnValuesToMatchRegex(column="checksum", regex=r"^[0-9a-f]{16}$"),
         *_not_null(manifest),
     ]
-    _check("data/multipie/manifest.parquet", manifest, "path", suite)
+    above = manifest["camera"].isin(list(multipie.CEILING))
+    table = manifest.assign(ceiling_yaw=manifest["yaw"].where(above), yaw=manifest["yaw"].mask(above, 0.0))
+    _check("data/multipie/manifest.parquet", table, "path", suite)
     _check_rejected_images(manifest, rejected, max_rejected)
     _write_verdict(verdict, len(manifest), rejected, len(suite) + 1)
 

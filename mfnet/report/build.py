@@ -5,21 +5,29 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from mfnet.audit.recorded import versions_in_lock
 from mfnet.benchmark.names import ABLATION
+from mfnet.flame import Flame, load_project_head
 from mfnet.io.files import atomic_directory, write_json
+from mfnet.licences import manifest, verdict
 from mfnet.params import Params
 from mfnet.report import contents
 from mfnet.report.ablation import ablation_differences, ablation_runs
+from mfnet.report.headline import headline
 from mfnet.report.page import write_page
+from mfnet.report.plots_page import plots_page
 from mfnet.scoring.statistics import summary_rows
 
 
 def build_report(params: Params, data: str | Path = "data", out: str | Path = "data/report") -> None:
-    """Read the artifacts below `data` and write the report into `out` (replaced whole).
+    """Read the artifacts below `data`, write the report into `out` (replaced whole) and the headline beside it.
 
-    Writes report.html, report.md, summary.json, tables/*.csv, plots/*.csv and pictures/*.png.
+    Writes report.html, report.md, summary.json, licences.json, tables/*.csv, plots/*.csv with the page to show them
+    in, and pictures/*.png; and `data`/metrics.json.
     """
     data = Path(data)
+    flame = load_project_head(data / "head", params.flame)
+    licences = manifest(params, flame.provenance, versions_in_lock(Path()))
     scores, main, rows, differences = benchmark_figures(params, data)
     runs = ablation_runs(params, data, scores.get("wild"))
     sections = [contents.pictures_section(params, data), contents.results_section(rows, main, differences)]
@@ -30,11 +38,17 @@ def build_report(params: Params, data: str | Path = "data", out: str | Path = "d
         contents.published_section(),
         contents.training_section(data),
     ]
-    sections += [contents.weights_section(data), contents.data_section(data)]
+    sections += [contents.weights_section(data), contents.data_section(data), contents.licences_section(licences)]
     with atomic_directory(out) as folder:
-        write_page(sections, params.report.title, subtitle(params, data), folder)
+        write_page(sections, params.report.title, subtitle(params, flame, verdict(licences).reason), folder)
+        write_json(
+            {"verdict": verdict(licences)._asdict(), "files": [row._asdict() for row in licences]},
+            folder / "licences.json",
+        )
         write_json(_without_nan(rows), folder / "summary.json")
         write_plots(rows, runs, data, folder / "plots")
+        (folder / "plots" / "page.html").write_text(plots_page(), encoding="utf-8")
+    write_json(headline(rows, data), data / "metrics.json")
 
 
 class BenchmarkFigures(NamedTuple):
@@ -62,16 +76,14 @@ def benchmark_figures(params: Params, data: Path) -> BenchmarkFigures:
     return BenchmarkFigures(scores, main, rows, differences)
 
 
-def subtitle(params: Params, data: Path) -> str:
-    """One line that says what was run: head and its licence, network, loss."""
-    from mfnet.flame import load_project_head
-
-    flame = load_project_head(data / "head", params.flame)
+def subtitle(params: Params, flame: Flame, may_show: str) -> str:
+    """One line that says what was run: head and its licence, network, loss; and whether it may be shown."""
     head = f"head {params.flame.model} ({flame.content_hash[:12]}; {flame.provenance})"
     model, loss = params.model, params.loss
     return (
         f"MFNet with {model.backbone} x {model.width:g} and {model.fusion} fusion on {head}; flow by "
-        f"{loss.flow_estimator}, gradient {loss.flow_gradient}; every figure is of subjects never trained on."
+        f"{loss.flow_estimator}, gradient {loss.flow_gradient}; every figure is of subjects never trained on. "
+        f"{may_show}"
     )
 
 

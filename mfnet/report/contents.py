@@ -1,12 +1,14 @@
 """What the report says: one function per section, each reading artifacts and nothing else."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from mfnet.benchmark.names import BY_NAME, unposed
+from mfnet.licences import Licensed, verdict
 from mfnet.params import Params
 from mfnet.report.findings import findings, overview
 from mfnet.report.page import PageSection
@@ -188,4 +190,15 @@ def data_section(folder: Path) -> PageSection:
         reasons = pd.read_parquet(multipie / f"{name}.parquet").reason.str.split(":").str[0].value_counts().sort_index()
         rejected += [{"stage": stage, "reason": reason, "count": count} for reason, count in reasons.items()]
     section.table(pd.DataFrame(rejected, columns=["stage", "reason", "count"]), "rejected")
+    return section
+
+
+def licences_section(rows: Sequence[Licensed]) -> PageSection:
+    """What the figures stand on that others own, and whether they may be shown."""
+    section = PageSection("Licences", folded=True)
+    section.note(
+        f"{verdict(rows).reason} What the run stands on, by hash, and under which licence, as its owner declares it; "
+        "what is not declared is to be told in `flame` and `licences` of params.yaml."
+    )
+    section.table(pd.DataFrame(rows, columns=list(Licensed._fields)), "licences")
     return section

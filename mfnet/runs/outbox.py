@@ -142,8 +142,13 @@ class RunRecord:
 
 def records(root: Path) -> list[Path]:
     """Folders of all records of a workspace, oldest first."""
-    found = [events.parent for home in outboxes(root) for events in home.glob(f"*/{EVENTS}")]
+    found = [folder for home in outboxes(root) for folder in within(home)]
     return sorted(found, key=lambda folder: folder.name)
+
+
+def within(home: Path) -> list[Path]:
+    """Folders of the records in one outbox."""
+    return [events.parent for events in home.glob(f"*/{EVENTS}")]
 
 
 def find(root: Path, name: str) -> Path | None:

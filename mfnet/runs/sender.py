@@ -14,7 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mfnet.audit.hashing import file_md5
 from mfnet.runs import outbox
+from mfnet.runs.champion import Candidate
+from mfnet.runs.registry import NETWORK, REASON, decide, version_of
 from mfnet.runs.store import address, artifact_location, client_at, current
 
 if TYPE_CHECKING:
@@ -194,15 +197,31 @@ def _send_model(client: "MlflowClient", run: str, event: dict, folder: Path) -> 
     import mfnet
 
     example = np.load(folder / event["example"], allow_pickle=False)
+    network, model = file_md5(folder / event["files"]["model"]), event["registered"]
+    known = version_of(network, model, client) is not None
     with current(client.tracking_uri), mlflow.start_run(run_id=run):
-        mlflow.pyfunc.log_model(
+        kept = mlflow.pyfunc.log_model(
             name="model",
+            registered_model_name=None if known else model,
             python_model=str(Path(__file__).with_name("served_model.py")),
             artifacts={name: str(folder / place) for name, place in event["files"].items()},
             model_config=event["settings"],
             input_example=example,
             pip_requirements=[f"mfnet=={mfnet.__version__}"],
         )
+    if kept.registered_model_version is not None:
+        client.set_model_version_tag(model, str(kept.registered_model_version), NETWORK, network)
+
+
+def _send_champion(client: "MlflowClient", run: str, event: dict, folder: Path) -> None:
+    """The version may still wait in the record of the stage that trained it: then this one waits too."""
+    try:
+        said = decide(event["model"], event["network"], Candidate(**event["candidate"]), event["margin"], client)
+    except LookupError as error:
+        if any(other.name < folder.name for other in outbox.within(folder.parent) if not outbox.has_writer(other)):
+            raise
+        said = f"not decided: {error}"
+    client.set_tag(run, REASON, said)
 
 
 SENT: dict[str, Callable[["MlflowClient", str, dict, Path], None]] = {
@@ -213,6 +232,7 @@ SENT: dict[str, Callable[["MlflowClient", str, dict, Path], None]] = {
     "picture": _send_picture,
     "inputs": _send_inputs,
     "model": _send_model,
+    "champion": _send_champion,
 }
 """Kind of event -> what sends it."""
 

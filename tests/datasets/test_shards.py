@@ -14,6 +14,7 @@ from mfnet.compute.executor import Compute
 from mfnet.datasets import multipie
 from mfnet.datasets.calibrated import LAYOUTS, scan_calibrated
 from mfnet.datasets.plan import SLOTS, plan_triplets
+from mfnet.datasets.scan import scan
 from mfnet.datasets.shards import CALIBRATED_SCHEMA, SCHEMA, CropSpec, _replacement, encode, write_shards
 from mfnet.datasets.triplets import TripletShards
 from mfnet.errors import InputError
@@ -50,7 +51,7 @@ def draw_points(path) -> np.ndarray:
 def archive(write_archive):
     """(root, plan of 10 triplets in two splits, landmarks)."""
     root = write_archive(subjects=(1, 2), illuminations=(0, 1))
-    table, _ = multipie.scan(root)
+    table, _ = scan(root)
     points = [draw_points(root / path).ravel().astype(np.float32) for path in table["path"]]
     return root, plan_triplets(table, PLAN), pd.DataFrame({"path": table["path"], "landmarks": points})
 
@@ -140,7 +141,7 @@ def rows_of(folder) -> pd.DataFrame:
 
 def test_lost_triplets_are_replaced_from_the_reserve(archive, tmp_path):
     root, _, _ = archive
-    plan = plan_triplets(multipie.scan(root)[0], PLAN.model_copy(update={"triplets": 6, "reserve": 1.0}))
+    plan = plan_triplets(scan(root)[0], PLAN.model_copy(update={"triplets": 6, "reserve": 1.0}))
     spoilt = without_landmarks(archive, plan, 1)
     rejected = write(spoilt, tmp_path / "out")
     rows = rows_of(tmp_path / "out")
@@ -153,7 +154,7 @@ def test_lost_triplets_are_replaced_from_the_reserve(archive, tmp_path):
 
 def test_a_reserve_that_is_used_up_is_one_line(archive, tmp_path, caplog):
     root, _, _ = archive
-    plan = plan_triplets(multipie.scan(root)[0], PLAN.model_copy(update={"triplets": 14, "reserve": 0.1}))
+    plan = plan_triplets(scan(root)[0], PLAN.model_copy(update={"triplets": 14, "reserve": 0.1}))
     rejected = write(without_landmarks(archive, plan, 1), tmp_path / "out")
     written = len(rows_of(tmp_path / "out"))
     assert written + len(rejected) == len(plan) and written < 14

@@ -436,6 +436,21 @@ def _read_params(folder: Path) -> object:
     return load_params(folder / "params.yaml")
 
 
+def _expression_of_parameters() -> bytes:
+    from mfnet.export.parameters import FORMAT
+    from tests.heads import open_flame
+
+    head = {"content_hash": open_flame().content_hash}
+    return json.dumps({"format": FORMAT, "head": head, "expression": [0.5] * 50, "jaw_pose": [0.1, 0, 0]}).encode()
+
+
+def _read_expression(folder: Path) -> object:
+    from mfnet.export.expressions import read_expression
+    from tests.heads import open_flame
+
+    return read_expression(folder / "a.json", open_flame())
+
+
 READERS: dict[str, Reader] = {
     "head pickle 2": Reader(
         lambda: {"a.pkl": pickle.dumps(_head_fields(), 2)}, _read_head("a.pkl"), fixed=_hostile_pickles
@@ -480,6 +495,8 @@ READERS: dict[str, Reader] = {
     "packed AFLW": Reader(_aflw(True), _read_aflw, _rejected()),
     "triplet shard": Reader(_shard, _read_shard),
     "table": Reader(_table, _read_table),
+    "expression": Reader(lambda: {"a.json": b'{"jawOpen": 0.5, "tongueOut": 1}'}, _read_expression),
+    "expression of parameters": Reader(lambda: {"a.json": _expression_of_parameters()}, _read_expression),
     "people": Reader(lambda: {"people.csv": b"person,photograph\nann,a/1.jpg\nbob,2.png\n"}, _read_people),
     "params": Reader(_params, _read_params),
 }

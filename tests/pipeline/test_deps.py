@@ -20,6 +20,7 @@ NEUTRAL = {
     "mfnet/params.py": "the values are params of the stage; the schema refuses values and changes none",
     "mfnet/tracking.py": "writes to MLflow, to no out",
     "mfnet/runs/outbox.py": "writes to MLflow, to no out",
+    "mfnet/runs/champion.py": "decides in MLflow, in no out",
     "mfnet/io/download.py": "fetches assets when the user says so; no stage does, and their hashes are checked",
     "mfnet/audit/hashing.py": "hashes for MLflow, in no out",
     "mfnet/compute/executor.py": "where work runs; results come back in the order of the items",
@@ -27,6 +28,8 @@ NEUTRAL = {
     "stages/provenance.py": "writes to MLflow, to no out",
 }
 """Files that no stage names, with the reason. What they do must never reach the bytes of an out."""
+RECORDER = Path("stages/provenance.py")
+"""What it imports and nothing else does goes to MLflow, into no out."""
 TRACKED_PICTURES = {
     "mfnet/export/sheets.py": "pictures for MLflow, no out",
     "mfnet/export/pictures.py": "pictures for MLflow, no out",
@@ -85,13 +88,16 @@ def imported_modules(file: Path) -> Iterator[str]:
 
 
 def import_closure(start: Path) -> set[str]:
-    """Every file of the repository that running `start` can import, packages' ``__init__`` with code included."""
+    """Every file of the repository that running `start` can import, packages' ``__init__`` with code included; not what
+    RECORDER alone imports."""
     found, waiting = set(), [start]
     while waiting:
         file = waiting.pop()
         if file in found:
             continue
         found.add(file)
+        if file == RECORDER:
+            continue
         for name in imported_modules(file):
             parts = name.split(".")
             files = [module_file(".".join(parts[: i + 1])) for i in range(len(parts))]

@@ -13,6 +13,7 @@ import yaml
 
 from mfnet import tracking
 from mfnet.errors import InputError
+from mfnet.licences import Licensed
 from mfnet.params import load_params
 from mfnet.runs.store import address, all_runs
 from stages.common import recording, run_stage, stage_parser
@@ -81,6 +82,35 @@ def test_data_of_other_stages_is_an_input_by_the_locks_md5(workspace):
     lock = yaml.safe_load((workspace / "dvc.lock").read_text())["stages"]["last"]
     inputs = {each.dataset.name: each.dataset.digest for each in run.inputs.dataset_inputs}
     assert inputs == {entry["path"]: entry["md5"] for entry in lock["deps"]} and set(inputs) == {"first", "middle"}
+
+
+def test_openlineage_is_told_of_data_and_not_of_code(workspace, monkeypatch):
+    subprocess.run(["dvc", "repro", "-q", "middle"], check=True)
+    monkeypatch.setenv("MFNET_OPENLINEAGE", "events.jsonl")
+    with tracked("last", {"word": "hello"}):
+        (workspace / "last").write_text("last")
+    start, end = map(json.loads, (workspace / "events.jsonl").read_text().splitlines())
+    lock = yaml.safe_load((workspace / "dvc.lock").read_text())["stages"]
+    versions = {each["name"]: each["facets"]["version"]["datasetVersion"] for each in end["inputs"]}
+    assert versions == {name: lock[name]["outs"][0]["md5"] for name in ("first", "middle")}
+    assert [each["name"] for each in end["outputs"]] == ["last"] and start["job"]["name"] == "last"
+
+
+def test_a_run_says_whose_files_it_stands_on_and_whether_it_may_be_shown(workspace):
+    subprocess.run(["dvc", "repro", "-q", "middle"], check=True)
+    seen = {}
+
+    def owned(hashes):
+        seen.update(hashes)
+        return [Licensed("head", "a head", "2020", "their own", "", "no", f"md5 {hashes['first']}")]
+
+    with tracked("last", {"word": "hello"}, owned):
+        (workspace / "last").write_text("last")
+    run = all_runs(address(Path.cwd()))[0]
+    assert set(seen) == {"first", "middle", "last"}, "its own outputs, its inputs, and what those were made of"
+    assert run.data.tags["results.may_show"] == "no" and run.data.tags["licence.head.a head"] == "their own"
+    (kept,) = (workspace / "mlartifacts").rglob("licences.json")
+    assert json.loads(kept.read_text())["files"][0]["hash"] == f"md5 {seen['first']}"
 
 
 def test_a_stage_that_fails_leaves_a_failed_run(measured):

@@ -13,6 +13,7 @@ import pytest
 
 from mfnet.datasets import multipie, quality
 from mfnet.datasets.plan import SLOTS
+from mfnet.datasets.scan import manifest_of
 from mfnet.datasets.shards import SCHEMA
 from mfnet.errors import InputError
 from mfnet.landmarks.gates import bounds, measure
@@ -35,7 +36,7 @@ NONE_REJECTED = pd.DataFrame({"path": [], "reason": []}, dtype="str")
 
 def manifest() -> pd.DataFrame:
     fields = [(f"{s:03d}", 1, r, c, i) for s in (1, 2) for r in (1, 2) for c in multipie.YAW for i in (0, 7)]
-    return multipie._manifest([(multipie.image_path(*f), *f, f"{n:016x}") for n, f in enumerate(fields)])
+    return manifest_of([multipie.image_path(*f) for f in fields], [f"{n:016x}" for n in range(len(fields))])
 
 
 def rejected(count: int, ending: str = ".png") -> pd.DataFrame:

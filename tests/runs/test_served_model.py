@@ -10,9 +10,12 @@ from mlflow.entities import LoggedModelStatus
 from mlflow.models import get_model_info
 
 from mfnet import tracking
+from mfnet.audit.hashing import file_md5
 from mfnet.flame import Flame, write_head
 from mfnet.io.images import to_float
 from mfnet.model.mfnet import Crops, MFNet, load_mfnet, save_mfnet
+from mfnet.runs.champion import Candidate
+from mfnet.runs.registry import REASON
 from mfnet.runs.sender import sync
 from mfnet.runs.store import all_runs, client_at
 from tests.flame.conftest import head  # noqa: F401
@@ -40,16 +43,18 @@ def test_a_kept_model_is_loaded_elsewhere_and_answers_as_the_network(place, stor
     crops = np.random.default_rng(0).integers(0, 256, (2, 3, 3, 64, 64), dtype=np.uint8)
     counts = {"n_shape": flame.n_shape, "n_expression": flame.n_expression}
     with tracking.run("pipeline", "train", {}, {}) as run:
-        run.model({"model": tmp_path / "model.safetensors", "head": tmp_path / "head.npz"}, crops, counts)
+        run.model({"model": tmp_path / "model.safetensors", "head": tmp_path / "head.npz"}, crops, counts, "heads")
+        run.champion("heads", file_md5(tmp_path / "model.safetensors"), Candidate("CD", 2.0, "items", False), 0.0)
     sync(place)  # where a busy machine took longer than a stage waits
     (recorded,) = all_runs(store)
     models = client_at(store).search_logged_models([recorded.info.experiment_id])
     kept = next(model for model in models if model.status == LoggedModelStatus.READY)
     assert kept.source_run_id == recorded.info.run_id and "mfnet.refused" not in recorded.data.tags
+    assert "moved to version 1: CD 2.0000 mm" in recorded.data.tags[REASON]
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     np.save(elsewhere / "crops.npy", crops)
-    subprocess.run([sys.executable, "-c", LOADED, store, kept.model_uri], cwd=elsewhere, check=True)
+    subprocess.run([sys.executable, "-c", LOADED, store, "models:/heads@champion"], cwd=elsewhere, check=True)
     with np.load(elsewhere / "answer.npz") as answer, torch.no_grad():
         expected = load_mfnet(tmp_path / "model.safetensors", flame)(to_float(torch.from_numpy(crops)))
         np.testing.assert_allclose(answer["shape"], expected.person.shape.numpy(), atol=1e-5)
