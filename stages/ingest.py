@@ -29,7 +29,8 @@ def run(params: Params, args: Namespace, record: Run) -> None:
         manifest, rejected = scan(source.multipie, compute, look, KEPT)
         check = quality.check_manifest
     else:
-        manifest, rejected = scan_calibrated(source.multipie, source.layout, source.anchor, compute)
+        decode = params.ingest.decode == "full"
+        manifest, rejected = scan_calibrated(source.multipie, source.layout, source.anchor, compute, decode)
         check = quality.check_calibrated_manifest
     check(manifest, rejected, params.ingest.max_rejected, "data/multipie/ingest.json")
     write_table(manifest, "data/multipie/manifest.parquet")

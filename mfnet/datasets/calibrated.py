@@ -105,12 +105,13 @@ def calibration_file(path: str, layout: str) -> str:
 
 
 def scan_calibrated(
-    root: str | Path, layout: str, anchor: str | None = None, compute: Compute = SERIAL
+    root: str | Path, layout: str, anchor: str | None = None, compute: Compute = SERIAL, decode: bool = False
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """List the images of an archive in a `layout` of LAYOUTS: (manifest, rejected), both ordered by path.
 
     manifest: the columns of `multipie.scan`, elevation (of the camera, degrees) and those of CALIBRATION. rejected:
-    path, reason. anchor: name of the camera before the face; None: the middle one of each rig.
+    path, reason. anchor: name of the camera before the face; None: the middle one of each rig. decode: whether every
+    image is decoded, which finds damage inside its pixel data.
 
     Raises InputError where `root` is missing or holds no image that passes.
     """
@@ -119,7 +120,7 @@ def scan_calibrated(
         raise InputError(f"source.multipie: {root}: no such folder; name the one that holds {kind.example}")
     paths, rejected = _files(root, kind)
     chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
-    looked = [found for part in compute.map(partial(_look, str(root)), chunks, "scan") for found in part]
+    looked = [found for part in compute.map(partial(_look, str(root), decode), chunks, "scan") for found in part]
     good = [image for image in looked if isinstance(image, _Image)]
     rejected += [(image.path, image.reason) for image in looked if isinstance(image, _Refused)]
     rows: list[dict[str, Any]] = []
@@ -178,12 +179,15 @@ def _files(root: Path, kind: Layout) -> tuple[list[str], list[tuple[str, str]]]:
     return sorted(paths), faults
 
 
-def _look(root: str, paths: list[str]) -> list[_Image | _Refused]:
+def _look(root: str, decode: bool, paths: list[str]) -> list[_Image | _Refused]:
     """Hash and size of every image that is whole, or why it is not."""
     looked: list[_Image | _Refused] = []
     for path in paths:
         try:
-            looked.append(_Image(path, *_hash_and_size(os.path.join(root, path))))
+            found = _Image(path, *_hash_and_size(os.path.join(root, path)))
+            if decode:
+                read_image(os.path.join(root, path))
+            looked.append(found)
         except RejectedImage as error:
             looked.append(_Refused(path, str(error)))
     return looked

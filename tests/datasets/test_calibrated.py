@@ -152,6 +152,17 @@ def test_what_is_no_good_image_has_a_reason(tmp_path, layout):
     assert reasons == {}
 
 
+def test_damage_inside_an_image_is_found_by_decoding(tmp_path):
+    write_archive(tmp_path, "multiface", subjects=NONE)
+    path = image_file("multiface", tmp_path, "017", rig()[1].name)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(data)
+    assert scan_calibrated(tmp_path, "multiface")[1].empty
+    _, rejected = scan_calibrated(tmp_path, "multiface", decode=True)
+    assert [tmp_path / name for name in rejected["path"]] == [path] and "broken PNG" in rejected["reason"].iloc[0]
+
+
 def test_a_camera_without_calibration_has_no_rows(tmp_path):
     write_archive(tmp_path, "multiface", spoil=lambda cameras: cameras[:-1], subjects=NONE)
     manifest, rejected = scan_calibrated(tmp_path, "multiface")
