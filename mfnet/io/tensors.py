@@ -92,6 +92,8 @@ def _opened(path: str | Path) -> Iterator[safe_open]:
     try:
         with safe_open(str(path), framework="pt") as file:
             yield file
+    except InputError:
+        raise
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run the stage that writes it") from None
     except (SafetensorError, OSError, KeyError, ValueError) as error:  # the two last: dtypes that torch has not
