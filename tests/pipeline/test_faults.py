@@ -178,7 +178,6 @@ def test_a_folder_that_may_not_be_written_is_one_line(stage, name):
         ("plan", "data/multipie/manifest.parquet"),
         ("pretrained@encoder", "data/head/head.npz"),
         ("train", "data/pretrained/encoder.safetensors"),
-        ("benchmark", "data/train/model.safetensors"),
     ],
 )
 def test_an_input_that_may_not_be_read_is_one_line(rebuilt, stage, name, file):
