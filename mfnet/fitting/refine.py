@@ -23,6 +23,8 @@ from mfnet.model.parameters import Prediction
 from mfnet.model.projection import decode
 from mfnet.params import RefineParams
 
+LEAST_DAMPING = 1e-9
+"""What steps that succeed bring the damping down to: without any, float32 cannot solve what the data leave open."""
 CHUNK = 16
 """Vectors of unknowns evaluated at once: memory against speed."""
 
@@ -164,7 +166,7 @@ def damped_step(
         damped = information + damping * information.diagonal().diag()
         moved = unknowns - torch.linalg.solve(damped, gradient)
         if problem.residuals(moved[None], flow).square().sum() < residuals.square().sum():
-            return moved, damping / 4
+            return moved, max(damping / 4, LEAST_DAMPING)
         damping *= 10
     return unknowns, damping
 
