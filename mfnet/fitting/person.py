@@ -115,7 +115,9 @@ def fit_person(
         refined, known = _freed(flame, measured, begin, settings, (refined, known))
     flow = False
     if estimate is not None and len(measured.landmarks) > 1:
-        seeing = refine(flame, begin, measured.landmarks, FlowEvidence(estimate, measured.images), settings, known)
+        evidence, last = FlowEvidence(estimate, measured.images), {"iterations": settings.flow_iterations}
+        further = known._replace(begin=refined.unknowns)
+        seeing = refine(flame, begin, measured.landmarks, evidence, settings.model_copy(update=last), further)
         without, with_flow = (_mean_residual(flame, each, measured, known) for each in (refined, seeing))
         flow = with_flow <= FLOW_TOLERANCE * without
         refined = seeing if flow else refined
