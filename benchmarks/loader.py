@@ -98,7 +98,7 @@ def count_batched(samples) -> int:
 
 
 # -------------------------------------------------------------------------------------------------------------- readers
-def bare(samples: list[Sample], folder: Path) -> Job:
+def bare(samples: list[Sample]) -> Job:
     def run() -> int:
         for sample in samples:
             for slot in SLOTS:
@@ -133,7 +133,8 @@ def webdataset_job(samples: list[Sample], folder: Path) -> Job:
     def unpacked(item: dict) -> Sample:
         numbers = np.frombuffer(item["numbers.bin"], np.float32)
         rest = {"landmarks": numbers[:408].reshape(3, 136), "yaw": numbers[408:411]}
-        return {slot: item[f"{slot}.jpg"] for slot in SLOTS} | rest | dict(zip(("triplet", "subject"), numbers[411:]))
+        rest |= {"triplet": numbers[411], "subject": numbers[412]}
+        return {slot: item[f"{slot}.jpg"] for slot in SLOTS} | rest
 
     def run() -> int:
         tars = sorted(str(path) for path in folder.glob("*.tar"))
@@ -156,9 +157,7 @@ def litdata_job(samples: list[Sample], folder: Path) -> Job:
 
     def run() -> int:
         data = litdata.StreamingDataset(str(folder), shuffle=True, seed=1)
-        return count_batched(
-            {**item, "landmarks": item["landmarks"].numpy(), "yaw": item["yaw"].numpy()} for item in data
-        )
+        return count_batched(item | {name: item[name].numpy() for name in ("landmarks", "yaw")} for item in data)
 
     return run
 
@@ -208,11 +207,7 @@ def compare(shards: list[Path], rounds: int) -> None:
     kilobytes = statistics.mean(len(sample[slot]) for sample in samples for slot in SLOTS) / 1e3
     print(f"{decode(samples[0]['frontal']).shape[0]} px, {len(samples)} triplets, {kilobytes:.1f} kB an image")
     with tempfile.TemporaryDirectory(prefix="loader-") as folder:
-        jobs = {
-            "bare decode": bare(samples, Path(folder)),
-            "mfnet": ours(shards, 1),
-            "mfnet, 2 threads": ours(shards, 2),
-        }
+        jobs = {"bare decode": bare(samples), "mfnet": ours(shards, 1), "mfnet, 2 threads": ours(shards, 2)}
         jobs |= peers(samples, Path(folder))
         spent: dict[str, list[float]] = {name: [] for name in jobs}
         for run in jobs.values():
@@ -224,9 +219,8 @@ def compare(shards: list[Path], rounds: int) -> None:
                 spent[name].append((time.process_time() - start) / images * 1e6)
     for name, times in spent.items():
         share = statistics.median(first / own for first, own in zip(spent["bare decode"], times, strict=True))
-        print(
-            f"  {name:18} {statistics.median(times):7.1f} us an image, least {min(times):7.1f}; of bare decode {share:.2f}"
-        )
+        microseconds = f"{statistics.median(times):7.1f} us an image, least {min(times):7.1f}"
+        print(f"  {name:18} {microseconds}; of bare decode {share:.2f}", flush=True)
 
 
 def main() -> None:

@@ -29,10 +29,10 @@ def run(params: Params, args: Namespace, record: Run) -> None:
     head = mean_head(read_head("data/head/head.npz"))
     found, rejected = find_landmarks(plan, Folders(archive, KEPT), backend, wanted, Compute.of(params.compute), NETWORK)
     measured = measure(found, plan, head, wanted.gates)
-    quality.check_gates(measured, bounds(wanted.gates), wanted)
+    gates = quality.check_gates(measured, bounds(wanted.gates), wanted)
     passed, failed = sort_out(measured, wanted.gates)
     rejected = pd.concat([rejected, failed]).sort_values("path", ignore_index=True)
-    quality.check_landmarks(passed, rejected, wanted, "data/multipie/landmarks.json")
+    quality.check_landmarks(passed, rejected, wanted, "data/multipie/landmarks.json", gates)
     write_table(passed, "data/multipie/landmarks.parquet")
     write_table(rejected, "data/multipie/landmarks_rejected.parquet")
 

@@ -30,7 +30,7 @@ def build_report(params: Params, data: str | Path = "data", out: str | Path = "d
         contents.published_section(),
         contents.training_section(data),
     ]
-    sections += [contents.weights_section(data), contents.data_section(data)]
+    sections += [contents.weights_section(data), contents.data_section(data), contents.docs_section(data)]
     with atomic_directory(out) as folder:
         write_page(sections, params.report.title, subtitle(params, data), folder)
         write_json(_without_nan(rows), folder / "summary.json")

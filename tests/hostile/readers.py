@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -314,10 +315,17 @@ def _rejected_image() -> tuple[type[Exception], ...]:
     return (RejectedImage,)
 
 
+def _save_mat(file: BinaryIO, fields: dict) -> None:
+    from scipy.io import savemat
+
+    savemat(file, fields)
+
+
 def _annotation(ending: str) -> Callable[[], Files]:
     points = np.arange(136.0).reshape(68, 2)
     rows = "\n".join(f"{x} {y}" for x, y in points)
     content = {
+        ".mat": lambda: bytes_of(_save_mat, {"pts": points}),
         ".npy": lambda: bytes_of(np.save, points),
         ".npz": lambda: bytes_of(np.savez_compressed, landmarks=points),
         ".txt": rows.encode,
@@ -450,7 +458,7 @@ READERS: dict[str, Reader] = {
     "Multi-PIE": Reader(_photo("PNG"), _read_multipie, _rejected_image()),
     **{
         f"annotation {ending}": Reader(_annotation(ending), _read_annotation)
-        for ending in (".npy", ".npz", ".txt", ".pts")
+        for ending in (".npy", ".npz", ".txt", ".pts", ".mat")
     },
     "AFLW": Reader(_aflw(False), _read_aflw, _rejected()),
     "packed AFLW": Reader(_aflw(True), _read_aflw, _rejected()),
