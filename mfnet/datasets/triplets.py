@@ -39,7 +39,10 @@ MAX_CROP = 2048
 """Pixels on a side of a crop at most."""
 _MAX_GROUP = 1 << 30
 _MOST_HEADERS = 64
-_JPEG, _JPEG_SCAN = b"\xff\xd8\xff", b"\xff\xda"
+_JPEG, _JPEG_SCAN = b"\xff\xd8", b"\xff\xda"
+_SCAN_HEADER = 14
+"""Bytes of a scan's header with three components, its marker included."""
+_BASELINE = b"\xff\xc0"
 _REMEDY = "run the stage `triplets` again"
 _KINDS: dict[str, Callable[[pa.DataType], bool]] = {
     "triplet": pa.types.is_integer,
@@ -103,7 +106,7 @@ class TripletShards:
         ]
         self._held: OrderedDict[int, _Group] = OrderedDict()
         self._headers: set[bytes] = set()
-        """Of JPEGs, up to the first scan, that were found good: those of one stage are all alike."""
+        """Of JPEGs that were found good: those that one stage wrote are all alike."""
 
     def __len__(self) -> int:
         return sum(group.rows for group in self._groups)
@@ -151,18 +154,18 @@ class TripletShards:
         encoded = [group.image(row, slot) for group, row in places for slot in range(len(SLOTS))]
         sums = [each for group, row in places for each in group.checksums_of(row)]
         first = self._decoded(0, encoded, sums, rows)
-        images = _buffer((len(encoded), *first.shape), pinned)
+        shape = first.shape
+        images = _buffer((len(encoded), *shape), pinned)
         pixels = images.numpy()
-        pixels[0] = first
 
         def decode(indices: np.ndarray) -> None:
             for index in indices.tolist():
-                image = self._decoded(index, encoded, sums, rows)
-                if image.shape != first.shape:
+                image = self._decoded(index, encoded, sums, rows) if index else first
+                if image.shape != shape:
                     raise InputError(f"{self._image(rows, index)}: size differs from the others; {_REMEDY}")
-                pixels[index] = image
+                cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=pixels[index])
 
-        own, *others = np.array_split(np.arange(1, len(encoded)), threads)
+        own, *others = np.array_split(np.arange(len(encoded)), threads)
         waiting = [decoders.submit(decode, share) for share in others]
         decode(own)
         for each in waiting:
@@ -176,7 +179,7 @@ class TripletShards:
         return TripletBatch(triplet, subject, images, landmarks, yaw)
 
     def _decoded(self, index: int, encoded: list[bytes], sums: list[int | None], rows: np.ndarray) -> np.ndarray:
-        """Image number `index` of a batch, RGB uint8 [H, W, 3]."""
+        """Image number `index` of a batch, uint8 [H, W, 3] in OpenCV's order of channels."""
         try:
             return self._decode(encoded[index], sums[index])
         except NoPhoto as error:
@@ -185,13 +188,12 @@ class TripletShards:
     def _decode(self, encoded: bytes, checksum: int | None) -> np.ndarray:
         if checksum is not None and zlib.crc32(encoded) != checksum:
             raise NoPhoto("damaged: its bytes are not those that were written")
-        scan = encoded.find(_JPEG_SCAN)
-        header = encoded[:scan]
-        if header not in self._headers or encoded.rfind(_JPEG_SCAN) != scan:
+        header = encoded[: encoded.find(_JPEG_SCAN) + _SCAN_HEADER]
+        if header not in self._headers:
             check_photo(encoded, ("JPEG", "PNG"), MAX_CROP**2)
-            if encoded.startswith(_JPEG) and len(self._headers) < _MOST_HEADERS:
+            if len(self._headers) < _MOST_HEADERS and _says_all(header):
                 self._headers.add(header)
-        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
+        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
         if image is None:
             raise NoPhoto("not a readable image")
         return image
@@ -228,8 +230,8 @@ class _Group(NamedTuple):
     """[N, 3] float32."""
     checksums: np.ndarray | None
     """[N, 3] CRC-32 of each encoded image, if there are any."""
-    encoded: list[pa.Array]
-    """Of each slot."""
+    encoded: list[tuple[np.ndarray, list[int]]]
+    """Of each slot: the bytes of all images, and where each begins; the last one's end too."""
 
     @classmethod
     def of(cls, table: pa.Table) -> "_Group":
@@ -241,7 +243,7 @@ class _Group(NamedTuple):
             np.stack([_numbers(table, f"landmarks_{slot}").reshape(count, 68, 2) for slot in SLOTS], 1),
             np.stack([_numbers(table, f"yaw_{slot}") for slot in SLOTS], 1),
             np.stack([table[name].to_numpy() for name in CHECKSUMS], 1) if CHECKSUMS[0] in table.column_names else None,
-            [table[f"image_{slot}"].combine_chunks() for slot in SLOTS],
+            [_bytes_of(table[f"image_{slot}"].chunk(0)) for slot in SLOTS],
         )
 
     def checksums_of(self, row: int) -> list[int] | list[None]:
@@ -250,7 +252,29 @@ class _Group(NamedTuple):
 
     def image(self, row: int, slot: int) -> bytes:
         """An encoded image."""
-        return self.encoded[slot][row].as_py()
+        content, starts = self.encoded[slot]
+        return content[starts[row] : starts[row + 1]].tobytes()
+
+
+def _bytes_of(column: pa.Array) -> tuple[np.ndarray, list[int]]:
+    """The bytes of a binary column and where each value begins, without a copy."""
+    wide = pa.types.is_large_binary(column.type)
+    _, offsets, content = column.buffers()
+    starts = np.frombuffer(offsets, np.int64 if wide else np.int32)[column.offset :][: len(column) + 1]
+    return np.frombuffer(content or b"", np.uint8), starts.tolist()
+
+
+def _says_all(header: bytes) -> bool:
+    """Whether the bytes up to the data of a scan fix how a JPEG is decoded: it is baseline, segment follows segment up
+    to that scan, and the scan has all three components, so that no later one is read."""
+    at, kinds = len(_JPEG), []
+    if not header.startswith(_JPEG):
+        return False
+    while at + 4 <= len(header) and header[at] == 0xFF and header[at : at + 2] != _JPEG_SCAN:
+        kinds.append(header[at : at + 2])
+        at += 2 + int.from_bytes(header[at + 2 : at + 4], "big")
+    scan = len(header) - _SCAN_HEADER
+    return at == scan and _BASELINE in kinds and header[scan + 2 : scan + 5] == bytes([0, 12, 3])
 
 
 def _buffer(shape: tuple[int, ...], pinned: bool) -> Tensor:
@@ -297,7 +321,7 @@ def _read_group(shard: pq.ParquetFile, index: int, where: str) -> pa.Table:
     """A row group whose values are all there and finite. Raises InputError, which names the row, for any other."""
     try:
         columns = COLUMNS + CHECKSUMS if _has_checksums(shard) else COLUMNS
-        table = shard.read_row_group(index, columns=columns).combine_chunks()
+        table = shard.read_row_group(index, columns=columns, use_threads=False).combine_chunks()
         table.validate(full=True)  # offsets inside the data, text that is text
     except Exception as error:  # pyarrow raises many kinds for damaged pages
         raise InputError(f"{where}: damaged: {' '.join(str(error).split())[:200]}; {_REMEDY}") from None
@@ -310,10 +334,12 @@ def _read_group(shard: pq.ParquetFile, index: int, where: str) -> pa.Table:
 
 def _first_bad(column: pa.ChunkedArray, name: str) -> int | None:
     """The first row whose value cannot be used; None where all can."""
-    good = np.asarray(column.is_valid())
+    good = np.asarray(column.is_valid()) if column.null_count else np.ones(len(column), bool)
     kind = name.partition("_")[0]
     if kind == "subject":
-        good = good & [str(value).isdecimal() and len(str(value)) < 10 for value in column.to_pylist()]
+        good = good & np.array(
+            [value is not None and value.isdecimal() and len(value) < 10 for value in column.to_pylist()]
+        )
     elif kind == "yaw":
         good = good & np.isfinite(column.to_numpy())
     elif kind == "landmarks":

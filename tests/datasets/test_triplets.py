@@ -1,5 +1,6 @@
 """Reading shards: the same order for a seed whatever is read when, nothing lost, nothing read twice."""
 
+import io
 import zlib
 
 import cv2
@@ -7,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from mfnet.datasets.plan import SLOTS
-from mfnet.datasets.triplets import TripletShards
+from mfnet.datasets.triplets import TripletShards, _says_all
 from mfnet.errors import InputError
 
 SIZE = 16
@@ -150,6 +152,18 @@ def test_a_known_header_lets_no_other_size_pass(tmp_path):
     assert read(triplets, triplets.order(None)[:2]) == [[0, 1]]
     with pytest.raises(InputError, match=r"row 2 .* image_frontal: 2400 x 2400 px"):
         read(triplets, triplets.order(None)[2:])
+
+
+@pytest.mark.parametrize("settings", [{}, {"progressive": True}, {"exif": bytes(200) + b"\xff\xda" + bytes(50)}])
+def test_only_a_plain_header_says_all(settings):
+    """Of a progressive JPEG, or one with the mark of a scan in front of its frame, every header is looked at."""
+    buffer = io.BytesIO()
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    Image.fromarray(image).save(buffer, "JPEG", **settings)
+    content = buffer.getvalue()
+    header = content[: content.find(b"\xff\xda") + 14]
+    assert _says_all(header) == (not settings)
+    assert not _says_all(encoded(0)) and not _says_all(b"")
 
 
 def test_a_batch_stays_as_it_is_while_others_are_read(shards):
