@@ -4,9 +4,11 @@ import functools
 import io
 import json
 import pickle
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -355,10 +357,17 @@ def _rejected_image() -> tuple[type[Exception], ...]:
     return (RejectedImage,)
 
 
+def _save_mat(file: BinaryIO, fields: dict) -> None:
+    from scipy.io import savemat
+
+    savemat(file, fields)
+
+
 def _annotation(ending: str) -> Callable[[], Files]:
     points = np.arange(136.0).reshape(68, 2)
     rows = "\n".join(f"{x} {y}" for x, y in points)
     content = {
+        ".mat": lambda: bytes_of(_save_mat, {"pts": points}),
         ".npy": lambda: bytes_of(np.save, points),
         ".npz": lambda: bytes_of(np.savez_compressed, landmarks=points),
         ".txt": rows.encode,
@@ -412,7 +421,8 @@ def _shard() -> Files:
     image = encode(np.asarray(_picture()), 90)
     row = {"triplet": 1, "subject": "001", "session": 1, "recording": 1, "expression": "neutral"}
     for slot in SLOTS:
-        row |= {f"image_{slot}": image, f"landmarks_{slot}": [0.5] * 136, f"yaw_{slot}": 0.0}
+        row |= {f"image_{slot}": image, f"checksum_{slot}": zlib.crc32(image)}
+        row |= {f"landmarks_{slot}": [0.5] * 136, f"yaw_{slot}": 0.0}
         row |= {f"matrix_{slot}": [1.0] * 9, f"path_{slot}": "a.png"}
     table = pa.Table.from_pylist([row | {"triplet": number} for number in range(4)], SCHEMA)
     buffer = io.BytesIO()
@@ -513,7 +523,7 @@ READERS: dict[str, Reader] = {
     "Multi-PIE": Reader(_photo("PNG"), _read_multipie, _rejected_image()),
     **{
         f"annotation {ending}": Reader(_annotation(ending), _read_annotation)
-        for ending in (".npy", ".npz", ".txt", ".pts")
+        for ending in (".npy", ".npz", ".txt", ".pts", ".mat")
     },
     "AFLW": Reader(_aflw(False), _read_aflw, _rejected()),
     "packed AFLW": Reader(_aflw(True), _read_aflw, _rejected()),
