@@ -10,7 +10,8 @@ METHODS = ("mean_head", "mfnet_1", "mfnet_3", "mfnet_3_refined")
 
 
 def headline(rows: pd.DataFrame, data: Path) -> dict[str, dict[str, float | None]]:
-    """``<protocol>_CD_mm`` -> method -> mean over all items (mm); ``train`` -> how training ended.
+    """Protocol -> method -> CD, the mean over all items (mm); ``train`` -> how far the landmarks of held-out people are
+    off in the end (px of the crop), None where it diverged.
 
     rows: summary rows (protocol, bin, method, CD).
     """
@@ -18,6 +19,6 @@ def headline(rows: pd.DataFrame, data: Path) -> dict[str, dict[str, float | None
     whole = rows.loc[rows.bin == "all"]
     for row in whole.loc[whole.method.isin(METHODS)].to_dict("records"):
         value = None if row["CD"] != row["CD"] else round(row["CD"], 4)  # NaN is no JSON
-        figures.setdefault(f"{row['protocol']}_CD_mm", {})[row["method"]] = value
+        figures.setdefault(row["protocol"], {})[row["method"]] = value
     ended = json.loads((data / "train" / "metrics.json").read_text(encoding="utf-8"))
-    return figures | {"train": {"landmark_px": ended["val/landmark_px"], "diverged": ended["diverged"]}}
+    return figures | {"train": {"landmark_px": ended["val/landmark_px"]}}
