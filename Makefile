@@ -18,6 +18,7 @@ setup: .venv/installed .mfnet/assets  ## the environment, its packages, and the 
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode -e '.[dev]' -c constraints.txt
 	install -d -m 700 .mfnet
+	$(BIN)/dvc config --local core.site_cache_dir "$(CURDIR)/.mfnet/dvc-site-cache"
 	touch $@
 
 # What cannot be had is asked for again by the next make.
