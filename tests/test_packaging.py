@@ -102,7 +102,8 @@ def test_the_wheel_holds_mfnet_alone(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     roots = {name.split("/")[0] for name in names if ".dist-info/" not in name}
     assert roots == {"mfnet"}
-    for part in ("py.typed", "weights/encoder.safetensors", "scoring/published_means.csv", "report/template.html", *VIEWER):
+    data = ("py.typed", "weights/encoder.safetensors", "scoring/published_means.csv", "report/template.html", *VIEWER)
+    for part in data:
         assert f"mfnet/{part}" in names
 
 
