@@ -3,20 +3,22 @@
 Flow of a pair (a, b) is in pixels, x right and y down: what is at p in image a is at p + flow(p) in image b.
 """
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
-from torchvision.models.optical_flow import Raft_Large_Weights, Raft_Small_Weights, raft_large, raft_small
 
 from mfnet.errors import InputError
 from mfnet.io.tensors import fill, load_torch, read_tensors, tensors_of
 
-RAFT = {"raft_large": (raft_large, Raft_Large_Weights), "raft_small": (raft_small, Raft_Small_Weights)}
+if TYPE_CHECKING:
+    from torchvision.models import WeightsEnum
+
 RAFT_SIDE = 128
 """RAFT's correlation pyramid needs inputs of at least this many pixels on each side, multiples of 8."""
 UPDATES = 12
@@ -45,6 +47,16 @@ class FlowEstimator(Protocol):
         ...
 
 
+def raft(name: str) -> "tuple[Callable[..., nn.Module], WeightsEnum]":
+    """torchvision's network of that name, as a function that builds it, and its own weights."""
+    from torchvision.models import optical_flow as models  # late: slow to import
+
+    return {
+        "raft_large": (models.raft_large, models.Raft_Large_Weights.DEFAULT),
+        "raft_small": (models.raft_small, models.Raft_Small_Weights.DEFAULT),
+    }[name]
+
+
 class RaftFlow(nn.Module):
     """torchvision's RAFT with fixed weights; gradients pass through to both images, not to the weights.
 
@@ -61,7 +73,7 @@ class RaftFlow(nn.Module):
         self.name = name
         self.updates = updates
         self.enlarge = enlarge
-        self.network = RAFT[name][0](weights=None)
+        self.network = raft(name)[0](weights=None)
         self.requires_grad_(False)
         self.eval()
 
@@ -208,7 +220,7 @@ def load_flow(name: str, path: str | Path) -> FlowEstimator:
 
 def torchvision_state(name: str) -> dict[str, torch.Tensor]:
     """torchvision's own weights by enum, from its cache or its server; InputError if neither can be had."""
-    weights = RAFT[name][1].DEFAULT
+    weights = raft(name)[1]
     try:
         return weights.get_state_dict(progress=False, check_hash=True)
     except (OSError, RuntimeError) as error:

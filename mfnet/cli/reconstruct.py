@@ -21,8 +21,8 @@ def reconstruct(
     photographs: Annotated[
         list[Path],
         typer.Argument(
-            help="Photographs of one person from any sides, in any order; or their folder; or a .csv of many people: "
-            "person,photograph."
+            help="Photographs of one person from any sides, in any order; or their folder; or a video; or a .csv of "
+            "many people: person,photograph."
         ),
     ],
     out: Annotated[
@@ -42,6 +42,21 @@ def reconstruct(
         Literal["auto", "network", "mean"],
         typer.Option(help="Where the fit begins; auto: what lies nearer to the landmarks."),
     ] = "auto",
+    points: Annotated[
+        Literal["auto", "68", "478"],
+        typer.Option(help="What the fit is made to; auto: the 478 where MediaPipe and the head know them."),
+    ] = "auto",
+    expressions: Annotated[
+        Literal["auto", "shared", "per-view"],
+        typer.Option(help="One for all photographs, or each its own; auto: own ones where one for all does not do."),
+    ] = "auto",
+    cameras: Annotated[
+        Path | None,
+        typer.Option(
+            help="Known cameras, which are held: transforms.json, COLMAP's text folder, FaceScape's params.json, "
+            "NeRSemble's camera_params.json, Multiface's KRT."
+        ),
+    ] = None,
     flow: Annotated[
         bool, typer.Option(help="Use optical flow between the photographs where the landmarks do not mind.")
     ] = True,
@@ -76,6 +91,7 @@ def reconstruct(
     from mfnet.api import load
     from mfnet.export.expressions import read_expression
     from mfnet.export.meshes import require_format
+    from mfnet.fitting.person import FitChoices
 
     many = len(photographs) == 1 and photographs[0].suffix.lower() == ".csv"
     folder = many or out.is_dir() or not out.suffix
@@ -85,9 +101,12 @@ def reconstruct(
         raise InputError(f"{out}: many people go into a folder; name one with --out")
     model_of = load(model, params, head)
     shown = {} if neutral else None if expression is None else read_expression(expression, model_of.flame)
+    choices = FitChoices(start, points, expressions)
 
     def face_of(paths: Sequence[Path]) -> "Face":
-        face = model_of.reconstruct(*paths, refine=fit, start=start, use_flow=flow, texture_size=texture)
+        face = model_of.reconstruct(
+            *paths, refine=fit, choices=choices, use_flow=flow, texture_size=texture, cameras=cameras
+        )
         if face.verdict == "refused" and not force:
             report(face)
             raise InputError("the fit is refused, nothing was written; use other photographs, or --force to see it")
@@ -139,8 +158,12 @@ def report(face: "Face") -> None:
         )
     if face.vertex_sigma_mm is not None:
         sigma = face.vertex_sigma_mm[face.flame.masks["face"].numpy()].mean()
-        flow = "landmarks and flow" if face.flow else "landmarks"
+        flow = f"{face.points} landmarks and flow" if face.flow else f"{face.points} landmarks"
         print(f"fitted to {flow} from {face.start} start: standard deviation of the face {sigma:.2f} mm")
+    if face.placement is not None:
+        metric = face.photographs[0].camera is not None and face.photographs[0].camera.unit is not None
+        kind = "metric" if metric else "found from the head's size, right to some per cent"
+        print(f"head placed before the cameras given; their scale is {kind}: {face.placement.scale:.4g} units a metre")
     print(f"verdict: {face.verdict}")
     for reason in face.reasons:
         print(f"{face.verdict}: {reason}", file=sys.stderr)

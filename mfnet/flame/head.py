@@ -8,6 +8,7 @@ import numpy as np
 
 from mfnet.errors import fail
 from mfnet.flame.arrays import array_field, float_array, index_array
+from mfnet.flame.dense import DenseEmbedding
 from mfnet.flame.population import Population, population_from_fields
 from mfnet.flame.provenance import Provenance, provenance_from_fields
 
@@ -54,6 +55,7 @@ class HeadArrays:
     parents: np.ndarray  # [5], -1 at the root, parents before children
     n_shape_total: int  # S
     landmarks: LandmarkEmbedding | None = None
+    dense: DenseEmbedding | None = None  # the 478 points of a face mesh
     uv: np.ndarray | None = None  # [T, 2] in 0..1, v up
     uv_faces: np.ndarray | None = None  # [F, 3] into uv
     masks: dict[str, np.ndarray] = field(default_factory=dict)  # name -> bool [V]

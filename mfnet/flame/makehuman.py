@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mfnet.flame.dense import dense_from_fields
 from mfnet.flame.head import JOINT_NAMES, HeadArrays, LandmarkEmbedding
 from mfnet.flame.population import Population
 from mfnet.flame.provenance import provenance_from_fields
@@ -17,6 +18,8 @@ from mfnet.io.npz import read_npz
 MODEL = "makehuman"
 """What params name it by."""
 PATH = Path(__file__).with_name("makehuman.npz")
+MESH = PATH.with_name("makehuman_mesh.npz")
+"""Where the 478 points of MediaPipe's mesh lie on it: written by ``mfnet head landmarks makehuman --points``."""
 METRE = 1e-6
 """Step of vertices and directions, metres."""
 SHARE, WEIGHT, TEXEL = 2.0**-20, 2.0**-15, 2.0**-16
@@ -43,6 +46,16 @@ class FaceUnits:
 def makehuman_head() -> HeadArrays:
     """The head in float32: 100 identity and 50 expression coefficients, all N(0, 1)."""
     return decode(_read())
+
+
+def with_mesh(head: HeadArrays) -> HeadArrays:
+    """A head with the 478 points that ship for it, where it is the shipped one and has none of its own."""
+    if head.dense is not None:
+        return head
+    fields = read_npz(MESH, _MAX_BYTES)
+    if head.content_hash() != fields["content_hash"].item():
+        return head
+    return dataclasses.replace(head, dense=dense_from_fields(fields, len(head.faces), MESH))
 
 
 def makehuman_units() -> FaceUnits:

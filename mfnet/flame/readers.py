@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mfnet.errors import InputError, fail
+from mfnet.flame.dense import dense_fields, dense_from_fields
 from mfnet.flame.embedding import embedding_fields, embedding_from_fields, has_embedding
 from mfnet.flame.gnm import head_from_gnm, is_gnm
 from mfnet.flame.head import HeadArrays, LandmarkEmbedding, head_from_fields
@@ -43,7 +44,7 @@ def read_head(
     fields = read_fields(model)
     head = head_from_gnm(fields, model) if is_gnm(fields) else head_from_fields(fields, model)
     n_faces = len(head.faces)
-    extras: dict = {}
+    extras: dict = {"dense": dense_from_fields(fields, n_faces, model)}
     if landmarks is not None:
         extras["landmarks"] = read_landmarks(landmarks, n_faces)
     elif has_embedding(fields):
@@ -163,6 +164,8 @@ def write_head(head: HeadArrays, path: str | Path) -> None:
     }
     if head.landmarks is not None:
         fields |= embedding_fields(head.landmarks)
+    if head.dense is not None:
+        fields |= dense_fields(head.dense)
     if head.uv is not None:
         fields |= {"uv": head.uv, "uv_faces": head.uv_faces}
     if head.population is not None:

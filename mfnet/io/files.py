@@ -8,11 +8,12 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from mfnet.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @contextmanager
@@ -94,14 +95,16 @@ def write_json(value: object, path: str | Path) -> None:
         beside.write_text(json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def write_table(table: pd.DataFrame, path: str | Path) -> None:
+def write_table(table: "pd.DataFrame", path: str | Path) -> None:
     """Write a table as Parquet without an index: equal tables give equal bytes."""
     with atomic_path(path) as beside:
         table.to_parquet(beside, index=False, compression="zstd")
 
 
-def read_table(path: str | Path, columns: list[str] | None = None) -> pd.DataFrame:
+def read_table(path: str | Path, columns: list[str] | None = None) -> "pd.DataFrame":
     """Read a Parquet table or some of its columns; raises InputError where it is missing, damaged or lacks a column."""
+    import pandas as pd  # late: slow to import, and most that is read is no table
+
     try:
         return pd.read_parquet(path, columns=columns)
     except FileNotFoundError:

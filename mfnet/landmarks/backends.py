@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast, runtime_check
 import numpy as np
 
 from mfnet import assets
-from mfnet.datasets.multipie import ANNOTATIONS
 from mfnet.errors import InputError
 from mfnet.io.files import file_hash, read_bytes
 from mfnet.io.npz import read_npz
@@ -43,6 +42,8 @@ class Detection(NamedTuple):
     """[68] of each point; None where a backend knows their mean alone."""
     box: np.ndarray | None = None
     """[4] left, top, right, bottom, px: where the points were looked for; None where nothing found the face first."""
+    mesh: np.ndarray | None = None
+    """[478, 2] px of MediaPipe's face mesh, which the landmarks come from; None of other backends."""
 
 
 @runtime_checkable
@@ -182,7 +183,8 @@ class MediaPipeBackend:
         if not faces:
             return Detection(None, 0.0, "no face", faces=0)
         mesh, corners = faces[0].mesh, faces[0].box.corners
-        return Detection(ibug68(mesh.points)[:, :2], mesh.presence, faces=len(faces), box=_around(corners))
+        landmarks, flat, box = ibug68(mesh.points)[:, :2], mesh.points[:, :2], _around(corners)
+        return Detection(landmarks, mesh.presence, faces=len(faces), box=box, mesh=flat)
 
 
 def _around(corners: np.ndarray) -> np.ndarray:
@@ -304,6 +306,8 @@ class AnnotationBackend:
 
     def _candidates(self, path: str) -> list[tuple[Path, Callable[[Path], np.ndarray]]]:
         """The files that may hold an image's landmarks, each with its reader, in the order of preference."""
+        from mfnet.datasets.multipie import ANNOTATIONS  # late: it brings pandas
+
         return [
             (Path(self.folder, path).with_suffix(ending), read)
             for ending, read in zip(ANNOTATIONS, _READERS, strict=True)

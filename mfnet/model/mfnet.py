@@ -15,7 +15,7 @@ from mfnet.model.encoder import Encoder
 from mfnet.model.fusion import ConcatFusion, Regressor, SetFusion, make_fusion
 from mfnet.model.parameters import Person, Prediction, View
 from mfnet.params import ModelParams
-from mfnet.render.shading import sh_basis
+from mfnet.render.shading import white_light
 
 HIDDEN = {"global_average": 1024, "spatial": 256}
 """``model.pooling`` -> width of the regressors' hidden layer; 1024 is DECA's."""
@@ -139,18 +139,6 @@ def crop_camera(landmarks: torch.Tensor, crop_scale: float) -> torch.Tensor:
     low, high = landmarks.amin(dim=1), landmarks.amax(dim=1)
     side = crop_scale * (high - low).amax(dim=1, keepdim=True)
     return torch.cat([2 / side, -(low + high) / 2], dim=1)
-
-
-def white_light() -> torch.Tensor:
-    """Spherical-harmonic coefficients [9,3] of a uniform light that shows every albedo as it is."""
-    light = torch.zeros(9, 3)
-    light[0] = 1.0 / constant_harmonic()
-    return light
-
-
-def constant_harmonic() -> float:
-    """The value of the zeroth basis function in the renderer's convention."""
-    return float(sh_basis(torch.tensor([[0.0, 0.0, 1.0]]))[0, 0])
 
 
 # ------------------------------------------------------------------------------------------------------------- files

@@ -256,6 +256,26 @@ def _read_predefined(folder: Path) -> object:
     return _array(folder / "lab_rotations.npy", (11, 3, 3))
 
 
+def _calibration(reader: str) -> bytes:
+    """One camera a metre away, as each set writes it."""
+    K, pose = [[900, 0, 320], [0, 900, 240], [0, 0, 1]], [[1, 0, 0, 0], [0, -1, 0, 0], [0, 0, -1, 1]]
+    if reader == "read_nersemble":
+        return json.dumps({"intrinsics": K, "world_2_cam": {"2221": [*pose, [0, 0, 0, 1]]}, "width": 640}).encode()
+    if reader == "read_facescape":
+        return json.dumps({"3_K": K, "3_Rt": pose, "3_distortion": [0.1, 0, 0, 0, 0], "3_width": 640}).encode()
+    rows = "\n".join(" ".join(map(str, row)) for row in [*K, [0] * 5, *pose])
+    return f"400002\n{rows}\n\n".encode()
+
+
+def _read_calibration(reader: str) -> Callable[[Path], object]:
+    def read(folder: Path) -> object:
+        from mfnet.io import cameras
+
+        return [camera.of_photograph(640, 480, "a") for camera in getattr(cameras, reader)(folder / "a.json")]
+
+    return read
+
+
 # -------------------------------------------------------------------------------------------------------------- assets
 def _wheel() -> Files:
     import zipfile
@@ -451,6 +471,12 @@ READERS: dict[str, Reader] = {
     "MGCNet": Reader(_mgcnet, _load("MGCNet"), _item_error()),
     "RingNet": Reader(_ringnet, _load("RingNet"), _item_error(), _hostile_side_files),
     "lab camera": Reader(lambda: {"a.json": _camera()}, _read_camera),
+    **{
+        f"calibration: {name}": Reader(
+            functools.partial(lambda name: {"a.json": _calibration(name)}, name), _read_calibration(name)
+        )
+        for name in ("read_nersemble", "read_krt", "read_facescape")
+    },
     "predefined values": Reader(_predefined, _read_predefined),
     "wheel": Reader(_wheel, _read_wheel),
     "PNG": Reader(_photo("PNG"), _read_photo),
