@@ -14,7 +14,7 @@ from mfnet.export.expressions import Coefficients, Expression, posed
 from mfnet.export.meshes import export_head
 from mfnet.export.overlays import overlay_sheet
 from mfnet.export.parameters import write_parameters
-from mfnet.export.rig import Rig
+from mfnet.export.rig import RiggedHead
 from mfnet.export.transforms import has_pinholes, write_transforms
 from mfnet.fitting.candidates import Candidates
 from mfnet.fitting.held import Placement
@@ -111,7 +111,7 @@ class Face:
         """Whether the cameras stand at a finite distance; those of an answer without fitting are orthographic."""
         return has_pinholes(self)
 
-    def rig(self, expression: Expression | None = None) -> Rig:
+    def rig(self, expression: Expression | None = None) -> RiggedHead:
         """The neutral head with skeleton and morph targets, posed to show `expression` (`save`)."""
         person = self.person
         fitted = Coefficients(person.expression[0], person.jaw_pose[0])
