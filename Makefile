@@ -20,6 +20,7 @@ setup: .venv/installed .mfnet/assets .mfnet/web  ## the environment, its package
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
 	$(BIN)/uv pip install --python $(BIN)/python -e '.[dev]' -c constraints.txt
 	install -d -m 700 .mfnet
+	$(BIN)/dvc config --local core.site_cache_dir "$(CURDIR)/.mfnet/dvc-site-cache"
 	touch $@
 
 # What cannot be had is asked for again by the next make.

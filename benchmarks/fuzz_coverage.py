@@ -13,6 +13,7 @@ import pickle
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,8 +167,9 @@ PARSERS = {
 
 def attempt(parser: Parser, data: bytes) -> bool:
     """Whether a parser takes a file; it may refuse it. Raises whatever else it does."""
-    from tests.hostile.trial import watched
+    from tests.hostile.trial import SLOW, watched
 
+    begin = time.process_time()
     with watched() as seen:
         try:
             parser.parse(data)
@@ -176,6 +178,8 @@ def attempt(parser: Parser, data: bytes) -> bool:
             taken = False
     if seen:
         raise RuntimeError(f"code ran: {seen}")
+    if (seconds := time.process_time() - begin) > SLOW:
+        raise RuntimeError(f"slow: {seconds:.1f} s of CPU")
     return taken
 
 
@@ -190,14 +194,14 @@ def run(name: str, seconds: int) -> None:
         for number, seed in enumerate(seeds):
             parser.parse(seed)  # unwatched: imports may start processes
             (corpus / f"seed-{number}").write_bytes(seed)
-        from tests.hostile.trial import LARGE, SLOW
+        from tests.hostile.trial import HUNG, LARGE
 
     def mutation(data: bytes, most: int, number: int) -> bytes:
         if number % 2:
             return atheris.Mutate(data, most)
         return mutated(data, np.random.default_rng(number), seeds)[:most]
 
-    limits = [f"-max_total_time={seconds}", f"-timeout={SLOW:.0f}", f"-malloc_limit_mb={LARGE}", f"-max_len={LONGEST}"]
+    limits = [f"-max_total_time={seconds}", f"-timeout={HUNG}", f"-malloc_limit_mb={LARGE}", f"-max_len={LONGEST}"]
     # The limit of the whole: what the imports took, the corpus, and a file's 256 MiB.
     limits += ["-rss_limit_mb=2048", "-print_final_stats=1", f"-artifact_prefix={CORPUS}/{name}-"]
     atheris.Setup([sys.argv[0], *limits, str(corpus)], lambda data: attempt(parser, data), custom_mutator=mutation)

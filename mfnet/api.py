@@ -14,7 +14,7 @@ from mfnet.export.expressions import Coefficients, Expression, posed
 from mfnet.export.meshes import export_head
 from mfnet.export.overlays import overlay_sheet
 from mfnet.export.parameters import write_parameters
-from mfnet.export.rig import Rig
+from mfnet.export.rig import RiggedHead
 from mfnet.export.transforms import has_pinholes, write_transforms
 from mfnet.fitting.candidates import Candidates
 from mfnet.fitting.held import Placement
@@ -102,26 +102,26 @@ class Face:
         return self.prediction.views.inverse_distance[0].numpy()
 
     @property
-    def has_pinholes(self) -> bool:
-        """Whether the cameras stand at a finite distance; those of an answer without fitting are orthographic."""
-        return has_pinholes(self)
-
-    @property
     def person(self) -> Person:
         """Coefficients [1, n] of `vertices`: where photographs have expressions of their own, the first one's."""
         return self.prediction.first_person
 
-    def rig(self, expression: Expression | None = None) -> Rig:
+    @property
+    def has_pinholes(self) -> bool:
+        """Whether the cameras stand at a finite distance; those of an answer without fitting are orthographic."""
+        return has_pinholes(self)
+
+    def rig(self, expression: Expression | None = None) -> RiggedHead:
         """The neutral head with skeleton and morph targets, posed to show `expression` (`save`)."""
-        fitted = Coefficients(self.person.expression[0], self.person.jaw_pose[0])
-        return posed(self.flame, self.person.shape[0], fitted, expression)
+        person = self.person
+        fitted = Coefficients(person.expression[0], person.jaw_pose[0])
+        return posed(self.flame, person.shape[0], fitted, expression)
 
     def save(self, path: str | Path, expression: Expression | None = None) -> None:
         """Write the textured head as ``.glb``, ``.obj`` (with ``.mtl`` and ``.png``) or ``.ply`` (coloured vertices).
 
         A GLB has skeleton and morph targets too. expression: what the head shows; None as in the photographs, {} a face
         at rest, else weights of morph targets by name or another's coefficients (`mfnet.export.expressions`).
-
         Before given cameras ``.obj`` and ``.ply`` are in their frame and unit; ``.glb`` is always in metres and head
         space. Raises InputError for another suffix, and for a name that the head does not have.
         """

@@ -28,6 +28,8 @@ MEMORY = 6
 DISK, DISK_TIGHT = 3, 10
 """GiB free below which a run cannot finish, and below which a second one may not."""
 PREFECT_PORT = 4200
+SITE_CACHE = ".mfnet/dvc-site-cache"
+"""Where `make setup` has DVC keep the pickles that it would share with everybody in /var/tmp."""
 
 
 class Diagnosis(NamedTuple):
@@ -208,18 +210,23 @@ def modes(root: Path) -> Iterator[Diagnosis]:
     open_to_all = False
     for place in places:
         for each in (place, *place.parents):
-            if not each.exists():
+            if not each.exists() or _closed(each, root):
                 continue
             mode = each.stat().st_mode
             if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
                 open_to_all = True
                 inside = each == place or each.is_relative_to(root)
-                remedy = (
-                    f"chmod o-w {each}" if inside else f"dvc config --local core.site_cache_dir {root / '.dvc/site'}"
-                )
+                own = f"chmod 700 {root / '.mfnet'}; dvc config --local core.site_cache_dir {root / SITE_CACHE}"
+                remedy = f"chmod o-w {each}" if inside else own
                 yield Diagnosis("modes", "warning", f"{each}: anyone on this machine may replace what is in it", remedy)
     if not open_to_all:
         yield Diagnosis("modes", "ok", "caches and stores are this user's own")
+
+
+def _closed(place: Path, root: Path) -> bool:
+    """Whether a folder of the workspace above `place` lets nobody else in."""
+    inside = [each for each in place.parents if each != root and each.is_relative_to(root)]
+    return any(not each.stat().st_mode & stat.S_IXOTH for each in inside)
 
 
 def _site_cache(root: Path) -> list[Path]:

@@ -218,9 +218,10 @@ class LandmarkParams(Section):
 
     backend: Literal["network", "mediapipe", "face_alignment", "annotations"]
     """``network``: the embedded one; ``mediapipe``: Face Mesh, for photographs of real people; ``face_alignment``: FAN;
-    ``annotations``: .npy, .npz, .pts or .txt files."""
+    ``annotations``: .npy, .npz, .pts, .txt or .mat files, Multi-PIE's own labels too."""
     annotations: str | None
-    """Root of the annotation files (same relative paths as the images'); null: beside the images."""
+    """Root of the annotation files (same relative paths as the images', or Multi-PIE's folder ``labels``); null: beside
+    the images."""
     fan_weights: str | None
     """Folder of FAN's and its face detector's weight files; null: torch hub's cache. Nothing is downloaded."""
     chunk: Count

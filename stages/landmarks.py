@@ -39,10 +39,10 @@ def run(params: Params, args: Namespace, record: Run) -> None:
         width, height = (int(plan[[f"{side}_{slot}" for slot in SLOTS]].max().max()) for side in ("width", "height"))
         size = (width, height)
     measured = measure(found, plan, head, wanted.gates)
-    quality.check_gates(measured, bounds(wanted.gates), wanted)
+    gates = quality.check_gates(measured, bounds(wanted.gates), wanted)
     passed, failed = sort_out(measured, wanted.gates)
     rejected = pd.concat([rejected, failed]).sort_values("path", ignore_index=True)
-    quality.check_landmarks(passed, rejected, wanted, "data/multipie/landmarks.json", size)
+    quality.check_landmarks(passed, rejected, wanted, "data/multipie/landmarks.json", gates, size)
     write_table(passed, "data/multipie/landmarks.parquet")
     write_table(rejected, "data/multipie/landmarks_rejected.parquet")
 

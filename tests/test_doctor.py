@@ -107,6 +107,18 @@ def test_a_cache_that_anyone_can_replace_is_a_warning(tmp_path):
     assert not [each for each in modes(tmp_path) if str(tmp_path / ".dvc") in each.remedy]
 
 
+def test_what_lies_in_a_closed_folder_is_nobody_elses(tmp_path, monkeypatch):
+    """DVC makes its site cache for everybody to write."""
+    inside = tmp_path / ".mfnet" / "dvc-site-cache" / "repo"
+    inside.mkdir(parents=True)
+    monkeypatch.setattr(doctor, "_site_cache", lambda root: [inside])
+    for folder in (inside, inside.parent):
+        folder.chmod(0o777)
+    assert [each for each in modes(tmp_path) if str(inside) in each.seen]
+    (tmp_path / ".mfnet").chmod(0o700)
+    assert not [each for each in modes(tmp_path) if str(inside) in each.seen]
+
+
 def test_a_port_in_use_is_a_warning(monkeypatch):
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         monkeypatch.setattr(doctor, "PREFECT_PORT", taken.getsockname()[1])

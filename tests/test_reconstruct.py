@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import trimesh
-from PIL import ExifTags, Image
+from PIL import Image
 
 from mfnet.api import Reconstructor
 from mfnet.cli.main import main
@@ -16,9 +16,11 @@ from mfnet.errors import InputError
 from mfnet.fitting.person import FitChoices
 from mfnet.flow import DisFlow
 from mfnet.geometry import axis_angle_to_matrix, ndc_to_pixels
+from mfnet.io.scenes import read_cameras
 from mfnet.landmarks.backends import Detection
 from mfnet.model.projection import decode
 from mfnet.photographs import CropRules, find_photographs
+from mfnet.texturing.texture import WIDE
 from tests.heads import open_flame
 from tests.losses.scenes import SIZE, rendered_scene
 from tests.settings import EMBEDDED, having
@@ -162,34 +164,35 @@ def test_parameters_lead_from_the_mesh_to_the_photographs(face, tmp_path):
 
 def test_transforms_are_pinholes_that_see_what_the_fit_saw(face, tmp_path):
     """Read as nerfstudio reads them: camera to world, OpenGL's axes, intrinsics in pixels."""
-    (tmp_path / "sub").mkdir()
-    face.save_transforms(tmp_path / "sub" / "transforms.json")
-    content = json.loads((tmp_path / "sub" / "transforms.json").read_text())
+    face.save_transforms(tmp_path / "ann_transforms.json")
+    content = json.loads((tmp_path / "ann_transforms.json").read_text())
     heads = decode(face.flame, face.prediction)
     for number, frame in enumerate(content["frames"]):
-        assert (tmp_path / "sub" / frame["file_path"]).samefile(face.photographs[number].path)
-        assert (frame["h"], frame["w"]) == face.photographs[number].image.shape[:2]
+        photograph = face.photographs[number]
+        image = np.asarray(Image.open(tmp_path / frame["file_path"]))
+        assert image.shape == (frame["h"], frame["w"], 3) and frame["cx"] == frame["w"] / 2
         world_to_camera = np.linalg.inv(frame["transform_matrix"])
         np.testing.assert_allclose(np.linalg.det(world_to_camera[:3, :3]), 1, atol=1e-5)
         x, y, z = world_to_camera[:3, :3] @ face.vertices.T + world_to_camera[:3, 3:]
         pixels = np.stack([frame["cx"] + frame["fl_x"] * x / -z, frame["cy"] - frame["fl_y"] * y / -z], 1)
+        box = photograph.box(WIDE)
+        pixels = [box.centre_x, box.centre_y] + (pixels / frame["w"] - 0.5) * box.side
         crop = ndc_to_pixels(heads.projected[0, number, :, :2], 128, 128).numpy()
-        matrix = face.photographs[number].crop.to_photograph
+        matrix = photograph.crop.to_photograph
         np.testing.assert_allclose(pixels, crop @ matrix[:2, :2].T + matrix[:2, 2], atol=0.02)
         assert (z < -0.1).all()
 
 
-def test_photographs_that_exif_turns_are_copied_upright_for_other_tools(face, folder, tmp_path):
-    turned = tmp_path / "turned.png"
-    exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = 6
-    image = Image.open(folder / "0-front.png")
-    image.transpose(Image.Transpose.ROTATE_90).save(turned, exif=exif)
-    photographs = [replace(face.photographs[0], path=turned), *face.photographs[1:]]
-    replace(face, photographs=photographs).save_transforms(tmp_path / "transforms.json")
+def test_transforms_are_read_as_known_cameras(face, tmp_path):
+    """By the reader of `--cameras`, which has its own idea of the axes."""
+    face.save_transforms(tmp_path / "transforms.json")
     frames = json.loads((tmp_path / "transforms.json").read_text())["frames"]
-    assert frames[0]["file_path"] == "upright/0_turned.png"
-    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "upright" / "0_turned.png")), np.asarray(image))
+    for camera, frame in zip(read_cameras(tmp_path / "transforms.json"), frames, strict=True):
+        pixels, depth = camera.project(face.vertices)
+        x, y, z, _ = np.linalg.inv(frame["transform_matrix"]) @ np.column_stack([face.vertices, np.ones(len(pixels))]).T
+        np.testing.assert_allclose(depth, -z, atol=1e-5)
+        np.testing.assert_allclose(pixels[:, 0], frame["cx"] + frame["fl_x"] * x / -z, atol=0.01)
+        np.testing.assert_allclose(pixels[:, 1], frame["cy"] - frame["fl_y"] * y / -z, atol=0.01)
 
 
 def test_orthographic_cameras_are_no_pinholes(face, tmp_path):
@@ -215,7 +218,7 @@ def test_a_head_shows_another_expression_where_it_is_told_to(command, folder, tm
 
 def test_head_overlay_and_parameters_are_written_together(command, folder, tmp_path, capsys):
     command(*files(folder, 0), "-o", tmp_path / "ann")
-    files_of_ann = {"head.glb", "head.html", "overlay.png", "parameters.json", "transforms.json"}
+    files_of_ann = {"head.glb", "head.html", "overlay.png", "parameters.json", "transforms", "transforms.json"}
     assert {path.name for path in (tmp_path / "ann").iterdir()} == files_of_ann
     said = capsys.readouterr().out
     assert "verdict: good" in said and "0-left.png: left" in said

@@ -63,8 +63,11 @@ MAX_BYTES = 16 << 20
 OTHER_PARTS = ("highres", "meta", "movie")
 """Folders of the same archive that hold no multi-view image: left aside, not rejected."""
 
-ANNOTATIONS = (".npy", ".npz", ".pts", ".txt")
+ANNOTATIONS = (".npy", ".npz", ".pts", ".txt", ".mat")
 """Endings of landmark files that may lie beside an image, with its name: left aside, not rejected."""
+
+LABEL = "_lm.mat"
+"""What the names of the archive's own label files have in place of an image's ending."""
 
 IMAGES = (".png", ".jpg", ".jpeg", ".jp2", ".bmp", ".gif", ".heic", ".pgm", ".ppm", ".tif", ".tiff", ".webp")
 """Endings of images, in any case. An image that is not used counts as rejected, wherever it lies."""
@@ -90,7 +93,7 @@ def image_path(subject: str, session: int, recording: int, camera: str, illumina
 def is_aside(path: str) -> bool:
     """Whether a file belongs beside images and is neither used nor rejected: annotations, macOS's ``._`` twins."""
     name = path.rpartition("/")[2]
-    stem, ending = os.path.splitext(name)
+    stem, ending = os.path.splitext(name.removesuffix(LABEL) + ".mat" if name.endswith(LABEL) else name)
     return name.startswith("._") or (ending.lower() in ANNOTATIONS and _NAME.fullmatch(f"{stem}.png") is not None)
 
 

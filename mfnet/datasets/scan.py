@@ -46,7 +46,7 @@ from mfnet.datasets.multipie import (
     parse_path,
     read_image,
 )
-from mfnet.datasets.seen import SCHEMA, Names, Search, findings, no_collection, paths_of, signature
+from mfnet.datasets.seen import SCHEMA, Names, Search, findings, no_collection, paths_of, signature, those
 from mfnet.errors import InputError
 from mfnet.io.code import code_hash
 from mfnet.io.ends import glance
@@ -128,11 +128,9 @@ def _files(root: Path) -> tuple[Names, list[tuple[str, str]]]:
     for folder in walk_folders(root, lambda path: path.rpartition("/")[2] not in OTHER_PARTS):
         if folder.fault is not None:
             faults.append((folder.path, folder.fault))
-        names = [
-            name
-            for name in (entry.name for entry in folder.files)
-            if (name.endswith(".png") and not name.startswith("._")) or not is_aside(name)
-        ]
+        names = [entry.name for entry in folder.files]
+        if any(name[-4:] != ".png" or name[0] == "." for name in names):
+            names = [name for name in names if not is_aside(name)]
         if names:
             files.append((folder.path, names))
         for found in folder.others:
@@ -159,7 +157,7 @@ def _check_files(root: str, look: Look, files: Names) -> pa.Table:
     start = os.path.join(root, "")
     plain = np.array(usual, bool) & (not (look.content or look.decode))
     checksums, states, reasons = np.zeros((len(paths), 8), np.uint8), np.zeros((len(paths), 3), np.int64), {}
-    seen = glance([start + path for path, good in zip(paths, plain, strict=True) if good], _GOOD_HEAD, PNG_TAIL, more=8)
+    seen = glance(root, those(files, plain), _GOOD_HEAD, PNG_TAIL, more=8)
     checksums[plain], states[plain] = seen.tails[:, :8], seen.states
     plain[plain] = seen.expected
     for index in np.flatnonzero(~plain).tolist():

@@ -62,7 +62,7 @@ def findings(files: Names, search: Search, kept: str | Path | None = None) -> pa
     if before.num_rows == 0:
         return _all(search, check, files)
     where = _known(files, before, search)
-    new = _all(search, check, _those(files, where < 0))
+    new = _all(search, check, those(files, where < 0))
     at = np.empty(len(where), np.int64)
     at[where >= 0] = where[where >= 0]
     at[where < 0] = before.num_rows + np.arange(new.num_rows)
@@ -101,8 +101,10 @@ def paths_of(files: Names) -> list[str]:
     return paths
 
 
-def _those(files: Names, wanted: np.ndarray) -> Names:
+def those(files: Names, wanted: np.ndarray) -> Names:
     """The files of which `wanted` (bool, one a name, in order) is true."""
+    if wanted.all():
+        return files
     starts = accumulate((len(names) for _, names in files), initial=0)
     chosen = [
         (folder, [names[i] for i in np.flatnonzero(wanted[start : start + len(names)])])

@@ -7,6 +7,7 @@ shuffled reading (`mfnet.datasets.triplets`).
 import contextlib
 import logging
 import os
+import zlib
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
@@ -32,13 +33,14 @@ SCHEMA = pa.schema(
     [("triplet", pa.int64()), ("subject", pa.string()), ("session", pa.int64()), ("recording", pa.int64())]
     + [("expression", pa.string())]
     + [(f"image_{slot}", pa.binary()) for slot in SLOTS]
+    + [(f"checksum_{slot}", pa.uint32()) for slot in SLOTS]
     + [(f"landmarks_{slot}", pa.list_(pa.float32(), 136)) for slot in SLOTS]
     + [(f"yaw_{slot}", pa.float32()) for slot in SLOTS]
     + [(f"matrix_{slot}", pa.list_(pa.float32(), 9)) for slot in SLOTS]
     + [(f"path_{slot}", pa.string()) for slot in SLOTS]
 )
-"""One row a triplet. Per slot: the crop (JPEG or PNG), 68 landmarks in ndc of the crop, nominal yaw (degrees), the
-matrix from photograph to crop pixels (row by row) and the photograph's path."""
+"""One row a triplet. Per slot: the crop (JPEG or PNG), its CRC-32, 68 landmarks in ndc of the crop, nominal yaw
+(degrees), the matrix from photograph to crop pixels (row by row) and the photograph's path."""
 
 CALIBRATED_SCHEMA = pa.schema(
     [
@@ -210,7 +212,8 @@ def _row(task: dict, spec: CropSpec) -> dict:
             crop = _crop(image, points, task, index, spec, row)
         except (RejectedImage, InputError) as error:
             raise RejectedImage(f"{slot} view: {error}: {path}") from None
-        row[f"image_{slot}"] = encode(crop.image, spec.params.jpeg_quality)
+        encoded = encode(crop.image, spec.params.jpeg_quality)
+        row[f"image_{slot}"], row[f"checksum_{slot}"] = encoded, zlib.crc32(encoded)
         row[f"landmarks_{slot}"] = crop.landmarks.astype(np.float32).ravel()
         row[f"yaw_{slot}"] = task[f"yaw_{slot}"]
         row[f"matrix_{slot}"] = crop.matrix.astype(np.float32).ravel()

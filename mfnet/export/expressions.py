@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mfnet.errors import InputError, fail
 from mfnet.export.parameters import FORMAT
-from mfnet.export.rig import Rig, require_units, rig_of, target_names, with_units
+from mfnet.export.rig import RiggedHead, require_units, rigged_head, target_names, with_units
 from mfnet.flame import Flame
 from mfnet.io.files import read_json
 
@@ -49,15 +49,15 @@ def read_expression(path: str | Path, flame: Flame) -> Expression:
     return {name: float(_numbers(path, name, [value], 1)[0]) for name, value in content.items()}
 
 
-def posed(flame: Flame, shape: Tensor, fitted: Coefficients, expression: Expression | None) -> Rig:
+def posed(flame: Flame, shape: Tensor, fitted: Coefficients, expression: Expression | None) -> RiggedHead:
     """A person of shape [n_shape] with an expression; None: the fitted one.
 
     Raises InputError for the name of a unit that the head does not have.
     """
     if isinstance(expression, Mapping):
-        return with_units(rig_of(flame, shape, fitted.expression, fitted.jaw_pose), expression)
+        return with_units(rigged_head(flame, shape, fitted.expression, fitted.jaw_pose), expression)
     shown = fitted if expression is None else expression
-    return rig_of(flame, shape, shown.expression, shown.jaw_pose)
+    return rigged_head(flame, shape, shown.expression, shown.jaw_pose)
 
 
 def _of_parameters(path: str | Path, content: dict[str, Any], flame: Flame) -> Coefficients:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mfnet.export.rig import INFLUENCES, JAW, Rig
+from mfnet.export.rig import INFLUENCES, JAW, RiggedHead
 from mfnet.flame import Flame
 from mfnet.flame.head import JOINT_NAMES
 from mfnet.geometry import axis_angle_to_matrix, uv_vertices
@@ -90,7 +90,7 @@ def head_glb(
     vertices: np.ndarray,
     flame: Flame,
     texture: np.ndarray | None = None,
-    rig: Rig | None = None,
+    rig: RiggedHead | None = None,
     looks: Mapping[str, np.ndarray | None] | None = None,
     film: bool = False,
 ) -> bytes:
@@ -183,7 +183,7 @@ def film_times(count: int) -> np.ndarray:
     return np.arange(2 * count + 2, dtype=np.float32)
 
 
-def _add_film(document: Document, rig: Rig, root: int) -> None:
+def _add_film(document: Document, rig: RiggedHead, root: int) -> None:
     """One animation that goes from the pose shown to the neutral face, and through every target."""
     count = len(rig.names)
     times = film_times(count)
@@ -206,7 +206,7 @@ def _add_film(document: Document, rig: Rig, root: int) -> None:
 
 
 def _add_skeleton(
-    document: Document, primitive: dict[str, Any], node: dict[str, Any], rig: Rig, owner: np.ndarray
+    document: Document, primitive: dict[str, Any], node: dict[str, Any], rig: RiggedHead, owner: np.ndarray
 ) -> int:
     """Joints as nodes in their order, their bind matrices, and who moves which vertex -> node of the root joint."""
     root = len(document.tree["nodes"])

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mfnet.errors import InputError
 from mfnet.export.gltf import head_glb
-from mfnet.export.rig import Rig
+from mfnet.export.rig import RiggedHead
 from mfnet.flame.model import Flame
 from mfnet.io.files import atomic_path
 from mfnet.io.images import write_png
@@ -19,7 +19,7 @@ def export_head(
     vertices: Tensor | np.ndarray,
     flame: Flame,
     texture: np.ndarray | None = None,
-    rig: Rig | None = None,
+    rig: RiggedHead | None = None,
 ) -> None:
     """Write one head to `path`, whose suffix chooses the format: ``.obj``, ``.glb`` or ``.ply``.
 
@@ -64,7 +64,9 @@ def _write_obj(path: Path, vertices: np.ndarray, flame: Flame, texture: np.ndarr
     write_obj(path, mesh, material=(material.name, "head"))
 
 
-def _write_glb(path: Path, vertices: np.ndarray, flame: Flame, texture: np.ndarray | None, rig: Rig | None) -> None:
+def _write_glb(
+    path: Path, vertices: np.ndarray, flame: Flame, texture: np.ndarray | None, rig: RiggedHead | None
+) -> None:
     with atomic_path(path) as beside:
         beside.write_bytes(head_glb(vertices, flame, texture, rig))
 

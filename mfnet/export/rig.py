@@ -42,7 +42,7 @@ class Targets:
 
 
 @dataclass(frozen=True)
-class Rig:
+class RiggedHead:
     """A person's neutral head with everything that moves it, and the pose that it is shown in.
 
     Vertices are v = sum_j w_j (R_j (u - J_j) + t_j) of u = neutral + sum_i weight_i offset_i: linear blend skinning
@@ -72,7 +72,7 @@ class Rig:
         unposed = self.neutral + np.tensordot(self.weights, self.offsets, 1)
         return np.einsum("vij,vj->vi", turns, unposed) + shifts
 
-    def posed_as(self, vertices: np.ndarray) -> "Rig":
+    def posed_as(self, vertices: np.ndarray) -> "RiggedHead":
         """The same, with a corrective target of weight 1 where the pose is not these vertices [V, 3] to a micrometre.
 
         It takes the place of one that is there.
@@ -90,7 +90,7 @@ class Rig:
             weights=np.append(bare.weights, 1.0),
         )
 
-    def _without(self, name: str) -> "Rig":
+    def _without(self, name: str) -> "RiggedHead":
         kept = [row for row, each in enumerate(self.names) if each != name]
         names = tuple(self.names[row] for row in kept)
         return replace(self, names=names, offsets=self.offsets[kept], weights=self.weights[kept])
@@ -106,7 +106,7 @@ class Rig:
         return turns, share[:, None] * (self.joints[JAW] - turn @ self.joints[JAW])
 
 
-def rig_of(flame: Flame, shape: Tensor, expression: Tensor, jaw_pose: Tensor) -> Rig:
+def rigged_head(flame: Flame, shape: Tensor, expression: Tensor, jaw_pose: Tensor) -> RiggedHead:
     """The rig of a person with shape [n_shape], shown with expression [n_expression] and jaw_pose [3], axis-angle.
 
     Its vertices are those of the head model, to a micrometre.
@@ -115,7 +115,7 @@ def rig_of(flame: Flame, shape: Tensor, expression: Tensor, jaw_pose: Tensor) ->
     rest = flame(shape[None], torch.zeros_like(expression)[None], none)
     shown = flame(shape[None], expression[None], none, jaw_pose=jaw_pose[None]).vertices[0]
     targets = targets_of(flame)
-    rig = Rig(
+    rig = RiggedHead(
         neutral=_array(rest.vertices[0]),
         joints=_array(rest.joints[0]),
         parents=flame.parents,
@@ -128,7 +128,7 @@ def rig_of(flame: Flame, shape: Tensor, expression: Tensor, jaw_pose: Tensor) ->
     return rig.posed_as(_array(shown))
 
 
-def with_units(rig: Rig, weights: Mapping[str, float]) -> Rig:
+def with_units(rig: RiggedHead, weights: Mapping[str, float]) -> RiggedHead:
     """The person with morph targets at these weights, by name, all others at 0, and the jaw joint at rest.
 
     Raises InputError for a name that the head does not have.

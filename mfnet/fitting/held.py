@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mfnet.fitting.candidates import Candidates
 from mfnet.fitting.unknowns import Unknowns
 from mfnet.flame import Flame, FlameOutput
 from mfnet.geometry import axis_angle_to_matrix, matrix_to_axis_angle, reference_depth
@@ -102,26 +103,27 @@ class HeldUnknowns(Unknowns):
 def place(flame: Flame, prediction: Prediction, rig: Rig) -> Placement:
     """Where the posed heads of a prediction of batch 1 stand together in the cameras' world, in the least squares.
 
-    Each view's camera tells where the root lies before it, along its ray; an orthographic one is as far away as the
-    focal length says. One camera alone says nothing of the scale, which then is the given one, or 1.
+    Every landmark that a view shows lies on a ray of its camera, which is linear in scale and place. One camera alone
+    says nothing of the scale, which then is the given one, or 1.
     """
-    out = _posed(flame, prediction)
-    views = prediction.views
-    rotation, shift = rig.rotation.double().cpu().numpy(), rig.shift.double().cpu().numpy()
-    own = axis_angle_to_matrix(views.global_pose[0]).double().cpu().numpy()
+    heads = Candidates.of(flame, prediction)
+    rotation, shift, focal = (value.double().cpu().numpy() for value in rig[:3])
+    own = axis_angle_to_matrix(prediction.views.global_pose[0]).double().cpu().numpy()
     left, _, right = np.linalg.svd((rotation.swapaxes(1, 2) @ own).sum(0))
     turn = left @ np.diag([1, 1, np.linalg.det(left @ right)]) @ right
-    root, centre = out.joints[:, 0].double().cpu().numpy(), reference_depth(out.landmarks).double().cpu().numpy()
-    camera = views.camera[0].double().cpu().numpy()
-    distance = rig.focal.double().cpu().numpy() / camera[:, 0]
-    seen = np.column_stack([camera[:, 1:] + root[:, :2], root[:, 2] - centre - distance])  # [V, 3] metres
-    if rig.per_metre is not None or len(seen) == 1:
-        scale = rig.per_metre or 1.0
-        shifts = (rotation.swapaxes(1, 2) @ (scale * seen - shift)[..., None])[..., 0]
-        return Placement(scale, turn, shifts.mean(0))
-    rows = np.concatenate([np.concatenate([-seen[v][:, None], rotation[v]], 1) for v in range(len(seen))])
-    found = np.linalg.lstsq(rows, -shift.ravel(), rcond=None)[0]
-    return Placement(max(float(found[0]), 1e-9), turn, found[1:])
+    arms = (heads.landmarks[0] - heads.root[0][:, None]).double().cpu().numpy()  # [V, 68, 3] metres
+    ndc = heads.projected_landmarks()[0].double().cpu().numpy()
+    rays = np.zeros((*ndc.shape, 3))  # [V, 68, 2, 3]: rows that a point on the ray makes zero
+    rays[..., 0, 0] = rays[..., 1, 1] = focal[:, None]
+    rays[..., 2] = ndc
+    coefficients = np.concatenate([(rays @ arms[..., None]), rays @ rotation[:, None]], -1).reshape(-1, 4)
+    wanted = -(rays @ shift[:, None, :, None]).reshape(-1)
+    if rig.per_metre is None and len(ndc) > 1:
+        found = np.linalg.lstsq(coefficients, wanted, rcond=None)[0]
+        return Placement(max(float(found[0]), 1e-9), turn, found[1:])
+    scale = rig.per_metre or 1.0
+    where = np.linalg.lstsq(coefficients[:, 1:], wanted - scale * coefficients[:, 0], rcond=None)[0]
+    return Placement(scale, turn, where)
 
 
 def _posed(flame: Flame, prediction: Prediction) -> FlameOutput:

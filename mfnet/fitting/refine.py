@@ -23,6 +23,8 @@ from mfnet.model.parameters import Prediction
 from mfnet.model.projection import decode
 from mfnet.params import RefineParams
 
+LEAST_DAMPING = 1e-9
+"""What steps that succeed bring the damping down to: without any, float32 cannot solve what the data leave open."""
 CHUNK = 16
 """Vectors of unknowns evaluated at once: memory against speed."""
 
@@ -36,6 +38,8 @@ class Refined(NamedTuple):
     """[N] metres: standard deviation of each vertex of the unrotated head, by the Laplace approximation."""
     shape_sigma: Tensor
     """[n_shape] standard deviation of each shape coefficient, by the same."""
+    unknowns: Tensor
+    """[n] where the fit ended, from which another one may go on (`Known.begin`)."""
 
 
 class FlowEvidence(NamedTuple):
@@ -66,7 +70,7 @@ def refine(
     matcher = None
     if flow is not None and len(landmarks) > 1:
         matcher = FlowMatcher(flame, flow.estimate, settings.spacing, settings.flow_cap)
-    unknowns, damping, found = problem.start, 1e-3, None
+    unknowns, damping, found = problem.start if problem.known.begin is None else problem.known.begin, 1e-3, None
     for iteration in range(settings.iterations):
         if matcher is not None and flow is not None and iteration >= settings.iterations - settings.flow_iterations:
             found = matcher(problem.layout.prediction(unknowns[None]), flow.images)
@@ -78,6 +82,7 @@ def refine(
         fitted.with_inverse_distance(fitted.views.inverse_distance.clamp_min(0)),
         vertex_sigma(flame, problem.layout, unknowns, covariance),
         covariance.diagonal()[: flame.n_shape].sqrt().to(unknowns),
+        unknowns,
     )
 
 
@@ -164,7 +169,7 @@ def damped_step(
         damped = information + damping * information.diagonal().diag()
         moved = unknowns - torch.linalg.solve(damped, gradient)
         if problem.residuals(moved[None], flow).square().sum() < residuals.square().sum():
-            return moved, damping / 4
+            return moved, max(damping / 4, LEAST_DAMPING)
         damping *= 10
     return unknowns, damping
 

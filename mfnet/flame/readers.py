@@ -1,6 +1,7 @@
 """Reading a head from the files it comes in, and writing the project's own: one pickle-free npz."""
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -110,10 +111,13 @@ def read_fields(path: str | Path, allowed: dict = ALLOWED) -> dict:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file; give the path of a .pkl, .npz or .npy file")
-    if path.stat().st_size > MAX_BYTES:
+    try:
+        with open(path, "rb") as file:
+            size, start = os.fstat(file.fileno()).st_size, file.read(16)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    if size > MAX_BYTES:
         raise InputError(f"{path}: larger than {MAX_BYTES >> 20} MiB, which no head model is")
-    with open(path, "rb") as file:
-        start = file.read(16)
     if start.startswith(b"PK"):
         if path.suffix != ".npz":
             raise InputError(f"{path}: is a zip archive; unpack it, or name it .npz if it is one")

@@ -65,7 +65,8 @@ def refusals_named(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        here = str(error.filename).startswith(str(path.parent))
+        # What is written beside begins so; pyarrow's errors have it in their text alone.
+        here = f".{path.name}." in str(error) or Path(str(error.filename)) in (path, *path.parents)
         if error.errno in _NO_ROOM:
             raise InputError(f"{path}: cannot be written ({os.strerror(error.errno)}); make room on its disk") from None
         if error.errno in _NOT_ALLOWED and here:

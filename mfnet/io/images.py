@@ -110,18 +110,6 @@ def decode_photo(data: bytes, formats: tuple[str, ...] = FORMATS) -> np.ndarray:
         raise NoPhoto(f"not a readable image: {' '.join(str(error).split())[:200]}") from None
 
 
-def is_stored_upright(path: str | Path) -> bool:
-    """Whether a photograph's pixels lie in its file as `read_photo` gives them: no EXIF orientation turns them.
-
-    Raises InputError as `read_photo` does; no pixels are decoded.
-    """
-    try:
-        with _opened(read_bytes(path, _MAX_BYTES), FORMATS) as image:
-            return _orientation(image) not in _TURNS
-    except NoPhoto as error:
-        raise InputError(f"{path}: {error}") from None
-
-
 def check_photo(data: bytes, formats: tuple[str, ...] = FORMATS, most: int = MAX_PIXELS) -> None:
     """Raise NoPhoto unless the header is that of a photograph with at most `most` pixels; nothing is decoded."""
     try:

@@ -92,8 +92,11 @@ def _opened(path: str | Path) -> Iterator[safe_open]:
     try:
         with safe_open(str(path), framework="pt") as file:
             yield file
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; run the stage that writes it") from None
+    except InputError:
+        raise
+    except FileNotFoundError:  # safetensors says so of a file that may not be read, too
+        cause = "cannot be read (its mode?)" if Path(path).exists() else "no such file; run the stage that writes it"
+        raise InputError(f"{path}: {cause}") from None
     except (SafetensorError, OSError, KeyError, ValueError) as error:  # the two last: dtypes that torch has not
         raise InputError(f"{path}: not a readable safetensors file: {' '.join(str(error).split())}") from None
 

@@ -38,7 +38,8 @@ def build_report(params: Params, data: str | Path = "data", out: str | Path = "d
         contents.published_section(),
         contents.training_section(data),
     ]
-    sections += [contents.weights_section(data), contents.data_section(data), contents.licences_section(licences)]
+    sections += [contents.weights_section(data), contents.data_section(data), contents.docs_section(data)]
+    sections += [contents.licences_section(licences)]
     with atomic_directory(out) as folder:
         write_page(sections, params.report.title, subtitle(params, flame, verdict(licences).reason), folder)
         write_json(
@@ -91,8 +92,9 @@ def write_plots(rows: pd.DataFrame, runs: pd.DataFrame, data: Path, folder: Path
     """The tables behind `dvc plots`: history.csv, benchmark.csv, ablation.csv."""
     folder.mkdir()
     pd.read_parquet(data / "train" / "history.parquet").to_csv(folder / "history.csv", index=False)
-    label = rows.protocol + " " + rows.bin.astype(str) + " " + rows.method
-    rows.assign(label=label)[["label", "CD"]].to_csv(folder / "benchmark.csv", index=False)
+    whole = rows.loc[rows.bin == "all"]  # bars of every bin would be a hundred
+    label = whole.protocol + " " + whole.method
+    whole.assign(label=label)[["label", "CD"]].to_csv(folder / "benchmark.csv", index=False)
     label = runs.variant + "-" + runs.seed.astype(str)
     runs.assign(label=label)[["label", "CD"]].to_csv(folder / "ablation.csv", index=False)
 

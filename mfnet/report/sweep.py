@@ -45,6 +45,9 @@ def publish_ablation(params: Params, data: Path) -> None:
         name = f"{variant}-{seed}"
         tags = {"variant": variant, "seed": str(seed), "dropped_term": dropped_term(params, variant)}
         tags["diverged"] = str(row["diverged"]).lower()
+        changes = flatten(params.ablation.variants[variant])
+        tags["mlflow.note.content"] = ", ".join(f"{key}: {value}" for key, value in changes.items()) or "the full loss"
+        tags["mlflow.source.name"] = f"python -m stages.train --variant {variant} --seed {seed}"
         tags |= {DEP + path: md5 for path, md5 in sources.items() if f"/{name}/" in path or "/benchmark/" in path}
         with tracking.run(EXPERIMENT, name, {key: own.get(key) for key in switched}, tags, sweep=sweep) as record:
             record.metrics(variant_figures(figures, variant, seed, params))

@@ -30,6 +30,14 @@ RECORD = "mfnet.record"
 """Tag of a run: the record that it was sent from."""
 KIND = {"mlflow.experimentKind": "custom_model_development"}
 """Tag by which MLflow's UI opens an experiment with runs and charts instead of traces."""
+NOTE = "mlflow.note.content"
+"""Tag that MLflow shows as a description."""
+ABOUT = {
+    "pipeline": "Every execution of a DVC stage, by the stage's name: params, inputs and outputs by MD5, figures.",
+    "ablation": "The last sweep: a run per variant and seed under equal metric names, and `summary`, which says which "
+    "variant is better. Older sweeps are in experiments of their own.",
+}
+"""Experiment -> what it holds, for people."""
 REFUSED = "mfnet.refused"
 """Tag of a run: what MLflow did not take."""
 FINAL = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE")
@@ -137,7 +145,7 @@ def _experiment(name: str, sweep: str, client: "MlflowClient") -> str:
         if found is not None:
             return found.experiment_id
         with contextlib.suppress(MlflowException):  # another process was first
-            tags = KIND | ({SWEEP: sweep} if sweep else {})
+            tags = KIND | ({SWEEP: sweep} if sweep else {}) | ({NOTE: ABOUT[name]} if name in ABOUT else {})
             return client.create_experiment(name, artifact_location(client.tracking_uri, name), tags)
     raise RuntimeError(f"experiment {name}: cannot be created; is one of that name deleted?")
 

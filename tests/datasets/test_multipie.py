@@ -214,6 +214,7 @@ def test_other_parts_of_the_archive_are_left_aside(write_archive):
 def test_annotations_beside_an_image_are_left_aside(write_archive):
     root = write_archive(subjects=(1,))
     (root / FIRST).with_suffix(".pts").touch()
+    (root / FIRST.replace(".png", "_lm.mat")).touch()
     (root / FIRST).with_name("notes.txt").touch()
     assert reasons(root) == {FIRST.replace("001_01_01_051_00.png", "notes.txt"): "stray file"}
 

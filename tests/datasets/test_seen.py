@@ -10,6 +10,7 @@ from mfnet.compute.executor import Compute
 from mfnet.datasets import multipie
 from mfnet.datasets import scan as scanning
 from mfnet.datasets.scan import Look, scan
+from mfnet.datasets.seen import paths_of
 from tests.datasets.conftest import png
 
 FIRST = "session01/multiview/001/01/05_1/001_01_01_051_00.png"
@@ -20,9 +21,9 @@ def read(monkeypatch) -> list[str]:
     """Paths of the files that were opened since the list was last cleared."""
     paths, glance = [], scanning.glance
 
-    def spy(given, *rest, **more):
-        paths.extend(given)
-        return glance(given, *rest, **more)
+    def spy(root, files, *rest, **more):
+        paths.extend(os.path.join(root, path) for path in paths_of(files))
+        return glance(root, files, *rest, **more)
 
     monkeypatch.setattr(scanning, "glance", spy)
     return paths

@@ -1,35 +1,48 @@
-"""A GLB through the eyes of pygltflib: its arrays, and the mesh as a viewer poses it."""
+"""A GLB read as its specification says: its arrays, and the mesh as a viewer poses it."""
 
+import json
+import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pygltflib
 from scipy.spatial.transform import Rotation
 
 TYPES = {5121: np.uint8, 5123: np.uint16, 5125: np.uint32, 5126: np.float32}
 SHAPES = {"SCALAR": (), "VEC2": (2,), "VEC3": (3,), "VEC4": (4,), "MAT4": (4, 4)}
 
 
+class Part(dict):
+    """An object of the file's JSON; a property that it does not have is None."""
+
+    def __getattr__(self, name: str) -> Any:
+        return self.get(name)
+
+
 @dataclass(frozen=True)
 class Opened:
     """A file with one mesh of one primitive."""
 
-    gltf: pygltflib.GLTF2
+    gltf: Part
     blob: bytes
 
     @classmethod
     def of(cls, path: Path) -> "Opened":
-        gltf = pygltflib.GLTF2().load_binary(str(path))
-        return cls(gltf, gltf.binary_blob())
+        content = path.read_bytes()
+        magic, version, size, length, kind = struct.unpack_from("<4sIII4s", content)
+        assert (magic, version, size, kind) == (b"glTF", 2, len(content), b"JSON")
+        binary, kind = struct.unpack_from("<I4s", content, 20 + length)
+        assert (binary, kind) == (len(content) - length - 28, b"BIN\0")
+        return cls(json.loads(content[20 : 20 + length], object_hook=Part), content[28 + length :])
 
     @property
-    def mesh(self) -> pygltflib.Mesh:
+    def mesh(self) -> Part:
         (mesh,) = self.gltf.meshes
         return mesh
 
     @property
-    def primitive(self) -> pygltflib.Primitive:
+    def primitive(self) -> Part:
         (primitive,) = self.mesh.primitives
         return primitive
 
@@ -58,7 +71,7 @@ class Opened:
     def _values(self, view: int, dtype: type, count: int, shape: tuple[int, ...]) -> np.ndarray:
         entry = self.gltf.bufferViews[view]
         size = count * int(np.prod(shape, dtype=int))
-        return np.frombuffer(self.blob, dtype, size, entry.byteOffset).reshape(count, *shape)
+        return np.frombuffer(self.blob, dtype, size, entry.byteOffset or 0).reshape(count, *shape)
 
     def posed(self, weights: dict[str, float] | None = None, turns: dict[str, np.ndarray] | None = None) -> np.ndarray:
         """[N, 3] vertices as the glTF specification poses them; None: with the file's own weights and rotations.

@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.flame import random_head
 from mfnet.export.gltf import head_glb
-from mfnet.export.rig import rig_of, with_units
+from mfnet.export.rig import rigged_head, with_units
 from mfnet.flame import Flame
 from tests import node
 from tests.export.test_rig import CHART, codes
@@ -15,27 +15,27 @@ LOOKS = {"shape": None, "uncertainty": CHART}
 
 
 def still(flame):
-    return head_glb(rig_of(flame, *codes(flame)).vertices(), flame, CHART)
+    return head_glb(rigged_head(flame, *codes(flame)).vertices(), flame, CHART)
 
 
 def animated(flame):
-    rig = rig_of(flame, *codes(flame))
+    rig = rigged_head(flame, *codes(flame))
     return head_glb(rig.vertices(), flame, CHART, rig)
 
 
 def neutral(flame):
-    rig = with_units(rig_of(flame, *codes(flame)), {})
+    rig = with_units(rigged_head(flame, *codes(flame)), {})
     return head_glb(rig.vertices(), flame, CHART, rig)
 
 
 def film(flame):
-    rig = rig_of(flame, *codes(flame))
+    rig = rigged_head(flame, *codes(flame))
     return head_glb(rig.vertices(), flame, CHART, rig, LOOKS, film=True)
 
 
 def bare(flame):
     flame = Flame(random_head(vertices=200, faces=380, seed=2), 10, 6)
-    rig = rig_of(flame, *codes(flame))
+    rig = rigged_head(flame, *codes(flame))
     return head_glb(rig.vertices(), flame, None, rig)
 
 
@@ -51,7 +51,7 @@ def test_files_are_valid_without_a_remark(make, tmp_path):
 
 def test_a_unit_that_moves_nothing_is_valid_too(tmp_path):
     flame = open_flame()
-    rig = rig_of(flame, *codes(flame))
+    rig = rigged_head(flame, *codes(flame))
     rig.offsets[3] = 0
     (tmp_path / "head.glb").write_bytes(head_glb(rig.vertices(), flame, np.tile(CHART, (2, 2, 1)), rig))
     assert not node.run("validate.mjs", tmp_path / "head.glb")["issues"]["numErrors"]

@@ -9,7 +9,7 @@ from benchmarks.flame import random_head
 from mfnet.errors import InputError
 from mfnet.export.expressions import Coefficients, posed, read_expression
 from mfnet.export.meshes import export_head
-from mfnet.export.rig import CORRECTIVE, rig_of, target_names, with_units
+from mfnet.export.rig import CORRECTIVE, rigged_head, target_names, with_units
 from mfnet.flame import Flame
 from mfnet.flame.head import JOINT_NAMES
 from mfnet.flame.makehuman import makehuman_units
@@ -48,7 +48,7 @@ def other():
 def file(flame, tmp_path_factory):
     """A person's GLB, and what it shows."""
     path = tmp_path_factory.mktemp("rig") / "head.glb"
-    rig = rig_of(flame, *codes(flame))
+    rig = rigged_head(flame, *codes(flame))
     export_head(path, rig.vertices(), flame, CHART, rig)
     return Opened.of(path), path
 
@@ -96,7 +96,7 @@ def test_the_open_head_has_arkits_units(flame, file):
 
 
 def test_a_whole_unit_is_what_the_column_says(flame):
-    rig = with_units(rig_of(flame, *codes(flame)), {"mouthPucker": 0.5})
+    rig = with_units(rigged_head(flame, *codes(flame)), {"mouthPucker": 0.5})
     shape, expression, _ = codes(flame)
     expression = 0 * expression
     expression[makehuman_units().names.index("mouthPucker")] = 1.25
@@ -108,13 +108,13 @@ def test_a_closed_mouth_over_open_teeth_is_two_units(flame):
     shape, expression, jaw = codes(flame)
     expression = 0 * expression
     expression[makehuman_units().names.index("mouthClose")] = 1.0
-    rig = rig_of(flame, shape, expression, 0 * jaw)
+    rig = rigged_head(flame, shape, expression, 0 * jaw)
     weights = {name: weight for name, weight in zip(rig.names, rig.weights, strict=True) if weight}
     assert weights == pytest.approx({"jawOpen": 0.4, "mouthClose": 0.4})
 
 
 def test_the_corrective_is_small(flame):
-    rig = rig_of(flame, *codes(flame))
+    rig = rigged_head(flame, *codes(flame))
     assert rig.names[-1] == CORRECTIVE
     lids = np.abs(rig.offsets[-1])
     assert np.median(lids) < 2e-5 and lids.max() < 5e-3  # the lids' part of the gaze
@@ -122,7 +122,7 @@ def test_the_corrective_is_small(flame):
 
 def test_a_head_of_another_format_has_numbered_units_and_keeps_its_correctives(other, tmp_path):
     shape, expression, jaw = codes(other)
-    rig = rig_of(other, shape, expression, jaw)
+    rig = rigged_head(other, shape, expression, jaw)
     export_head(tmp_path / "head.glb", rig.vertices(), other, None, rig)
     file = Opened.of(tmp_path / "head.glb")
     assert file.names == [*(f"expression_{number:03d}" for number in range(6)), CORRECTIVE]
@@ -131,7 +131,7 @@ def test_a_head_of_another_format_has_numbered_units_and_keeps_its_correctives(o
 
 
 def test_weights_of_skinning_are_those_that_gltf_takes(other, file):
-    for weights in (file[0].attribute("WEIGHTS_0"), rig_of(other, *codes(other)).skinning):
+    for weights in (file[0].attribute("WEIGHTS_0"), rigged_head(other, *codes(other)).skinning):
         assert weights.min() >= 0 and ((weights > 0).sum(1) <= 4).all()
         np.testing.assert_allclose(weights.sum(1), 1, atol=1e-6)
 

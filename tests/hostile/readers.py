@@ -4,9 +4,11 @@ import functools
 import io
 import json
 import pickle
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -276,6 +278,28 @@ def _read_calibration(reader: str) -> Callable[[Path], object]:
     return read
 
 
+def _transforms() -> Files:
+    pose = np.diag([1.0, -1, -1, 1]).tolist()
+    lens = {"fl_x": 900.0, "cx": 320.0, "cy": 240.0, "w": 640, "h": 480, "k1": 0.1, "camera_model": "OPENCV"}
+    return {"a.json": json.dumps({**lens, "frames": [{"file_path": "b.png", "transform_matrix": pose}]}).encode()}
+
+
+def _colmap() -> Files:
+    return {
+        "images.txt": b"# x\n1 1 0 0 0 0.1 0.2 1.0 3 b.png\n1.0 2.0 -1\n",
+        "cameras.txt": b"# x\n3 OPENCV 640 480 900 900 320 240 0.1 0 0 0\n",
+    }
+
+
+def _read_scene(name: str) -> Callable[[Path], object]:
+    def read(folder: Path) -> object:
+        from mfnet.io.scenes import read_cameras
+
+        return [camera.of_photograph(640, 480, "a") for camera in read_cameras(folder / name)]
+
+    return read
+
+
 # -------------------------------------------------------------------------------------------------------------- assets
 def _wheel() -> Files:
     import zipfile
@@ -333,10 +357,17 @@ def _rejected_image() -> tuple[type[Exception], ...]:
     return (RejectedImage,)
 
 
+def _save_mat(file: BinaryIO, fields: dict) -> None:
+    from scipy.io import savemat
+
+    savemat(file, fields)
+
+
 def _annotation(ending: str) -> Callable[[], Files]:
     points = np.arange(136.0).reshape(68, 2)
     rows = "\n".join(f"{x} {y}" for x, y in points)
     content = {
+        ".mat": lambda: bytes_of(_save_mat, {"pts": points}),
         ".npy": lambda: bytes_of(np.save, points),
         ".npz": lambda: bytes_of(np.savez_compressed, landmarks=points),
         ".txt": rows.encode,
@@ -390,7 +421,8 @@ def _shard() -> Files:
     image = encode(np.asarray(_picture()), 90)
     row = {"triplet": 1, "subject": "001", "session": 1, "recording": 1, "expression": "neutral"}
     for slot in SLOTS:
-        row |= {f"image_{slot}": image, f"landmarks_{slot}": [0.5] * 136, f"yaw_{slot}": 0.0}
+        row |= {f"image_{slot}": image, f"checksum_{slot}": zlib.crc32(image)}
+        row |= {f"landmarks_{slot}": [0.5] * 136, f"yaw_{slot}": 0.0}
         row |= {f"matrix_{slot}": [1.0] * 9, f"path_{slot}": "a.png"}
     table = pa.Table.from_pylist([row | {"triplet": number} for number in range(4)], SCHEMA)
     buffer = io.BytesIO()
@@ -477,6 +509,8 @@ READERS: dict[str, Reader] = {
         )
         for name in ("read_nersemble", "read_krt", "read_facescape")
     },
+    "transforms.json": Reader(_transforms, _read_scene("a.json")),
+    "COLMAP": Reader(_colmap, _read_scene("images.txt")),
     "predefined values": Reader(_predefined, _read_predefined),
     "wheel": Reader(_wheel, _read_wheel),
     "PNG": Reader(_photo("PNG"), _read_photo),
@@ -489,7 +523,7 @@ READERS: dict[str, Reader] = {
     "Multi-PIE": Reader(_photo("PNG"), _read_multipie, _rejected_image()),
     **{
         f"annotation {ending}": Reader(_annotation(ending), _read_annotation)
-        for ending in (".npy", ".npz", ".txt", ".pts")
+        for ending in (".npy", ".npz", ".txt", ".pts", ".mat")
     },
     "AFLW": Reader(_aflw(False), _read_aflw, _rejected()),
     "packed AFLW": Reader(_aflw(True), _read_aflw, _rejected()),

@@ -24,10 +24,12 @@ def test_only_regular_files_with_both_ends_are_as_expected(tmp_path):
         (tmp_path / name).write_bytes(data)
     (tmp_path / "link").symlink_to("good")
     (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "inner").write_bytes(content["good"])
     os.mkfifo(tmp_path / "pipe")
     names = [*content, "link", "folder", "pipe", "gone"]
-    found = glance([str(tmp_path / name) for name in names], HEAD, TAIL, more=8)
-    assert [name for name, good in zip(names, found.expected, strict=True) if good] == ["good", "ünï 漢", "link"]
+    found = glance(str(tmp_path), [("", names), ("none", ["good"]), ("folder", ["inner"])], HEAD, TAIL, more=8)
+    assert [name for name, good in zip(names, found.expected[:-2], strict=True) if good] == ["good", "ünï 漢", "link"]
+    assert found.expected[-2:].tolist() == [False, True]
     for index, name in ((0, "good"), (1, "ünï 漢")):
         state = (tmp_path / name).stat()
         assert found.tails[index].tobytes() == content[name][-12:]
@@ -35,9 +37,9 @@ def test_only_regular_files_with_both_ends_are_as_expected(tmp_path):
 
 
 def test_no_files_are_no_error():
-    assert len(glance([], HEAD, TAIL, more=8).expected) == 0
+    assert len(glance("/", [], HEAD, TAIL, more=8).expected) == 0
 
 
 def test_a_name_with_a_zero_byte_mixes_up_nothing(tmp_path):
     (tmp_path / "good").write_bytes(b"head 12345678tail")
-    assert not np.any(glance([str(tmp_path / "good"), "a\0b"], HEAD, TAIL, more=8).expected)
+    assert not np.any(glance(str(tmp_path), [("", ["good", "a\0b"])], HEAD, TAIL, more=8).expected)

@@ -86,6 +86,13 @@ def test_a_folder_that_may_not_be_written_is_one_line_that_names_it(tmp_path, mo
         pass
 
 
+def test_a_refusal_that_has_no_file_name_is_told_by_its_text(tmp_path):
+    """pyarrow's are such."""
+    with pytest.raises(InputError, match=r"a\.parquet: cannot be written \(Permission denied\)"):
+        with atomic_path(tmp_path / "a.parquet") as beside:
+            raise PermissionError(errno.EACCES, f"Failed to open local file '{beside}'")
+
+
 def test_what_cannot_be_read_is_no_fault_of_the_file_that_is_written(tmp_path):
     with pytest.raises(PermissionError), atomic_path(tmp_path / "out" / "a"):
         raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "secret"))

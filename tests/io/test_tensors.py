@@ -120,7 +120,7 @@ METADATA = {
 def test_metadata_of_another_form_are_refused(tmp_path, name):
     path = tmp_path / "a.safetensors"
     save_file({"a": torch.zeros(2)}, path, metadata={ENTRY: json.dumps(METADATA[name])})
-    with pytest.raises(InputError, match=r"a\.safetensors: (metadata|holds|its content)"):
+    with pytest.raises(InputError, match=r"^\S*a\.safetensors: (metadata|holds|its content)"):
         read_tensors(path, "x")
 
 
@@ -176,3 +176,17 @@ def test_the_hash_is_of_names_types_shapes_and_values(dtype, shape):
         )
     ]
     assert len(set(hashes)) == len(hashes) and hashes[0] == content_hash({"a": tensor.clone()}, {})
+
+
+def test_a_file_that_may_not_be_read_is_not_called_missing(tmp_path, monkeypatch):
+    path = tmp_path / "a.safetensors"
+    write_tensors({"a": torch.ones(2)}, path, {"kind": "x"})
+
+    def refuse(*arguments, **options):
+        raise FileNotFoundError  # as safetensors does; root may read everything
+
+    monkeypatch.setattr("mfnet.io.tensors.safe_open", refuse)
+    with pytest.raises(InputError, match=r"a\.safetensors: cannot be read"):
+        read_tensors(path, "x")
+    with pytest.raises(InputError, match=r"b\.safetensors: no such file"):
+        read_tensors(tmp_path / "b.safetensors", "x")

@@ -19,6 +19,7 @@ from mfnet.runs.store import address, all_runs
 from stages.common import recording, run_stage, stage_parser
 from stages.provenance import peak_memory, tracked
 from tests.conftest import HANGS
+from tests.runs.conftest import sent_runs
 
 ROOT = Path(__file__).parents[2]
 
@@ -56,7 +57,7 @@ def test_a_run_holds_what_made_the_outs(measured):
     with tracked("measure@one", {"word": "hello", "deep": {"listed": [1], "other": 2}}) as record:
         record.metrics({"logged": 4}, step=3)
         write_outs(measured)
-    run = all_runs(address(Path.cwd()))[0]
+    run = sent_runs(address(Path.cwd()))[0]
     assert run.info.run_name == "measure@one" and run.info.status == "FINISHED"
     assert run.data.params == {"word": "hello", "deep.listed": "[1]"}
     figures = dict(run.data.metrics)
@@ -78,7 +79,7 @@ def test_data_of_other_stages_is_an_input_by_the_locks_md5(workspace):
     subprocess.run(["dvc", "repro", "-q", "last"], check=True)
     with tracked("last", {"word": "hello"}):
         pass
-    run = all_runs(address(Path.cwd()))[0]
+    run = sent_runs(address(Path.cwd()))[0]
     lock = yaml.safe_load((workspace / "dvc.lock").read_text())["stages"]["last"]
     inputs = {each.dataset.name: each.dataset.digest for each in run.inputs.dataset_inputs}
     assert inputs == {entry["path"]: entry["md5"] for entry in lock["deps"]} and set(inputs) == {"first", "middle"}
@@ -106,7 +107,7 @@ def test_a_run_says_whose_files_it_stands_on_and_whether_it_may_be_shown(workspa
 
     with tracked("last", {"word": "hello"}, owned):
         (workspace / "last").write_text("last")
-    run = all_runs(address(Path.cwd()))[0]
+    run = sent_runs(address(Path.cwd()))[0]
     assert set(seen) == {"first", "middle", "last"}, "its own outputs, its inputs, and what those were made of"
     assert run.data.tags["results.may_show"] == "no" and run.data.tags["licence.head.a head"] == "their own"
     (kept,) = (workspace / "mlartifacts").rglob("licences.json")
@@ -116,7 +117,7 @@ def test_a_run_says_whose_files_it_stands_on_and_whether_it_may_be_shown(workspa
 def test_a_stage_that_fails_leaves_a_failed_run(measured):
     with pytest.raises(InputError), tracked("measure@one", {}):
         raise InputError("bad")
-    run = all_runs(address(Path.cwd()))[0]
+    run = sent_runs(address(Path.cwd()))[0]
     assert run.info.status == "FAILED"
 
 
@@ -149,7 +150,7 @@ def test_a_variant_is_recorded_as_it_is_used(measured, monkeypatch):
         write_outs(measured)
 
     run_stage(run, stage_parser("test"), ["--params", str(ROOT / "params.yaml")], vary)
-    found = all_runs(address(Path.cwd()))[0]
+    found = sent_runs(address(Path.cwd()))[0]
     assert found.data.params == {"train.seed": "77"}
 
 

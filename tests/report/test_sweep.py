@@ -78,6 +78,8 @@ def test_a_sweep_is_one_experiment_of_flat_runs_with_equal_names(params, data, s
     assert charted == set(runs) - {"summary"}
     tags = runs["no-eye-7"].data.tags
     assert (tags["variant"], tags["seed"], tags["dropped_term"], tags["diverged"]) == ("no-eye", "7", "eye", "true")
+    assert tags["mlflow.note.content"] == "loss.eye: 0.0" and tags["mlflow.source.name"].endswith("no-eye --seed 7")
+    assert "which variant" in experiment.tags["mlflow.note.content"]
     assert runs["full-6"].data.tags["diverged"] == "false" and runs["full-6"].data.metrics["lab/CD"] == 2.5
     assert {run.data.params["loss.eye"] for name, run in runs.items() if name != "summary"} == {"0.0", "1.0"}
     assert all(run.info.status == "FINISHED" for run in runs.values())

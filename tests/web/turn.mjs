@@ -5,7 +5,7 @@ import { pathToFileURL } from "node:url";
 import chromium from "@sparticuz/chromium";
 import puppeteer from "puppeteer-core";
 
-const [file, folder, width = 560, height = 420] = process.argv.slice(2);
+const [file, folder, width = 800, height = 460] = process.argv.slice(2);
 const loosened = ["--disable-web-security", "--allow-running-insecure-content"]; // a user's browser has neither
 const browser = await puppeteer.launch({
   executablePath: await chromium.executablePath(),
@@ -28,19 +28,25 @@ try {
     // The viewer's own frame, once it has drawn what was asked for.
     const data = await page.evaluate(async () => {
       const viewer = document.querySelector("model-viewer");
-      viewer.jumpCameraToGoal();
+      viewer.scrollIntoView({ behavior: "instant" }); // out of sight, nothing is drawn
       await viewer.updateComplete;
+      viewer.jumpCameraToGoal();
       for (let frame = 0; frame < 3; frame++) await new Promise(requestAnimationFrame);
       return viewer.toDataURL("image/png");
     });
     writeFileSync(`${folder}/${name}.png`, Buffer.from(data.split(",")[1], "base64"));
   };
-  const choose = (selector, value) => page.evaluate((selector, value) => {
-    const element = document.querySelector(selector);
-    if (element.type === "radio") element.click();
-    else element.value = value;
-    element.dispatchEvent(new Event("change"));
-  }, selector, value);
+  const express = value => page.evaluate(value => {
+    const unit = document.getElementById("unit");
+    unit.value = value;
+    unit.dispatchEvent(new Event("change"));
+  }, value);
+  const surface = name => page.evaluate(name => {
+    const viewer = document.querySelector("model-viewer");
+    const applied = new Promise(done => viewer.addEventListener("variant-applied", done, { once: true }));
+    document.querySelector(`input[value=${name}]`).click();
+    return applied.then(() => true);
+  }, name);
 
   await picture("front");
   const box = await viewer.boundingBox();
@@ -51,15 +57,15 @@ try {
   await page.mouse.up();
   await picture("turned");
   report.orbit = await page.evaluate(() => document.querySelector("model-viewer").getCameraOrbit().theta);
-  await page.click("button[data-orbit]");
+  await page.click("main button[data-orbit]");
   for (const unit of await page.$$eval("#unit option", all => all.map(each => [each.value, each.textContent])))
     if (["jaw open", "mouth smile left"].includes(unit[1])) {
-      await choose("#unit", unit[0]);
+      await express(unit[0]);
       await picture(unit[1].replaceAll(" ", "_"));
     }
-  for (const surface of await page.$$eval("input[name=surface]", all => all.map(each => each.value))) {
-    await choose(`input[value=${surface}]`, null);
-    await picture(surface);
+  for (const name of ["shape", "uncertainty", "photographs"]) {
+    await surface(name);
+    await picture(name);
   }
   await page.screenshot({ path: `${folder}/page.png`, fullPage: true });
 } finally {
