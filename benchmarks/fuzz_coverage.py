@@ -196,6 +196,9 @@ def run(name: str, seconds: int) -> None:
             (corpus / f"seed-{number}").write_bytes(seed)
         from tests.hostile.trial import HUNG, LARGE
 
+    def one_file(data: bytes) -> None:
+        attempt(parser, data)
+
     def mutation(data: bytes, most: int, number: int) -> bytes:
         if number % 2:
             return atheris.Mutate(data, most)
@@ -204,7 +207,7 @@ def run(name: str, seconds: int) -> None:
     limits = [f"-max_total_time={seconds}", f"-timeout={HUNG}", f"-malloc_limit_mb={LARGE}", f"-max_len={LONGEST}"]
     # The limit of the whole: what the imports took, the corpus, and a file's 256 MiB.
     limits += ["-rss_limit_mb=2048", "-print_final_stats=1", f"-artifact_prefix={CORPUS}/{name}-"]
-    atheris.Setup([sys.argv[0], *limits, str(corpus)], lambda data: attempt(parser, data), custom_mutator=mutation)
+    atheris.Setup([sys.argv[0], *limits, str(corpus)], one_file, custom_mutator=mutation)
     atheris.Fuzz()
 
 

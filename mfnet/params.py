@@ -855,6 +855,7 @@ def load_params(path: str | Path = "params.yaml") -> Params:
 
 
 _MAX_BYTES = 1 << 20
+_DEEPEST = 16
 
 
 def read_mapping(path: str | Path) -> dict[str, Any]:
@@ -867,8 +868,7 @@ def read_mapping(path: str | Path) -> dict[str, Any]:
         if path.stat().st_size > _MAX_BYTES:
             raise ParamsError(f"{path}: larger than {_MAX_BYTES >> 20} MiB, more than any params file")
         text = path.read_text(encoding="utf-8")
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):  # few of them write out to any size
-            raise ParamsError(f"{path}: aliases (*name) are not read; write the value out")
+        _refuse_bombs(text, path)
         raw = yaml.safe_load(text)
     except ParamsError:
         raise
@@ -883,3 +883,15 @@ def read_mapping(path: str | Path) -> dict[str, Any]:
     if not isinstance(raw, dict):
         raise ParamsError(f"{path}: expected a mapping of sections, found {type(raw).__name__}")
     return raw
+
+
+def _refuse_bombs(text: str, path: Path) -> None:
+    """Raise ParamsError for what is small in a file and large afterwards: aliases write out to any size, and PyYAML
+    takes time by the square of the nesting."""
+    depth = 0
+    for event in yaml.parse(text):
+        if isinstance(event, yaml.AliasEvent):
+            raise ParamsError(f"{path}: aliases (*name) are not read; write the value out")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise ParamsError(f"{path}: line {event.start_mark.line + 1}: nested deeper than params are")

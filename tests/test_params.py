@@ -169,3 +169,10 @@ def test_no_key_has_a_default():
     """A params file is the whole record: a default would be a value that stands nowhere."""
     for model in set(sections(Params)):
         assert all(field.is_required() for field in model.model_fields.values()), model
+
+
+def test_what_is_nested_without_end_is_refused_by_its_line(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text("flame:\n  model: " + "[" * 20_000)
+    with pytest.raises(ParamsError, match=r"params\.yaml: line 2: nested deeper"):
+        load_params(path)
