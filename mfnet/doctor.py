@@ -1,5 +1,6 @@
 """Whether the pipeline can run here: one finding per thing that it stands on, each with what to do."""
 
+import ipaddress
 import os
 import shutil
 import socket
@@ -10,6 +11,7 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
+from urllib.parse import urlsplit
 
 from mfnet import assets
 from mfnet.errors import InputError
@@ -51,7 +53,7 @@ def examine(root: Path) -> list[Diagnosis]:
         found += data_roots(params, root)
         found += foreign_files(params)
         found += precision(params)
-    return [*found, *modes(root), *ports(), *waiting(root)]
+    return [*found, *modes(root), *ports(), *servers(), *waiting(root)]
 
 
 def machine(root: Path) -> Iterator[Diagnosis]:
@@ -180,14 +182,26 @@ def data_roots(params: Params, root: Path) -> Iterator[Diagnosis]:
 
 
 def foreign_files(params: Params) -> Iterator[Diagnosis]:
-    """The free files of others, which the stages need only where params ask for them."""
+    """The free files of others, which the stages need only where params ask for them; the rest matter to `mfnet
+    reconstruct`, but for those that are had by name alone."""
+    needed = _needed(params)
     for each in assets.ASSETS:
-        if not each.free:
+        if not each.free or (each.by_name and each.name not in needed):
             continue
         found = assets.state(each)
-        lacking: State = "failure" if params.landmarks.backend == "mediapipe" else "warning"
+        lacking: State = "failure" if each.name in needed else "warning"
         remedy = "" if found == "here" else f"mfnet assets get {each.name}"
         yield Diagnosis("assets", "ok" if found == "here" else lacking, f"{each.name}: {found}", remedy)
+
+
+def _needed(params: Params) -> set[str]:
+    """Names of the assets that the stages read."""
+    from mfnet.landmarks.mediapipe.networks import FULL_RANGE, TASK
+
+    names = {TASK, FULL_RANGE} if params.landmarks.backend == "mediapipe" else set()
+    if params.pretrained.flow.source == "torchvision":
+        names.add(assets.RAFT[params.pretrained.flow.estimator])
+    return names
 
 
 def modes(root: Path) -> Iterator[Diagnosis]:
@@ -238,6 +252,29 @@ def ports() -> Iterator[Diagnosis]:
             yield Diagnosis("ports", "warning", seen, "end what listens there, or set PREFECT_API_URL to use it")
         else:
             yield Diagnosis("ports", "ok", f"127.0.0.1:{PREFECT_PORT} is free")
+
+
+def servers() -> Iterator[Diagnosis]:
+    """Settings by which runs leave this machine unprotected, or others come in. Ours listen on 127.0.0.1 whatever they
+    say."""
+    open_ones = []
+    for name in ("MLFLOW_TRACKING_URI", "PREFECT_API_URL"):
+        address = urlsplit(os.environ.get(name, ""))
+        if address.scheme == "http" and not _is_loopback(address.hostname or ""):
+            seen = f"{name}: plain http to {address.hostname}: whoever is on the way reads and changes what is sent"
+            open_ones.append(Diagnosis("servers", "warning", seen, "use https://, or a tunnel to 127.0.0.1"))
+    for name in ("PREFECT_SERVER_API_HOST", "MLFLOW_HOST"):
+        if not _is_loopback(os.environ.get(name, "127.0.0.1")):
+            seen = f"{name}: {os.environ[name]}: a server started by hand is everybody's, without a password"
+            open_ones.append(Diagnosis("servers", "warning", seen, f"unset {name}"))
+    yield from open_ones or [Diagnosis("servers", "ok", "nothing leaves this machine unprotected")]
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def waiting(root: Path) -> Iterator[Diagnosis]:

@@ -11,12 +11,10 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
-from torchvision.models.optical_flow import Raft_Large_Weights, Raft_Small_Weights, raft_large, raft_small
 
 from mfnet.errors import InputError
 from mfnet.io.tensors import fill, load_torch, read_tensors, tensors_of
 
-RAFT = {"raft_large": (raft_large, Raft_Large_Weights), "raft_small": (raft_small, Raft_Small_Weights)}
 RAFT_SIDE = 128
 """RAFT's correlation pyramid needs inputs of at least this many pixels on each side, multiples of 8."""
 UPDATES = 12
@@ -45,6 +43,13 @@ class FlowEstimator(Protocol):
         ...
 
 
+def raft(name: str) -> nn.Module:
+    """torchvision's network of that name, without weights."""
+    from torchvision.models import optical_flow  # late: slow to import
+
+    return {"raft_large": optical_flow.raft_large, "raft_small": optical_flow.raft_small}[name](weights=None)
+
+
 class RaftFlow(nn.Module):
     """torchvision's RAFT with fixed weights; gradients pass through to both images, not to the weights.
 
@@ -61,7 +66,7 @@ class RaftFlow(nn.Module):
         self.name = name
         self.updates = updates
         self.enlarge = enlarge
-        self.network = RAFT[name][0](weights=None)
+        self.network = raft(name)
         self.requires_grad_(False)
         self.eval()
 
@@ -204,19 +209,6 @@ def load_flow(name: str, path: str | Path) -> FlowEstimator:
     estimator = RaftFlow(name, metadata.get("updates", UPDATES), metadata.get("enlarge", 1))
     fill(estimator.network, state, path)
     return estimator
-
-
-def torchvision_state(name: str) -> dict[str, torch.Tensor]:
-    """torchvision's own weights by enum, from its cache or its server; InputError if neither can be had."""
-    weights = RAFT[name][1].DEFAULT
-    try:
-        return weights.get_state_dict(progress=False, check_hash=True)
-    except (OSError, RuntimeError) as error:
-        file = weights.url.rsplit("/", 1)[-1]
-        raise InputError(
-            f"pretrained.flow.source: torchvision's {file} cannot be fetched ({type(error).__name__}); put it into "
-            f"{torch.hub.get_dir()}/checkpoints, or set source to file and name its path"
-        ) from None
 
 
 def raft_state(name: str, path: str | Path) -> dict[str, torch.Tensor]:

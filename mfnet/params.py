@@ -122,10 +122,15 @@ class CaptureParams(Section):
 class SourceParams(Section):
     """Where the archives are. Absolute or relative to the repository root; never copied."""
 
+    layout: Literal["multipie", "nersemble", "multiface", "facescape"]
+    """Of the archive that is trained on: Multi-PIE's, or that of a calibrated multi-view set: NeRSemble v2, Multiface,
+    FaceScape's photographs (docs/choices/datasets.md)."""
     multipie: str
-    """Root of a Multi-PIE directory (holds ``session01`` ...)."""
+    """Root of the archive: of a Multi-PIE directory (holds ``session01`` ...), or in another `layout`."""
+    anchor: str | None
+    """Name of the camera before the face in a calibrated set; null: the one in the middle of the rig."""
     archive_listing: str
-    """What DVC hashes to learn whether the Multi-PIE archive changed: the folder itself where it is small, else the
+    """What DVC hashes to learn whether the archive changed: the folder itself where it is small, else the
     listing that ``mfnet archive`` writes (an archive of 755,000 images is never hashed whole)."""
     facescape: str
     """Root of a FaceScape benchmark directory (holds ``data`` and ``predef``)."""
@@ -136,6 +141,12 @@ class SourceParams(Section):
 class IngestParams(Section):
     """Stage ``ingest``."""
 
+    hash: Literal["ends", "content"]
+    """What tells that an image changed: ``ends``, the checksums in its last bytes, or ``content``, a hash of the whole
+    file, for which all of it is read."""
+    decode: Literal["ends", "full"]
+    """``ends``: both ends of every image are checked; ``full``: all of it is decoded, 15 ms each, so that damage is
+    found before the plan is made."""
     max_rejected: Share
     """Share of image files that may be rejected before the stage fails."""
 
@@ -193,6 +204,11 @@ class GateParams(Section):
     min_spread: NonNegative
     """Least deviation of the shapes that one camera sees from their mean, over the same height: people differ. Looked
     at where a camera sees eight recordings or more."""
+    max_reprojection: Positive
+    """Calibrated archives: distance of the landmarks from where the points triangulated from them are seen, over the
+    same height, root mean square of a recording."""
+    head_size: tuple[Positive, Positive]
+    """Calibrated archives with a unit: least and greatest size of the triangulated heads over the mean head's."""
     second_look: SecondLookParams | None
     """What the embedded network must see where the landmarks are; null: it is not asked."""
 
@@ -202,9 +218,10 @@ class LandmarkParams(Section):
 
     backend: Literal["network", "mediapipe", "face_alignment", "annotations"]
     """``network``: the embedded one; ``mediapipe``: Face Mesh, for photographs of real people; ``face_alignment``: FAN;
-    ``annotations``: .npy, .npz, .pts or .txt files."""
+    ``annotations``: .npy, .npz, .pts, .txt or .mat files, Multi-PIE's own labels too."""
     annotations: str | None
-    """Root of the annotation files (same relative paths as the images'); null: beside the images."""
+    """Root of the annotation files (same relative paths as the images', or Multi-PIE's folder ``labels``); null: beside
+    the images."""
     fan_weights: str | None
     """Folder of FAN's and its face detector's weight files; null: torch hub's cache. Nothing is downloaded."""
     chunk: Count
@@ -392,7 +409,7 @@ class FlowSource(PretrainedSource):
 
 
 class TorchvisionFlow(FlowSource):
-    """RAFT with torchvision's own weights, from torch hub's cache or the network."""
+    """RAFT with torchvision's own weights, which ``mfnet assets get`` brings."""
 
     source: Literal["torchvision"]
     """torchvision's own weights."""
@@ -532,6 +549,9 @@ class LossParams(Section):
     """Flow beyond this many ndc units is ignored as a failure of the estimator."""
     mask: Literal["landmarks", "geometric"]
     """Covisible mask: landmark bounds (eq. 5) or z-test."""
+    cameras: Literal["estimated", "known"]
+    """Beyond the paper: ``known`` holds poses and focal lengths of calibrated archives: the views show one head at one
+    place. ``estimated``: each view has a pose and a camera of its own."""
     camera_distance: Positive | None
     """Beyond the paper: metres from the cameras to the face, whose perspective every term then knows; null: unknown,
     scaled orthography."""

@@ -1,22 +1,31 @@
-"""Photographs of one person: found on disk, their faces found in them, cropped as networks and textures want them."""
+"""Photographs of one person, or frames of a video: found on disk, their faces found, cropped as networks want them."""
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mfnet.errors import InputError
-from mfnet.geometry import crop_face
-from mfnet.geometry.crops import CropBox, FaceCrop, crop_box, cut_face
+from mfnet.fitting.held import Rig
+from mfnet.flame.dense import N_DENSE
+from mfnet.geometry import crop_face, pixels_to_ndc
+from mfnet.geometry.aim import aim
+from mfnet.geometry.crops import CropBox, FaceCrop, crop_box, cut_face, transform_points
+from mfnet.io import video
+from mfnet.io.cameras import METRES, CalibratedCamera
 from mfnet.io.images import read_photo, to_float
+from mfnet.io.scenes import camera_of, read_cameras
 from mfnet.landmarks.backends import Detection, LandmarkBackend
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff")
 """What is taken for a photograph in a folder."""
+VIEW_AXES = np.diag([1.0, -1.0, -1.0])
+"""From OpenCV's axes of a camera (y down, z forwards) to a view's (y up, z towards the camera)."""
 MAX_PHOTOGRAPHS = 32
 """Of one person: a fit's memory grows with them."""
 
@@ -34,6 +43,10 @@ class Photograph:
     """Of the landmarks, in [0, 1]."""
     crop: FaceCrop
     """As the networks see it."""
+    mesh: np.ndarray | None = None
+    """[478, 2] px of `image`: MediaPipe's face mesh, where that found the face."""
+    camera: CalibratedCamera | None = None
+    """That took `image`, where it is known: the photograph's own, turned to the face, without its distortion."""
 
     def box(self, scale: float) -> CropBox:
         """The square in px of `image` with `scale` times the landmarks' box."""
@@ -74,22 +87,74 @@ def find_photographs(paths: Sequence[str | Path]) -> list[Path]:
     return found
 
 
-def read_photographs(
-    paths: Sequence[Path], backend: LandmarkBackend, size: int, crop_scale: float, min_score: float
-) -> list[Photograph]:
-    """Photographs with the face in each, cropped to `crop_scale` times the landmarks' box, `size` px wide.
+class CropRules(NamedTuple):
+    """How faces are cut out, and which are believed."""
 
-    Of several faces the largest is taken, and that there are more is said on stderr. Raises InputError for a file that
-    is no image, shows no face, or whose landmarks score less than `min_score`.
+    size: int
+    """Side of a crop, pixels."""
+    scale: float
+    """Side of a crop over the larger side of the landmarks' box."""
+    min_score: float
+    """Landmarks that score less are refused."""
+
+
+def read_photographs(
+    paths: Sequence[Path],
+    backend: LandmarkBackend,
+    rules: CropRules,
+    cameras: str | Path | None = None,
+) -> list[Photograph]:
+    """Photographs, and frames of videos, with the face in each. cameras: a file or folder that `read_cameras` takes.
+
+    Of several faces the largest is taken, and that there are more is said on stderr. A frame without a face is passed
+    over. Raises InputError for a file that is no image, shows no face, or whose landmarks score too little, for a video
+    without a face, and for a photograph whose camera is not known or is of another size.
     """
-    images = [read_photo(path) for path in paths]
+    known = None if cameras is None else read_cameras(cameras)
     photographs = []
-    detections = backend.detect([path.name for path in paths], images)
-    for path, image, detection in zip(paths, images, detections, strict=True):
-        landmarks = _landmarks(path, detection, min_score)
-        crop = crop_face(image, landmarks, crop_scale, size)
-        photographs.append(Photograph(path, image, landmarks, detection.score, crop))
+    for path in paths:
+        if path.suffix.lower() in video.SUFFIXES:
+            if known is not None:
+                raise InputError(f"{path}: the frames of a video have no names to find their cameras by")
+            photographs += _frames(path, backend, rules)
+            continue
+        image = read_photo(path)
+        detection = backend.detect([path.name], [image])[0]
+        found = _photograph(path, image, detection, rules)
+        if known is not None and cameras is not None:
+            camera = camera_of(known, path, cameras).of_photograph(image.shape[1], image.shape[0], cameras)
+            found = _aimed(found, camera, rules)
+        photographs.append(found)
     return photographs
+
+
+def _photograph(path: Path, image: np.ndarray, detection: Detection, rules: CropRules) -> Photograph:
+    landmarks = _landmarks(path, detection, rules.min_score)
+    crop = crop_face(image, landmarks, rules.scale, rules.size)
+    return Photograph(path, image, landmarks, detection.score, crop, detection.mesh)
+
+
+def _frames(path: Path, backend: LandmarkBackend, rules: CropRules) -> list[Photograph]:
+    """The sharp frames of a video that show a face, named ``video.mp4#120``."""
+    frames = video.sharp_frames(path)
+    found = zip(frames, backend.detect([path.name] * len(frames), [image for _, image in frames]), strict=True)
+    kept = [
+        _photograph(Path(f"{path}#{number}"), image, detection, rules)
+        for (number, image), detection in found
+        if detection.landmarks is not None and detection.score >= rules.min_score
+    ]
+    if not kept:
+        raise InputError(f"{path}: no face in {len(frames)} of its frames; use a video with one clear face")
+    return kept
+
+
+def _aimed(photograph: Photograph, camera: CalibratedCamera, rules: CropRules) -> Photograph:
+    """The photograph as its camera would have taken it without distortion, looking at the face."""
+    aimed = aim(camera, photograph.landmarks)
+    image, landmarks = aimed.image(photograph.image), aimed.moved(photograph.landmarks)
+    mesh = None if photograph.mesh is None else aimed.moved(photograph.mesh)
+    crop = crop_face(image, landmarks, rules.scale, rules.size)
+    return replace(photograph, image=image, landmarks=landmarks, crop=crop, mesh=mesh, camera=aimed.camera)
 
 
 def crops_of(photographs: Sequence[Photograph]) -> tuple[Tensor, Tensor]:
@@ -97,6 +162,35 @@ def crops_of(photographs: Sequence[Photograph]) -> tuple[Tensor, Tensor]:
     pixels = np.stack([photograph.crop.image for photograph in photographs])
     landmarks = np.stack([photograph.crop.landmarks for photograph in photographs])
     return to_float(torch.from_numpy(pixels).permute(0, 3, 1, 2)), torch.from_numpy(landmarks).float()
+
+
+def meshes_of(photographs: Sequence[Photograph]) -> Tensor | None:
+    """Meshes [V, 478, 2] in ndc of the crops, NaN for a photograph without; None where none has one."""
+    if all(photograph.mesh is None for photograph in photographs):
+        return None
+    nowhere = torch.full((N_DENSE, 2), torch.nan)
+    return torch.stack([nowhere if each.mesh is None else _in_crop(each, each.mesh) for each in photographs])
+
+
+def rig_of(photographs: Sequence[Photograph]) -> Rig | None:
+    """The cameras, for a fit that holds them; None where they are not known."""
+    cameras = [photograph.camera for photograph in photographs]
+    known = [camera for camera in cameras if camera is not None]
+    if len(known) < len(photographs):
+        return None
+    sides = [each.crop.image.shape[0] / each.crop.matrix[0, 0] for each in photographs]  # px of the photograph
+    rotation = np.stack([VIEW_AXES @ camera.R for camera in known])
+    shift = np.stack([VIEW_AXES @ camera.t for camera in known])
+    focal = np.array([2 * camera.K[0, 0] / side for camera, side in zip(known, sides, strict=True)])
+    unit = known[0].unit
+    turns, shifts, focals = (torch.from_numpy(value).float() for value in (rotation, shift, focal))
+    return Rig(turns, shifts, focals, None if unit is None else 1 / METRES[unit])
+
+
+def _in_crop(photograph: Photograph, points: np.ndarray) -> Tensor:
+    """Points [N, 2] px of a photograph -> ndc of its crop."""
+    size = photograph.crop.image.shape[0]
+    return pixels_to_ndc(torch.from_numpy(transform_points(points, photograph.crop.matrix)).float(), size, size)
 
 
 def _landmarks(path: Path, detection: Detection, min_score: float) -> np.ndarray:

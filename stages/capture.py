@@ -1,5 +1,9 @@
 """Stage ``capture``: virtual photo sessions in Multi-PIE's and FaceScape's layouts."""
 
+import stages.portable  # noqa: F401
+
+# isort: split
+
 from argparse import Namespace
 
 from mfnet.compute.executor import Compute

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from mfnet.errors import InputError
+from mfnet.io.files import refusals_named
 from mfnet.params import Params, load_params
 from mfnet.tracking import Run
 
@@ -42,9 +43,10 @@ def run_stage(
     """
     args = parser.parse_args(argv)
     keep_freed_memory()
-    if SCRATCH.is_dir():
-        SCRATCH.chmod(0o700)  # DVC makes its site cache in it for everybody to write
     try:
+        if SCRATCH.is_dir():
+            with refusals_named(SCRATCH):
+                SCRATCH.chmod(0o700)  # DVC makes its site cache in it for everybody to write
         params = load_params(args.params)
         if vary is not None:
             params = vary(params, args)

@@ -1,7 +1,10 @@
 """Stage ``head``: the head model that everything stands on, shipped or official, as three files without pickles."""
 
+import stages.portable  # noqa: F401
+
+# isort: split
+
 from argparse import Namespace
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,10 +17,6 @@ if TYPE_CHECKING:
     from mfnet.flame.head import HeadArrays
 
 
-PROVENANCE = ("edition", "licence", "attribution")
-"""Keys of `flame` that declare what a file does not say of itself."""
-
-
 def make_head(params: FlameParams) -> "HeadArrays":
     """The head that the params ask for, complete with landmarks, UV and masks."""
     from mfnet.flame.makehuman import MODEL, makehuman_head
@@ -27,10 +26,7 @@ def make_head(params: FlameParams) -> "HeadArrays":
         head = makehuman_head()
     else:
         head = read_head(params.model, params.landmarks, params.template, params.masks)
-    declared = {name: value for name in PROVENANCE if (value := getattr(params, name)) is not None}
-    if params.may_show is not None:
-        declared["may_show"] = "yes" if params.may_show else "no"
-    head = replace(head, provenance=replace(head.provenance, **declared))
+    head = head.declaring(params.edition, params.licence, params.attribution, params.may_show)
     if head.landmarks is None:
         raise InputError(f"{params.model}: has no landmark embedding; name one in flame.landmarks")
     if head.uv is None:

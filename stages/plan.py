@@ -1,5 +1,9 @@
 """Stage ``plan``: draw the triplets and the subjects that are held out."""
 
+import stages.portable  # noqa: F401
+
+# isort: split
+
 from argparse import Namespace
 
 from mfnet.datasets.plan import plan_triplets

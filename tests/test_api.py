@@ -13,7 +13,7 @@ from mfnet.errors import InputError
 from mfnet.flame import write_head
 from mfnet.landmarks.backends import Detection
 from mfnet.model.mfnet import Crops, save_mfnet
-from mfnet.photographs import read_photographs
+from mfnet.photographs import CropRules, read_photographs
 from mfnet.weights import bundled
 from tests.heads import open_flame, open_head
 from tests.photographs import rendered_person, write_photographs
@@ -91,7 +91,7 @@ def test_a_trained_model_gives_what_its_network_says(reconstructor, photographs,
     for network in ("landmarks", "flow"):
         shutil.copy(bundled(network), data / "pretrained" / f"{network}.safetensors")
     path = data / "train" / "model.safetensors"
-    save_mfnet(reconstructor.network, path, Crops(reconstructor.image_size, reconstructor.crop_scale))
+    save_mfnet(reconstructor.network, path, Crops(*reconstructor.crops[:2]))
     monkeypatch.chdir(tmp_path)  # where there is no params.yaml
     for params in (None, ROOT / "params.yaml"):
         face = mfnet.load("data/train", params).reconstruct(*photographs, refine=False)
@@ -106,7 +106,7 @@ def test_a_trained_model_sees_the_crops_that_it_was_trained_on(reconstructor, tm
     write_head(open_head(), data / "head" / "head.npz")
     save_mfnet(reconstructor.network, data / "train" / "model.safetensors", Crops(160, 1.5))
     loaded = mfnet.load(data / "train")
-    assert (loaded.image_size, loaded.crop_scale) == (160, 1.5)
+    assert loaded.crops[:2] == (160, 1.5)
 
 
 def test_a_folder_without_its_head_is_refused(tmp_path):
@@ -132,17 +132,17 @@ class Detector:
 
 def test_a_photograph_whose_face_is_not_believed_is_refused(photographs):
     path = photographs[0]
-    assert read_photographs([path], Detector(), 64, 1.25, 0.9)[0].crop.image.shape == (64, 64, 3)
+    assert read_photographs([path], Detector(), CropRules(64, 1.25, 0.9))[0].crop.image.shape == (64, 64, 3)
     with pytest.raises(InputError, match=rf"{path}: no face \(score 0\.24, 0\.25 is asked for\)"):
-        read_photographs([path], Detector(score=0.24), 64, 1.25, 0.25)
+        read_photographs([path], Detector(score=0.24), CropRules(64, 1.25, 0.25))
     with pytest.raises(InputError, match=rf"{path}: no face; use a photograph"):
-        read_photographs([path], Detector(landmarks=None, score=0.0, reason="no face"), 64, 1.25, 0.25)
+        read_photographs([path], Detector(landmarks=None, score=0.0, reason="no face"), CropRules(64, 1.25, 0.25))
 
 
 def test_that_there_are_several_faces_is_said(photographs, capsys):
-    read_photographs(photographs[:1], Detector(), 64, 1.25, 0.25)
+    read_photographs(photographs[:1], Detector(), CropRules(64, 1.25, 0.25))
     assert not capsys.readouterr().err
-    read_photographs(photographs[:1], Detector(faces=3), 64, 1.25, 0.25)
+    read_photographs(photographs[:1], Detector(faces=3), CropRules(64, 1.25, 0.25))
     assert capsys.readouterr().err == f"{photographs[0]}: 3 faces; the largest is taken\n"
 
 

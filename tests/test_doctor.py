@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from mfnet import doctor
-from mfnet.assets import FOLDER_VARIABLE
+from mfnet.assets import FOLDER_VARIABLE, RAFT
 from mfnet.cli.main import main
-from mfnet.doctor import accelerator, data_roots, foreign_files, machine, modes, packages, ports, waiting
+from mfnet.doctor import accelerator, data_roots, foreign_files, machine, modes, packages, ports, servers, waiting
 from mfnet.params import PACKAGED_HEADS
+from mfnet.profiles import load_profile
 from mfnet.runs.outbox import RunRecord, outboxes
 from tests.runs.conftest import place  # noqa: F401
 from tests.settings import EMBEDDED, having
@@ -90,6 +91,14 @@ def test_foreign_files_matter_to_those_who_use_them(tmp_path, monkeypatch, backe
     assert {each.state for each in found} == {state} and all("mfnet assets get" in each.remedy for each in found)
 
 
+def test_torchvisions_flow_is_missed_by_those_who_ask_for_it(tmp_path, monkeypatch):
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    asked = load_profile(ROOT / "params" / "paper.yaml")
+    (found,) = (each for each in foreign_files(asked) if "raft" in each.seen)
+    assert found.state == "failure" and found.remedy == f"mfnet assets get {RAFT['raft_large']}"
+    assert not [each for each in foreign_files(EMBEDDED) if "raft" in each.seen]
+
+
 def test_a_cache_that_anyone_can_replace_is_a_warning(tmp_path):
     (tmp_path / ".dvc").mkdir()
     (tmp_path / ".dvc").chmod(0o777)
@@ -114,6 +123,27 @@ def test_a_port_in_use_is_a_warning(monkeypatch):
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         monkeypatch.setattr(doctor, "PREFECT_PORT", taken.getsockname()[1])
         assert states(ports()) == {"ports": "warning"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "state"),
+    [
+        ("MLFLOW_TRACKING_URI", "http://team.example:5000", "warning"),
+        ("MLFLOW_TRACKING_URI", "https://team.example", "ok"),
+        ("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db", "ok"),
+        ("PREFECT_API_URL", "http://10.0.0.2:4200/api", "warning"),
+        ("PREFECT_API_URL", "http://[::1]:4200/api", "ok"),
+        ("PREFECT_API_URL", "http://localhost:4200/api", "ok"),
+        ("PREFECT_SERVER_API_HOST", "0.0.0.0", "warning"),
+        ("MLFLOW_HOST", "127.0.0.1", "ok"),
+    ],
+)
+def test_settings_that_open_a_server_or_send_in_the_clear_are_warnings(monkeypatch, name, value, state):
+    for other in ("MLFLOW_TRACKING_URI", "PREFECT_API_URL", "PREFECT_SERVER_API_HOST", "MLFLOW_HOST"):
+        monkeypatch.delenv(other, raising=False)
+    monkeypatch.setenv(name, value)
+    (found,) = servers()
+    assert found.state == state and (state == "ok" or found.seen.startswith(name))
 
 
 def test_runs_that_wait_are_named(place):  # noqa: F811

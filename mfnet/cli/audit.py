@@ -1,5 +1,6 @@
 """``mfnet audit`` and ``mfnet verify``: what is as recorded, and where it came from; whether the cache is intact."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -39,6 +40,9 @@ def audit(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON, with every file of every folder.")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Markdown.")] = False,
+    lock: Annotated[
+        Path | None, typer.Option(help="The dvc.lock of another machine, with its metrics files beside it.")
+    ] = None,
     store: Annotated[
         str | None, typer.Option(help="MLflow tracking URI.", show_default="MLFLOW_TRACKING_URI, else mlflow.db")
     ] = None,
@@ -46,18 +50,27 @@ def audit(
     """Hold everything against its record: outputs, cache, params, code, lock, runs; nothing is believed unread.
 
     Exit status 1 if anything is not as recorded. Without a store (a fresh clone) the runs alone are left out. With RUN:
-    back to every file; with --diff: data by row and key, params, code, metrics.
+    back to every file; with --diff: data by row and key, params, code, metrics; with --lock: whether another machine
+    made the same of the same code and params, data to the byte, networks by their figures.
     """
-    from mfnet.audit import difference, lineage
+    from mfnet.audit import difference, lineage, machines
     from mfnet.audit.everything import held_against_record, told
     from mfnet.audit.origins import recorded_runs
     from mfnet.audit.pages import rendered
     from mfnet.audit.recorded import cache_of, holds_figures, opened, workspace_steps
 
-    if what is not None and diff is not None:
-        raise InputError("RUN and --diff are two questions; ask one")
+    if sum(asked is not None for asked in (what, diff, lock)) > 1:
+        raise InputError("RUN, --diff and --lock are questions of their own; ask one")
     form = "json" if as_json else "markdown" if as_markdown else "text"
     root = Path.cwd()
+    if lock is not None:
+        stages = machines.compared(root, workspace_steps(root), lock.parent, machines.read_lock(lock))
+        print(rendered({"stages": stages}, form))
+        first = next((row["stage"] for row in stages if row["verdict"] != machines.EQUAL), "none: all are equal")
+        print(f"\nfirst stage that differs: {first}", file=sys.stderr)
+        if any(row["verdict"] not in machines.FINE for row in stages):
+            raise InputError(f"{lock}: not the same; the table has the stages")
+        return
     with opened(root) as repo:
         runs = recorded_runs(root, store)
         if diff is not None:

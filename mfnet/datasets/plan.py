@@ -1,12 +1,14 @@
 """The plan: which three photographs make a triplet, and which subjects are held out."""
 
 import logging
+import zlib
 from functools import reduce
 from typing import cast
 
 import numpy as np
 import pandas as pd
 
+from mfnet.datasets.cameras import CALIBRATION, MAX_ELEVATION, is_calibrated
 from mfnet.datasets.multipie import EXPRESSIONS, FRONTAL, YAW
 from mfnet.errors import InputError
 from mfnet.params import PlanParams
@@ -15,6 +17,7 @@ SLOTS = ("frontal", "left", "right")
 """Order of the views everywhere. ``right``: the camera stands on the subject's right, yaw > 0."""
 
 _IMAGE_COLUMNS = (("path", ""), ("yaw", "yaw_"), ("illumination", "illumination_"), ("checksum", "checksum_"))
+_CAMERA_COLUMNS = tuple((name, f"{name}_") for name in ("camera", *CALIBRATION))
 
 _FITS = 100
 
@@ -26,9 +29,10 @@ def plan_triplets(manifest: pd.DataFrame, params: PlanParams) -> pd.DataFrame:
 
     One row a triplet: triplet (0 ... n-1), split (train, val), reserve, subject, session, recording, expression, then
     per slot s the path ``s``, ``yaw_s`` (degrees), ``illumination_s`` and ``checksum_s`` (so that the plan differs
-    wherever one of its images does). No triplet comes twice; every subject gives as many as any other, as far as it has
-    them, and so does every expression as far as its subjects allow; splits share no subject. Rows are shuffled inside
-    each split, train first; behind them stands the reserve (``reserve`` is true), the first to be taken first.
+    wherever one of its images does), and where the manifest has cameras, theirs (`cameras.CALIBRATION`). No triplet
+    comes twice; every subject gives as many as any other, as far as it has them, and so does every expression as far as
+    its subjects allow; splits share no subject. Rows are shuffled inside each split, train first; behind them stands
+    the reserve (``reserve`` is true), the first to be taken first.
 
     Raises InputError where the manifest holds no triplet, or one subject only though some are to be held out.
     """
@@ -37,7 +41,7 @@ def plan_triplets(manifest: pd.DataFrame, params: PlanParams) -> pd.DataFrame:
     if groups.empty:
         sizes = ", ".join(f"{len(pool)} {slot}" for slot, pool in pools.items())
         raise InputError(
-            f"data/multipie/manifest.parquet: no frontal, left and right view ({FRONTAL} and side yaws of "
+            f"data/multipie/manifest.parquet: no frontal, left and right view (yaw 0 and side yaws of "
             f"{params.min_side_yaw:g} to {params.max_side_yaw:g} degrees) of the same subject, session and recording "
             f"({sizes} views): widen plan.min_side_yaw, plan.max_side_yaw or plan.same_illumination"
         )
@@ -59,12 +63,17 @@ def plan_triplets(manifest: pd.DataFrame, params: PlanParams) -> pd.DataFrame:
 
 
 def _pool(manifest: pd.DataFrame, slot: str, params: PlanParams) -> pd.DataFrame:
-    """The images that may stand in `slot`, ordered by group and path. Ceiling cameras are in no slot."""
+    """The images that may stand in `slot`, ordered by group and path. Cameras far above or below are in no slot."""
+    if is_calibrated(manifest):
+        level = manifest["elevation"].abs() <= MAX_ELEVATION
+        frontal = level & (manifest["yaw"] == 0) & (manifest["elevation"] == 0)
+    else:
+        level, frontal = manifest["camera"].isin(YAW), manifest["camera"] == FRONTAL
     if slot == "frontal":
-        chosen = manifest["camera"] == FRONTAL
+        chosen = frontal
     else:
         side = manifest["yaw"] if slot == "right" else -manifest["yaw"]
-        chosen = manifest["camera"].isin(YAW) & (side > 0) & side.between(params.min_side_yaw, params.max_side_yaw)
+        chosen = level & (side > 0) & side.between(params.min_side_yaw, params.max_side_yaw)
     return manifest.loc[chosen].sort_values([*_keys(params), "path"], ignore_index=True)
 
 
@@ -83,9 +92,12 @@ def _groups(pools: dict[str, pd.DataFrame], params: PlanParams) -> pd.DataFrame:
         counts.append(count)
     groups = reduce(lambda left, right: left.merge(right, on=_keys(params)), counts)
     groups["capacity"] = groups[[f"count_{slot}" for slot in SLOTS]].prod(axis=1)
-    recordings = pd.MultiIndex.from_frame(groups[["session", "recording"]])
-    groups["expression"] = pd.Series(EXPRESSIONS).reindex(recordings).to_numpy()
-    return groups.sort_values(_keys(params), ignore_index=True)
+    expressions = pools["frontal"].drop_duplicates(_keys(params))[[*_keys(params), "expression"]]
+    return (
+        groups.merge(expressions, on=_keys(params))
+        .sort_values(_keys(params), ignore_index=True)
+        .sort_values(_keys(params), ignore_index=True)
+    )
 
 
 def _turns(cells: pd.DataFrame, total: int) -> np.ndarray:
@@ -156,8 +168,7 @@ def _drawn(
 def _draw(groups: pd.DataFrame, pools: dict[str, pd.DataFrame], count: int, params: PlanParams) -> pd.DataFrame:
     """`count` different triplets of one subject and expression, uniform over all that its groups hold."""
     last = groups["capacity"].cumsum().to_numpy()
-    expression = sorted(set(EXPRESSIONS.values())).index(groups["expression"].iloc[0])
-    rng = np.random.default_rng([params.seed, int(groups["subject"].iloc[0]), expression])
+    rng = np.random.default_rng([params.seed, int(groups["subject"].iloc[0]), _number(groups["expression"].iloc[0])])
     number = rng.choice(last[-1], size=count, replace=False)
     index = np.searchsorted(last, number, side="right")
     group = groups.iloc[index]
@@ -167,7 +178,14 @@ def _draw(groups: pd.DataFrame, pools: dict[str, pd.DataFrame], count: int, para
         remainder, member = np.divmod(remainder, group[f"count_{slot}"].to_numpy())
         rows[slot] = pools[slot].iloc[group[f"start_{slot}"].to_numpy() + member].reset_index(drop=True)
     plan = rows["frontal"][["subject", "session", "recording", "expression"]].copy()
-    for column, prefix in _IMAGE_COLUMNS:
+    cameras = _CAMERA_COLUMNS if is_calibrated(rows["frontal"]) else ()
+    for column, prefix in (*_IMAGE_COLUMNS, *cameras):
         for slot in SLOTS:
             plan[f"{prefix}{slot}"] = rows[slot][column]
     return plan
+
+
+def _number(expression: str) -> int:
+    """A number of an expression for random streams, the same in every archive."""
+    known = sorted(set(EXPRESSIONS.values()))
+    return known.index(expression) if expression in known else zlib.crc32(expression.encode())

@@ -1,12 +1,14 @@
 """Great Expectations suites over the tables of the data stages.
 
 A broken expectation fails its stage with one line that names it and the first offending rows; the verdict of a passed
-suite is a small JSON beside the table, without time stamps.
+suite is a small JSON beside the table, without time stamps, and another says what was expected and how many rows fell
+short of it where not all must meet it: the report's Data Docs.
 """
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from string import Template
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -48,23 +50,56 @@ def check_manifest(manifest: pd.DataFrame, rejected: pd.DataFrame, max_rejected:
         gxe.ExpectColumnValuesToBeInSet(column="illumination", value_set=list(multipie.ILLUMINATIONS)),
         gxe.ExpectColumnValuesToBeInSet(column="expression", value_set=sorted(set(multipie.EXPRESSIONS.values()))),
         gxe.ExpectColumnValuesToBeBetween(column="yaw", min_value=-90, max_value=90),
+        gxe.ExpectColumnValuesToBeNull(column="ceiling_yaw"),
         gxe.ExpectColumnValuesToMatchRegex(column="checksum", regex=r"^[0-9a-f]{16}$"),
         *_not_null(manifest),
     ]
-    _check("data/multipie/manifest.parquet", manifest, "path", suite)
+    above = manifest["camera"].isin(list(multipie.CEILING))
+    table = manifest.assign(ceiling_yaw=manifest["yaw"].where(above), yaw=manifest["yaw"].mask(above, 0.0))
+    docs = _check("data/multipie/manifest.parquet", table, "path", suite)
+    docs += _check_rejected_images(manifest, rejected, max_rejected)
+    _write_verdict(verdict, len(manifest), rejected, docs)
+
+
+def check_calibrated_manifest(
+    manifest: pd.DataFrame, rejected: pd.DataFrame, max_rejected: float, verdict: str | Path
+) -> None:
+    """As `check_manifest`, for a calibrated archive (`mfnet.datasets.calibrated`)."""
+    gxe = _expectations()
+
+    table = manifest.drop(columns=["K", "R", "t", "distortion"])
+    suite = [
+        gxe.ExpectColumnValuesToBeUnique(column="path"),
+        gxe.ExpectCompoundColumnsToBeUnique(column_list=["subject", "session", "recording", "camera"]),
+        gxe.ExpectColumnValuesToMatchRegex(column="subject", regex=r"^[0-9]{1,9}$"),
+        gxe.ExpectColumnValuesToBeBetween(column="yaw", min_value=-180, max_value=180),
+        gxe.ExpectColumnValuesToBeBetween(column="elevation", min_value=-90, max_value=90),
+        gxe.ExpectColumnValuesToMatchRegex(column="checksum", regex=r"^[0-9a-f]{16}$"),
+        gxe.ExpectColumnValuesToBeInSet(column="unit", value_set=["m", "arbitrary"]),
+        gxe.ExpectColumnValuesToBeBetween(column="width", min_value=LEAST_FACE),
+        gxe.ExpectColumnValuesToBeBetween(column="height", min_value=LEAST_FACE),
+        *_not_null(table),
+    ]
+    docs = _check("data/multipie/manifest.parquet", table, "path", suite)
+    docs += _check_rejected_images(manifest, rejected, max_rejected)
+    _write_verdict(verdict, len(manifest), rejected, docs)
+
+
+def _check_rejected_images(manifest: pd.DataFrame, rejected: pd.DataFrame, max_rejected: float) -> list[dict]:
     is_image = rejected["path"].str.lower().str.endswith(multipie.IMAGES)
     images = rejected.loc[is_image | rejected["reason"].str.startswith("unreadable")]
-    _check_rejects("data/multipie/rejected.parquet", manifest.loc[:, "path"], images, "path", max_rejected, "ingest")
-    _write_verdict(verdict, len(manifest), rejected, len(suite) + 1)
+    file = "data/multipie/rejected.parquet"
+    return _check_rejects(file, manifest.loc[:, "path"], images, "path", max_rejected, "ingest")
 
 
 def check_gates(
     measured: pd.DataFrame, bounds: dict[str, tuple[float | None, float | None]], params: LandmarkParams
-) -> None:
+) -> list[dict]:
     """The suite over what `mfnet.landmarks.gates.measure` found, before any row is rejected: what is wrong in more than
     ``landmarks.max_rejected`` of the rows is wrong with all, and rejecting some would hide it.
 
-    bounds: column -> least and greatest value of a good row (`mfnet.landmarks.gates.bounds`).
+    bounds: column -> least and greatest value of a good row (`mfnet.landmarks.gates.bounds`). Returns what was expected
+    and met, for `check_landmarks`.
     """
     gxe = _expectations()
 
@@ -82,13 +117,21 @@ def check_gates(
                     column=column, min_value=least, max_value=greatest, mostly=mostly, meta=hint
                 )
             )
-    _check("data/multipie/landmarks.parquet", table, "path", suite)
+    return _check("data/multipie/landmarks.parquet", table, "path", suite)
 
 
 def check_landmarks(
-    landmarks: pd.DataFrame, rejected: pd.DataFrame, params: LandmarkParams, verdict: str | Path
+    landmarks: pd.DataFrame,
+    rejected: pd.DataFrame,
+    params: LandmarkParams,
+    verdict: str | Path,
+    gates: Sequence[dict] = (),
+    size: tuple[int, int] = (multipie.WIDTH, multipie.HEIGHT),
 ) -> None:
-    """The suite of the landmark table, on what follows from its points: size, place and uprightness of the face."""
+    """The suite of the landmark table, on what follows from its points: size, place and uprightness of the face.
+
+    gates: what `check_gates` returned, which is shown with it; size: width and height of the largest photograph, px.
+    """
     gxe = _expectations()
 
     table = _face_measures(landmarks)
@@ -98,17 +141,16 @@ def check_landmarks(
         gxe.ExpectColumnValuesToBeInSet(column="backend", value_set=[params.backend]),
         gxe.ExpectColumnValuesToBeInSet(column="values", value_set=[136]),
         gxe.ExpectColumnValuesToBeBetween(column="side", min_value=LEAST_FACE),
-        gxe.ExpectColumnValuesToBeBetween(column="centre_x", min_value=0, max_value=multipie.WIDTH),
-        gxe.ExpectColumnValuesToBeBetween(column="centre_y", min_value=0, max_value=multipie.HEIGHT),
+        gxe.ExpectColumnValuesToBeBetween(column="centre_x", min_value=0, max_value=size[0]),
+        gxe.ExpectColumnValuesToBeBetween(column="centre_y", min_value=0, max_value=size[1]),
         gxe.ExpectColumnValuesToBeBetween(column="brows_above_chin", min_value=0, strict_min=True, mostly=0.95),
         *_not_null(table),
     ]
-    _check("data/multipie/landmarks.parquet", table, "path", suite)
+    docs = [*gates, *_check("data/multipie/landmarks.parquet", table, "path", suite)]
     file = "data/multipie/landmarks_rejected.parquet"
-    _check_rejects(file, landmarks.loc[:, "path"], rejected, "path", params.max_rejected, "landmarks")
-    _write_verdict(
-        verdict, len(landmarks), rejected, len(suite) + 1, mean_score=round(float(table.loc[:, "score"].mean()), 4)
-    )
+    docs += _check_rejects(file, landmarks.loc[:, "path"], rejected, "path", params.max_rejected, "landmarks")
+    mean_score = round(float(table.loc[:, "score"].mean()), 4)
+    _write_verdict(verdict, len(landmarks), rejected, docs, mean_score=mean_score)
 
 
 def check_triplets(folder: str | Path, rejected: pd.DataFrame, params: TripletParams, verdict: str | Path) -> None:
@@ -128,11 +170,11 @@ def check_triplets(folder: str | Path, rejected: pd.DataFrame, params: TripletPa
         *[gxe.ExpectColumnValuesToBeBetween(column=f"reach_{slot}", min_value=0.1, max_value=1.5) for slot in SLOTS],
         *_not_null(table),
     ]
-    _check("data/triplets", table, "triplet", suite)
+    docs = _check("data/triplets", table, "triplet", suite)
     file = "data/multipie/triplets_rejected.parquet"
-    _check_rejects(file, table.loc[:, "triplet"], rejected, "triplet", params.max_rejected, "triplets")
+    docs += _check_rejects(file, table.loc[:, "triplet"], rejected, "triplet", params.max_rejected, "triplets")
     splits = {str(split): int(count) for split, count in table["split"].value_counts().items()}
-    _write_verdict(verdict, len(table), rejected, len(suite) + 1, **splits)
+    _write_verdict(verdict, len(table), rejected, docs, **splits)
 
 
 # ------------------------------------------------------------------------------------------------ what is looked at
@@ -189,7 +231,7 @@ def _not_null(table: pd.DataFrame) -> list:
 
 def _check_rejects(
     file: str, accepted: pd.Series, rejected: pd.DataFrame, key: str, max_rejected: float, section: str
-) -> None:
+) -> list[dict]:
     """At most `max_rejected` of all rows may be rejected."""
     gxe = _expectations()
 
@@ -199,11 +241,14 @@ def _check_rejects(
     rule = gxe.ExpectColumnValuesToBeInSet(
         column="reason", value_set=[ACCEPTED], mostly=1 - max_rejected, meta={"hint": hint}
     )
-    _check(file, table, [key, "reason"], [rule])
+    return _check(file, table, [key, "reason"], [rule])
 
 
-def _check(file: str, table: pd.DataFrame, key: str | list[str], suite: Sequence) -> None:
-    """Raise InputError for the first expectation of `suite` that `table` breaks, with the `key` of offending rows."""
+def _check(file: str, table: pd.DataFrame, key: str | list[str], suite: Sequence) -> list[dict]:
+    """Raise InputError for the first expectation of `suite` that `table` breaks, with the `key` of offending rows.
+
+    Returns an entry of the Data Docs for each that is met.
+    """
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
@@ -217,6 +262,25 @@ def _check(file: str, table: pd.DataFrame, key: str | list[str], suite: Sequence
     for verdict in result.results:
         if not verdict.success:
             raise InputError(_broken(file, table, key, verdict))
+    return [_documented(file, verdict) for verdict in result.results]
+
+
+def _documented(file: str, verdict: "ExpectationValidationResult") -> dict:
+    """file, expectation (a sentence, as Great Expectations' own Data Docs have it), rows looked at, exceptions among
+    them."""
+    from great_expectations.render.renderer.inline_renderer import InlineRenderer
+
+    config = verdict.expectation_config
+    assert config is not None  # a verdict without one is none of ours
+    (content,) = InlineRenderer(render_object=config).get_rendered_content()
+    values = {name: value["value"] for name, value in (content.value.params or {}).items()}
+    sentence = Template(content.value.template or config.type).safe_substitute(values)
+    return {
+        "file": file,
+        "expectation": _brief(sentence, 200),
+        "rows": int(verdict.result.get("element_count", 0)),
+        "exceptions": int(verdict.result.get("unexpected_count", 0)),
+    }
 
 
 def _broken(file: str, table: pd.DataFrame, key: str | list[str], verdict: "ExpectationValidationResult") -> str:
@@ -239,20 +303,22 @@ def _broken(file: str, table: pd.DataFrame, key: str | list[str], verdict: "Expe
     return f"{text} ({hint})" if hint else text
 
 
-def _brief(value: Any) -> str:
+def _brief(value: Any, length: int = 80) -> str:
     text = str(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
-def _write_verdict(path: str | Path, rows: int, rejected: pd.DataFrame, expectations: int, **more: float) -> None:
+def _write_verdict(path: str | Path, rows: int, rejected: pd.DataFrame, docs: list[dict], **more: float) -> None:
+    """The verdict at `path`, and beside it ``<stage>_suite.json`` with the entries of the Data Docs."""
     reasons = rejected["reason"].str.split(":").str[0].value_counts()
     write_json(
         {
             "rows": rows,
             "rejected": len(rejected),
             "reasons": {reason: int(count) for reason, count in reasons.items()},
-            "expectations_met": expectations,
+            "expectations_met": len(docs),
             **more,
         },
         path,
     )
+    write_json(docs, Path(path).with_name(f"{Path(path).stem}_suite.json"))

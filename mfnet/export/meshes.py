@@ -1,29 +1,33 @@
 """Textured heads as Wavefront OBJ (with MTL and PNG beside it), as binary glTF, and as PLY with coloured vertices."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from PIL import Image
 from torch import Tensor
 
 from mfnet.errors import InputError
+from mfnet.export.gltf import head_glb
+from mfnet.export.rig import RiggedHead
 from mfnet.flame.model import Flame
-from mfnet.geometry import uv_vertices
 from mfnet.io.files import atomic_path
 from mfnet.io.images import write_png
 from mfnet.io.obj import ObjMesh, write_obj
 
 
 def export_head(
-    path: str | Path, vertices: Tensor | np.ndarray, flame: Flame, texture: np.ndarray | None = None
+    path: str | Path,
+    vertices: Tensor | np.ndarray,
+    flame: Flame,
+    texture: np.ndarray | None = None,
+    rig: RiggedHead | None = None,
 ) -> None:
     """Write one head to `path`, whose suffix chooses the format: ``.obj``, ``.glb`` or ``.ply``.
 
     vertices: [V, 3] metres (array, or tensor on any device), in head space: y up, z out of the face, as glTF's axes.
     flame: the head model, for faces and UV. texture: [T, T, 3] uint8, row 0 at v = 1 (see `mfnet.render.texture`), or
-    None for geometry alone. An OBJ keeps the model's own vertices and faces in their order; glTF has one UV a vertex,
-    so vertices on UV seams are doubled there. PLY keeps the vertices and gives each the texture's colour at its place.
+    None for geometry alone. rig: what moves the head, for glTF; its pose is that of the vertices. An OBJ keeps the
+    model's own vertices and faces in their order; glTF has one UV a vertex, so vertices on UV seams are doubled there.
+    PLY keeps the vertices and gives each the texture's colour at its place.
 
     Raises InputError for another suffix, for shapes that do not fit, and for a texture on a head model without UV.
     """
@@ -34,7 +38,10 @@ def export_head(
     if texture is not None and flame.uv is None:
         raise InputError(f"{path}: texture: the head model has no UV; load it with its template OBJ")
     require_format(path)
-    {".obj": _write_obj, ".glb": _write_glb, ".ply": _write_ply}[path.suffix.lower()](path, vertices, flame, texture)
+    if path.suffix.lower() == ".glb":
+        _write_glb(path, vertices, flame, texture, rig)
+        return
+    {".obj": _write_obj, ".ply": _write_ply}[path.suffix.lower()](path, vertices, flame, texture)
 
 
 def require_format(path: Path) -> None:
@@ -57,31 +64,11 @@ def _write_obj(path: Path, vertices: np.ndarray, flame: Flame, texture: np.ndarr
     write_obj(path, mesh, material=(material.name, "head"))
 
 
-def _write_glb(path: Path, vertices: np.ndarray, flame: Flame, texture: np.ndarray | None) -> None:
-    import trimesh  # late: slow to import
-    from trimesh.visual import TextureVisuals
-    from trimesh.visual.material import PBRMaterial
-
-    normals = vertex_normals(vertices, _array(flame.faces))
-    if texture is None:
-        mesh = trimesh.Trimesh(vertices, _array(flame.faces), process=False, vertex_normals=normals)
-    else:
-        uv, uv_faces = flame.uv_map
-        owner = _array(uv_vertices(flame.faces, uv_faces, len(uv)))
-        material = PBRMaterial(baseColorTexture=Image.fromarray(texture), metallicFactor=0.0, roughnessFactor=1.0)
-        visual = TextureVisuals(uv=_array(uv), material=material)
-        mesh = trimesh.Trimesh(
-            vertices[owner], _array(uv_faces), visual=visual, process=False, vertex_normals=normals[owner]
-        )
-
-    def declare(tree: dict[str, Any]) -> None:
-        tree["asset"]["copyright"] = f"Head model: {flame.provenance}"
-        tree["asset"]["extras"] = {"head": flame.provenance.declaration() | {"content_hash": flame.content_hash}}
-
-    content = mesh.export(file_type="glb", include_normals=True, tree_postprocessor=declare)
-    assert isinstance(content, bytes)  # as glTF's binary form is
+def _write_glb(
+    path: Path, vertices: np.ndarray, flame: Flame, texture: np.ndarray | None, rig: RiggedHead | None
+) -> None:
     with atomic_path(path) as beside:
-        beside.write_bytes(content)
+        beside.write_bytes(head_glb(vertices, flame, texture, rig))
 
 
 def _write_ply(path: Path, vertices: np.ndarray, flame: Flame, texture: np.ndarray | None) -> None:
@@ -104,21 +91,6 @@ def vertex_colours(flame: Flame, texture: np.ndarray) -> np.ndarray:
     size = len(texture)
     column, row = (np.clip((share * size).astype(int), 0, size - 1) for share in (place[:, 0], 1 - place[:, 1]))
     return texture[row, column]
-
-
-def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Unit normals [V, 3] of a mesh before it is split at UV seams, so that the two sides of a seam shade alike.
-
-    A vertex in no face, or in faces without area alone, looks along +z: glTF knows no normal of length 0.
-    """
-    corners = vertices[faces]
-    across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])  # as long as twice the area
-    normals = np.zeros_like(vertices)
-    for corner in range(3):
-        np.add.at(normals, faces[:, corner], across)
-    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
-    usable = lengths > np.finfo(np.float64).tiny
-    return np.where(usable, normals / np.where(usable, lengths, 1), [0.0, 0.0, 1.0])
 
 
 def _array(values: Tensor | np.ndarray) -> np.ndarray:

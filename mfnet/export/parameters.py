@@ -11,6 +11,7 @@ from mfnet.io.files import atomic_path
 
 if TYPE_CHECKING:
     from mfnet.api import Face
+    from mfnet.fitting.held import Placement
 
 FORMAT = "mfnet parameters 1"
 CONVENTIONS = {
@@ -20,6 +21,8 @@ CONVENTIONS = {
     "camera": "[s, tx, ty]: ndc = s (x + tx, y + ty) / (1 - inverse_distance (z - reference_depth)) of a posed vertex",
     "crop": "pixel = centre + side / 2 * (ndc_x, -ndc_y) of the photograph turned upright as its EXIF says; pixel "
     "centres at +0.5, origin top left",
+    "placement": "world = scale R (vertex - root) + shift in the frame and unit of the cameras given; R row by row; a "
+    "photograph was then turned to the face, and its numbers are of the turned one",
     "yaw": "degrees; > 0 shows the subject's right cheek",
     "residual_px": "mean distance of the landmarks from brows to mouth, px of a 128 px crop",
 }
@@ -33,7 +36,7 @@ def write_parameters(path: str | Path, face: "Face") -> None:
 
 def parameters(face: "Face") -> dict[str, Any]:
     """Everything that a face was fitted to and what came out, in plain values; `CONVENTIONS` says what they mean."""
-    person = face.prediction.person
+    person = face.person
     return {
         "format": FORMAT,
         "conventions": CONVENTIONS,
@@ -41,12 +44,15 @@ def parameters(face: "Face") -> dict[str, Any]:
         "landmarks": face.detector,
         "start": face.start,
         "flow": face.flow,
+        "points": face.points,
+        "own_expressions": face.own_expressions,
         "verdict": face.verdict,
         "reasons": face.reasons,
         "shape": _numbers(person.shape[0]),
         "expression": _numbers(person.expression[0]),
         "jaw_pose": _numbers(person.jaw_pose[0]),
         "root": _numbers(face.root),
+        "placement": _placement(face.placement),
         "views": [_view(face, view) for view in range(len(face.photographs))],
     }
 
@@ -65,6 +71,8 @@ def _view(face: "Face", view: int) -> dict[str, Any]:
         "residual_mm": round(fit.residual_mm, 3),
         "disagreeing_landmarks": fit.disagreeing,
         "landmark_score": round(photograph.score, 4),
+        "expression": _numbers(face.prediction.per_view().person.expression[0, view]),
+        "view_jaw_pose": _numbers(face.prediction.per_view().person.jaw_pose[0, view]),
         "global_pose": _numbers(views.global_pose[0, view]),
         "camera": _numbers(views.camera[0, view]),
         "inverse_distance": float(views.inverse_distance[0, view]),
@@ -72,6 +80,14 @@ def _view(face: "Face", view: int) -> dict[str, Any]:
         "crop": {"centre": [box.centre_x, box.centre_y], "side": box.side},
         "landmarks": np.round(photograph.landmarks, 2).tolist(),
     }
+
+
+def _placement(placement: "Placement | None") -> dict[str, Any] | None:
+    """Where the head stands in the world of given cameras."""
+    if placement is None:
+        return None
+    rotation, shift = _numbers(placement.rotation.ravel()), _numbers(placement.shift)
+    return {"scale": placement.scale, "rotation": rotation, "shift": shift}
 
 
 def _numbers(values: Tensor | np.ndarray) -> list[float]:

@@ -22,9 +22,7 @@ def first_of_each_subject(shards: TripletShards, count: int) -> TripletBatch:
     (batch,) = shards.batches([shards.order(None)])
     _, first = np.unique(batch.subject.numpy(), return_index=True)
     chosen = torch.from_numpy(np.sort(first)[:count])
-    return TripletBatch(
-        *(getattr(batch, name)[chosen] for name in ("triplet", "subject", "images", "landmarks", "yaw"))
-    )
+    return batch.map(lambda value: value[chosen])
 
 
 def person_sheet(model: MFNet, flame: Flame, batch: TripletBatch, item: int, inverse_distance: float) -> np.ndarray:

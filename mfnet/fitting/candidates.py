@@ -23,6 +23,8 @@ class Candidates:
     """[K, V, 68, 3] metres."""
     centre: Tensor
     """[K, V] `reference_depth`: where the cameras' scale holds, metres."""
+    root: Tensor
+    """[K, V, 3] joint that the global poses turn about, metres."""
     views: View
     """Of batch K."""
 
@@ -31,15 +33,19 @@ class Candidates:
         """The heads of a prediction of batch K."""
         views = prediction.views
         count = views.camera.shape[1]
-        person = prediction.person.map(lambda code: code.repeat_interleave(count, 0))
+        person = prediction.per_view().person.map(lambda code: code.flatten(0, 1))
         pose = views.global_pose.flatten(0, 1)
         output = flame(person.shape, person.expression, pose, jaw_pose=person.jaw_pose)
-        landmarks = output.landmarks.unflatten(0, (-1, count))
-        return cls(output.vertices.unflatten(0, (-1, count)), landmarks, reference_depth(landmarks), views)
+        landmarks, root = (part.unflatten(0, (-1, count)) for part in (output.landmarks, output.joints[:, 0]))
+        return cls(output.vertices.unflatten(0, (-1, count)), landmarks, reference_depth(landmarks), root, views)
 
     def projected_landmarks(self) -> Tensor:
         """[K, V, 68, 2] ndc."""
-        return project(self.landmarks, self.views.camera, self.views.inverse_distance, self.centre)
+        return self.project_all(self.landmarks)
+
+    def project_all(self, points: Tensor) -> Tensor:
+        """Points [K, V, M, 3] in the axes of each view -> [K, V, M, 2] ndc."""
+        return project(points, self.views.camera, self.views.inverse_distance, self.centre)
 
     def project_in(self, view: Tensor, points: Tensor) -> Tensor:
         """Points [K, M, 3] in the axes of the views `view` [M] -> ndc [K, M, 2] there."""

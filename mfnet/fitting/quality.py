@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
 
-from mfnet.fitting.noise import NDC, REGIONS, LandmarkNoise
+from mfnet.fitting.candidates import Candidates
+from mfnet.fitting.evidence import Known, MeshPoints, projected_mesh
+from mfnet.fitting.noise import NDC, REGIONS
 from mfnet.fitting.start import yaws
 from mfnet.flame import Flame
 from mfnet.landmarks.ibug import N_CONTOUR
@@ -34,7 +37,7 @@ class ViewFit:
     """Degrees; > 0 shows the subject's right cheek (docs/conventions.md)."""
     residual_px: float
     """Mean distance of the landmarks from brows to mouth that this view shows, px of a 128 px crop; the jaw line, which
-    slides, is left out."""
+    slides, is left out. Of a fit to the mesh: of its 478 points."""
     residual_mm: float
     """The same in the image plane, at the face, mm."""
     disagreeing: list[int]
@@ -67,23 +70,30 @@ def network_slots(turned: list[float]) -> list[int] | None:
     return [middle, left, right] if sides and frontal else None
 
 
-def view_fits(flame: Flame, prediction: Prediction, landmarks: Tensor, noise: LandmarkNoise) -> list[ViewFit]:
+def view_fits(flame: Flame, prediction: Prediction, landmarks: Tensor, known: Known) -> list[ViewFit]:
     """How well a prediction of batch 1 agrees with landmarks [V, 68, 2], ndc of the crops, in each view."""
     heads = decode(flame, prediction)
-    distance = _distances(heads, landmarks)
-    residual = inner_mean(distance, heads.visible[0])
+    residual = NDC * residuals(flame, prediction, landmarks, known.mesh)
     scale = prediction.views.camera[0, :, 0]
-    far = (distance > DISAGREES * noise.points.to(distance)) & heads.visible[0].bool()
+    distance = _distances(heads, landmarks)
+    far = (distance > DISAGREES * known.noise.points.to(distance)) & heads.visible[0].bool()
     return [
         ViewFit(float(turn), float(off) / NDC, 1000 * float(off / size), row.nonzero()[:, 0].tolist())
         for turn, off, size, row in zip(yaws(prediction), residual, scale, far, strict=True)
     ]
 
 
-def residuals(flame: Flame, prediction: Prediction, landmarks: Tensor) -> Tensor:
-    """[V] `ViewFit.residual_px` of a prediction of batch 1; landmarks [V, 68, 2] ndc of the crops."""
+def residuals(flame: Flame, prediction: Prediction, landmarks: Tensor, mesh: MeshPoints | None = None) -> Tensor:
+    """[V] `ViewFit.residual_px` of a prediction of batch 1; landmarks [V, 68, 2] ndc of the crops.
+
+    In views whose mesh takes part it is that of the mesh's points.
+    """
     heads = decode(flame, prediction)
-    return inner_mean(_distances(heads, landmarks), heads.visible[0]) / NDC
+    sparse = inner_mean(_distances(heads, landmarks), heads.visible[0]) / NDC
+    if mesh is None:
+        return sparse
+    off = projected_mesh(flame, Candidates.of(flame, prediction))[0] - mesh.points
+    return torch.where(mesh.believed, off.norm(dim=-1).mean(1) / NDC, sparse)
 
 
 def _distances(heads: DecodedHeads, landmarks: Tensor) -> Tensor:

@@ -12,7 +12,9 @@ from torch import Tensor
 
 from mfnet.fitting.candidates import Candidates
 from mfnet.fitting.correspondences import Correspondences, FlowMatcher
-from mfnet.fitting.noise import PAIRS, LandmarkNoise, same_everywhere
+from mfnet.fitting.evidence import Known, mesh_errors
+from mfnet.fitting.held import HeldUnknowns
+from mfnet.fitting.noise import PAIRS, same_everywhere
 from mfnet.fitting.unknowns import Unknowns
 from mfnet.flame import Flame
 from mfnet.landmarks.ibug import N_CONTOUR
@@ -21,6 +23,8 @@ from mfnet.model.parameters import Prediction
 from mfnet.model.projection import decode
 from mfnet.params import RefineParams
 
+LEAST_DAMPING = 1e-9
+"""What steps that succeed bring the damping down to: without any, float32 cannot solve what the data leave open."""
 CHUNK = 16
 """Vectors of unknowns evaluated at once: memory against speed."""
 
@@ -34,6 +38,8 @@ class Refined(NamedTuple):
     """[N] metres: standard deviation of each vertex of the unrotated head, by the Laplace approximation."""
     shape_sigma: Tensor
     """[n_shape] standard deviation of each shape coefficient, by the same."""
+    unknowns: Tensor
+    """[n] where the fit ended, from which another one may go on (`Known.begin`)."""
 
 
 class FlowEvidence(NamedTuple):
@@ -52,19 +58,19 @@ def refine(
     landmarks: Tensor,
     flow: FlowEvidence | None,
     settings: RefineParams,
-    noise: LandmarkNoise | None = None,
+    known: Known | None = None,
 ) -> Refined:
     """Refine a network's prediction for one person seen in V views.
 
     prediction: of batch 1; landmarks [V, 68, 2] ndc of the crops; flow: None for landmarks alone. With one view there
-    is no flow to use; with more it is measured between the first and each other one. noise: of the landmarks; None:
-    that of `settings` in every view.
+    is no flow to use; with more it is measured between the first and each other one. known: what else is known; None:
+    nothing, and the noise of the landmarks is that of `settings` in every view.
     """
-    problem = FitProblem(flame, prediction, landmarks, settings, noise)
+    problem = FitProblem(flame, prediction, landmarks, settings, known)
     matcher = None
     if flow is not None and len(landmarks) > 1:
         matcher = FlowMatcher(flame, flow.estimate, settings.spacing, settings.flow_cap)
-    unknowns, damping, found = problem.start, 1e-3, None
+    unknowns, damping, found = problem.start if problem.known.begin is None else problem.known.begin, 1e-3, None
     for iteration in range(settings.iterations):
         if matcher is not None and flow is not None and iteration >= settings.iterations - settings.flow_iterations:
             found = matcher(problem.layout.prediction(unknowns[None]), flow.images)
@@ -76,6 +82,7 @@ def refine(
         fitted.with_inverse_distance(fitted.views.inverse_distance.clamp_min(0)),
         vertex_sigma(flame, problem.layout, unknowns, covariance),
         covariance.diagonal()[: flame.n_shape].sqrt().to(unknowns),
+        unknowns,
     )
 
 
@@ -92,14 +99,15 @@ class FitProblem:
         prediction: Prediction,
         landmarks: Tensor,
         settings: RefineParams,
-        noise: LandmarkNoise | None = None,
+        known: Known | None = None,
     ) -> None:
         """As `refine` takes them."""
         self.flame = flame
         self.landmarks = landmarks
         self.settings = settings
-        self.noise = (noise or same_everywhere(settings, len(landmarks))).to(landmarks)
-        self.layout = Unknowns(prediction)
+        self.known = known or Known(same_everywhere(settings, len(landmarks)))
+        self.noise = self.known.believed_noise().to(landmarks)
+        self.layout = _layout(flame, prediction, self.known)
         self.start = self.layout.start(settings.inverse_distance)
         self.start_sigma = self.layout.constants(
             settings.network, settings.pose, settings.camera, settings.inverse_distance
@@ -115,23 +123,33 @@ class FitProblem:
         images = self._landmark_residuals(heads)
         if flow is not None:
             images.append(flow.errors(heads).flatten(1) / settings.flow)
-        codes = torch.cat([prediction.person.shape, prediction.person.expression], 1) / settings.coefficient
+        codes = unknowns[:, : self.layout.codes_size] / settings.coefficient
         from_start = (unknowns - self.start) / self.start_sigma
         return torch.cat([huber_root(torch.cat(images, 1), settings.robust), codes, from_start], 1)
 
     def _landmark_residuals(self, heads: Candidates) -> list[Tensor]:
-        """Contour, other landmarks, and openings of eyes and lips, each [K, R]."""
+        """Contour, other landmarks, openings of eyes and lips, and the mesh's points, each [K, R]."""
         error = (heads.projected_landmarks() - self.landmarks) * self.visible[..., None]  # [K, V, 68, 2]
         upper, lower = torch.tensor(PAIRS, device=error.device).T
         scaled = error / self.noise.points[..., None]
         openings = (error[:, :, upper] - error[:, :, lower]) / self.noise.openings[..., None]
-        return [scaled[:, :, :N_CONTOUR].flatten(1), scaled[:, :, N_CONTOUR:].flatten(1), openings.flatten(1)]
+        parts = [scaled[:, :, :N_CONTOUR], scaled[:, :, N_CONTOUR:], openings]
+        if self.known.mesh is not None:
+            parts.append(mesh_errors(self.flame, heads, self.known.mesh))
+        return [part.flatten(1) for part in parts]
 
     def linearised(self, unknowns: Tensor, flow: Correspondences | None) -> tuple[Tensor, Tensor]:
         """Residuals [R] at unknowns [n], and their Jacobian [R, n]."""
         nearby = torch.cat([unknowns[None], unknowns + self.difference.diag()])
         values = torch.cat([self.residuals(part, flow) for part in nearby.split(CHUNK)])
         return values[0], ((values[1:] - values[0]) / self.difference[:, None]).T
+
+
+def _layout(flame: Flame, prediction: Prediction, known: Known) -> Unknowns:
+    """The unknowns of a fit that starts at a prediction of batch 1."""
+    if known.rig is None:
+        return Unknowns(prediction, known.own_expressions)
+    return HeldUnknowns(prediction, known.own_expressions, flame, known.rig)
 
 
 def huber_root(residuals: Tensor, limit: float) -> Tensor:
@@ -151,7 +169,7 @@ def damped_step(
         damped = information + damping * information.diagonal().diag()
         moved = unknowns - torch.linalg.solve(damped, gradient)
         if problem.residuals(moved[None], flow).square().sum() < residuals.square().sum():
-            return moved, damping / 4
+            return moved, max(damping / 4, LEAST_DAMPING)
         damping *= 10
     return unknowns, damping
 
@@ -170,6 +188,8 @@ def vertex_sigma(flame: Flame, layout: Unknowns, unknowns: Tensor, covariance: T
     root = torch.linalg.cholesky(covariance).to(unknowns)  # columns: independent one-sigma changes of the codes
     moved = unknowns[:size] + torch.cat([torch.zeros_like(root[:, :1]), root], 1).T  # [1 + size, size]
     person = layout.person(moved)
+    if layout.own_expressions:
+        person = person.map(lambda code: code[:, 0])
     unrotated = torch.zeros_like(person.jaw_pose)
     vertices = flame(person.shape, person.expression, unrotated, jaw_pose=person.jaw_pose).vertices
     return (vertices[1:] - vertices[0]).square().sum(0).mean(-1).sqrt()

@@ -7,9 +7,9 @@ from torch import Tensor
 from mfnet.fitting.pose import fit_poses
 from mfnet.flame import Flame
 from mfnet.geometry import axis_angle_to_matrix, yaw
-from mfnet.model.mfnet import white_light
 from mfnet.model.parameters import Person, Prediction, View
 from mfnet.params import RefineParams
+from mfnet.render.shading import white_light
 
 BELIEVED = {"network": 3.0, "pose": 0.5, "camera": 0.3, "iterations": 7}
 """How a fit from the mean head differs from one that starts at a network's answer: the start says little beyond the

@@ -1,13 +1,14 @@
 """The arrays of a head model in FLAME's format, checked, in one canonical form."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from mfnet.errors import fail
 from mfnet.flame.arrays import array_field, float_array, index_array
+from mfnet.flame.dense import DenseEmbedding
 from mfnet.flame.population import Population, population_from_fields
 from mfnet.flame.provenance import Provenance, provenance_from_fields
 
@@ -54,6 +55,7 @@ class HeadArrays:
     parents: np.ndarray  # [5], -1 at the root, parents before children
     n_shape_total: int  # S
     landmarks: LandmarkEmbedding | None = None
+    dense: DenseEmbedding | None = None  # the 478 points of a face mesh
     uv: np.ndarray | None = None  # [T, 2] in 0..1, v up
     uv_faces: np.ndarray | None = None  # [F, 3] into uv
     masks: dict[str, np.ndarray] = field(default_factory=dict)  # name -> bool [V]
@@ -64,6 +66,19 @@ class HeadArrays:
     def n_expression_total(self) -> int:
         """E, the number of expression directions."""
         return self.shapedirs.shape[2] - self.n_shape_total
+
+    def declaring(
+        self,
+        edition: str | None = None,
+        licence: str | None = None,
+        attribution: str | None = None,
+        may_show: bool | None = None,
+    ) -> "HeadArrays":
+        """The head with what is declared of it in place of what its file says; None leaves that as it is."""
+        shown = None if may_show is None else "yes" if may_show else "no"
+        declared = {"edition": edition, "licence": licence, "attribution": attribution, "may_show": shown}
+        said = {name: text for name, text in declared.items() if text is not None}
+        return replace(self, provenance=replace(self.provenance, **said))
 
     def content_hash(self) -> str:
         """SHA-256 (hex) over what the coefficients mean: geometry, bases and skinning, as float32 and int64.

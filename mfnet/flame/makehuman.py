@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mfnet.flame.dense import dense_from_fields
 from mfnet.flame.head import JOINT_NAMES, HeadArrays, LandmarkEmbedding
 from mfnet.flame.population import Population
 from mfnet.flame.provenance import provenance_from_fields
@@ -17,6 +18,8 @@ from mfnet.io.npz import read_npz
 MODEL = "makehuman"
 """What params name it by."""
 PATH = Path(__file__).with_name("makehuman.npz")
+MESH = PATH.with_name("makehuman_mesh.npz")
+"""Where the 478 points of MediaPipe's mesh lie on it: written by ``mfnet head landmarks makehuman --points``."""
 METRE = 1e-6
 """Step of vertices and directions, metres."""
 SHARE, WEIGHT, TEXEL = 2.0**-20, 2.0**-15, 2.0**-16
@@ -45,6 +48,16 @@ def makehuman_head() -> HeadArrays:
     return decode(_read())
 
 
+def with_mesh(head: HeadArrays) -> HeadArrays:
+    """A head with the 478 points that ship for it, where it is the shipped one and has none of its own."""
+    if head.dense is not None:
+        return head
+    fields = read_npz(MESH, _MAX_BYTES)
+    if head.content_hash() != fields["content_hash"].item():
+        return head
+    return dataclasses.replace(head, dense=dense_from_fields(fields, len(head.faces), MESH))
+
+
 def makehuman_units() -> FaceUnits:
     """The names of its expression columns, and the units for export."""
     fields = _read()
@@ -70,6 +83,7 @@ def decode(fields: dict[str, np.ndarray]) -> HeadArrays:
         parents=np.array([-1, 0, 1, 1, 1]),
         n_shape_total=identity.shape[2],
         landmarks=_landmarks(fields),
+        dense=None,
         **_uv(fields),
         masks=_masks(fields, middle),
         population=_population(fields),

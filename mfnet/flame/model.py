@@ -58,13 +58,17 @@ def load_flame(
     model: official pickle or the project's npz, which carries landmarks, UV and masks too; `landmarks`, `template`
     and `masks` (see `readers.read_head`) override those. Raises InputError naming the file and the field.
     """
-    head = read_head(model, landmarks, template, masks)
+    return flame_of(read_head(model, landmarks, template, masks), n_shape, n_expression, model)
+
+
+def flame_of(head: HeadArrays, n_shape: int, n_expression: int, where: str | Path) -> "Flame":
+    """The module of a head with that many coefficients in use. Raises InputError naming `where` it is from."""
     for name, wanted, stored in (
         ("n_shape", n_shape, head.n_shape_total),
         ("n_expression", n_expression, head.n_expression_total),
     ):
         if not 0 <= wanted <= stored:
-            raise InputError(f"{model}: {name} is {wanted}, but the model has {stored} such coefficients")
+            raise InputError(f"{where}: {name} is {wanted}, but the model has {stored} such coefficients")
     return Flame(head, n_shape, n_expression)
 
 
@@ -96,12 +100,15 @@ class Flame(nn.Module):
     contour_weights: Tensor
     fixed_corners: Tensor
     fixed_weights: Tensor
+    # Of the mesh's 478 points; there where `dense` is.
+    dense_corners: Tensor  # [478, 3] int64
+    dense_weights: Tensor  # [478, 3]
 
     def __init__(self, head: HeadArrays, n_shape: int, n_expression: int) -> None:
         super().__init__()
         self.n_shape, self.n_expression = n_shape, n_expression
         self.content_hash = head.content_hash()
-        self.population, self.provenance = head.population, head.provenance
+        self.population, self.provenance, self.dense = head.population, head.provenance, head.dense
         self.parents = head.parents.tolist()
         self._masks = sorted(head.masks)
         arrays = self._float_arrays(head)
@@ -117,6 +124,9 @@ class Flame(nn.Module):
             fixed = np.concatenate([head.landmarks.static_faces, head.landmarks.full_faces])
             self._constant("contour_corners", torch.tensor(head.faces[head.landmarks.dynamic_faces]))  # [79, 17, 3]
             self._constant("fixed_corners", torch.tensor(head.faces[fixed]))  # [51 + 68, 3]
+        if head.dense is not None:
+            self._constant("dense_corners", torch.tensor(head.faces[head.dense.faces]))
+            self._constant("dense_weights", torch.tensor(head.dense.weights, dtype=torch.float32))
 
     @property
     def uv_map(self) -> tuple[Tensor, Tensor]:

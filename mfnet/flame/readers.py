@@ -1,14 +1,17 @@
 """Reading a head from the files it comes in, and writing the project's own: one pickle-free npz."""
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mfnet.errors import InputError, fail
+from mfnet.flame.dense import dense_fields, dense_from_fields
 from mfnet.flame.embedding import embedding_fields, embedding_from_fields, has_embedding
-from mfnet.flame.gnm import head_from_gnm, is_gnm
+from mfnet.flame.gnm import ReductionLoss, head_from_gnm, is_gnm, reduction_loss
 from mfnet.flame.head import HeadArrays, LandmarkEmbedding, head_from_fields
 from mfnet.flame.masks import derive_masks, masks_from_fields
 from mfnet.flame.population import population_fields
@@ -40,10 +43,16 @@ def read_head(
     masks: FLAME_masks.pkl; where neither it nor the model file has any, the regions are derived from the landmarks.
     Raises InputError naming the file and the field.
     """
-    fields = read_fields(model)
+    return _head(read_fields(model), model, landmarks, template, masks)
+
+
+def _head(
+    fields: dict, model: str | Path, landmarks: Paths | None, template: str | Path | None, masks: str | Path | None
+) -> HeadArrays:
+    """As `read_head`, of the fields of the model file."""
     head = head_from_gnm(fields, model) if is_gnm(fields) else head_from_fields(fields, model)
     n_faces = len(head.faces)
-    extras: dict = {}
+    extras: dict = {"dense": dense_from_fields(fields, n_faces, model)}
     if landmarks is not None:
         extras["landmarks"] = read_landmarks(landmarks, n_faces)
     elif has_embedding(fields):
@@ -102,10 +111,13 @@ def read_fields(path: str | Path, allowed: dict = ALLOWED) -> dict:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file; give the path of a .pkl, .npz or .npy file")
-    if path.stat().st_size > MAX_BYTES:
+    try:
+        with open(path, "rb") as file:
+            size, start = os.fstat(file.fileno()).st_size, file.read(16)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    if size > MAX_BYTES:
         raise InputError(f"{path}: larger than {MAX_BYTES >> 20} MiB, which no head model is")
-    with open(path, "rb") as file:
-        start = file.read(16)
     if start.startswith(b"PK"):
         if path.suffix != ".npz":
             raise InputError(f"{path}: is a zip archive; unpack it, or name it .npz if it is one")
@@ -126,25 +138,33 @@ def _pickled_fields(path: Path, npy: bool, allowed: dict) -> dict:
     return {name: resolve(field) for name, field in value.items() if isinstance(name, str)}
 
 
+class Conversion(NamedTuple):
+    """What came of a conversion."""
+
+    head: HeadArrays
+    loss: ReductionLoss | None
+    """What a GNM head loses in FLAME's form; None for a head that is in that form."""
+
+
 def convert(
     model: str | Path,
     output: str | Path,
     landmarks: Paths | None = None,
     template: str | Path | None = None,
     masks: str | Path | None = None,
-    declared: Mapping[str, str] | None = None,
-) -> HeadArrays:
+    declared: Mapping[str, Any] | None = None,
+) -> Conversion:
     """Read a head as `read_head` does and write it whole as one npz, which `load_flame` then takes alone.
 
-    declared: fields of its `Provenance` that replace what the model file says.
+    declared: arguments of `HeadArrays.declaring`.
     """
     if Path(output).suffix != ".npz":
         raise InputError(f"{output}: the converted head is an .npz; name the output so")
-    head = read_head(model, landmarks, template, masks)
-    if declared:
-        head = dataclasses.replace(head, provenance=dataclasses.replace(head.provenance, **declared))
+    fields = read_fields(model)
+    head = _head(fields, model, landmarks, template, masks).declaring(**declared or {})
+    loss = reduction_loss(fields, head, model) if is_gnm(fields) else None
     write_head(head, output)
-    return head
+    return Conversion(head, loss)
 
 
 def write_head(head: HeadArrays, path: str | Path) -> None:
@@ -163,6 +183,8 @@ def write_head(head: HeadArrays, path: str | Path) -> None:
     }
     if head.landmarks is not None:
         fields |= embedding_fields(head.landmarks)
+    if head.dense is not None:
+        fields |= dense_fields(head.dense)
     if head.uv is not None:
         fields |= {"uv": head.uv, "uv_faces": head.uv_faces}
     if head.population is not None:

@@ -4,10 +4,15 @@ Pixels: origin at the top-left corner of the top-left pixel, x right, y down, pi
 the image, x right, y UP. Clip space: OpenGL's, ndc = xyz / w, visible where -w <= z <= w, smaller z / w is nearer.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from mfnet.io.cameras import CalibratedCamera
 
 ORTHOGRAPHIC_DEPTH = 10.0
 """Clip space of the scaled orthography holds |s z| up to this: a head at s = 10 may be a metre deep either way."""
@@ -68,6 +73,16 @@ class PinholeCamera(NamedTuple):
     near: float
     """Depths that are drawn: 0 < near < far, in the points' unit. Projecting does not ask for them."""
     far: float
+
+    @classmethod
+    def calibrated(cls, cameras: Sequence["CalibratedCamera"], near: float, far: float) -> "PinholeCamera":
+        """Cameras of a calibration file as a batch, float64, in its unit; their photographs are of one known size."""
+        sizes = {(camera.width, camera.height) for camera in cameras}
+        width, height = sizes.pop()
+        if sizes or width is None or height is None:
+            raise ValueError(f"cameras {', '.join(camera.name for camera in cameras)}: not of one known size")
+        K, R, t = (torch.from_numpy(np.stack([getattr(each, name) for each in cameras])) for name in ("K", "R", "t"))
+        return cls(K, R, t, width, height, near, far)
 
     def axes(self, points: Tensor) -> Tensor:
         """Points [B, N, 3] of the world in the cameras' axes."""

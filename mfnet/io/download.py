@@ -13,7 +13,7 @@ import urllib.request
 from pathlib import Path
 
 from mfnet.errors import InputError
-from mfnet.io.files import read_bytes
+from mfnet.io.files import read_bytes, refusals_named
 from mfnet.io.zips import read_member
 
 TIMEOUT = 20.0
@@ -22,14 +22,31 @@ _BLOCK = 1 << 16
 _MAX_WHEEL = 64 << 20
 
 
+def announced_size(address: str, limit: int) -> int:
+    """Bytes that a server says are at an http(s) address.
+
+    Raises InputError, which names the address, where it cannot be reached, does not say, or says more than `limit`.
+    """
+    try:
+        with urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=TIMEOUT) as answer:
+            said = answer.headers.get("Content-Length", "")
+    except (OSError, http.client.HTTPException) as error:
+        raise InputError(f"{address}: {' '.join(str(error).split())[:200]}") from None
+    if not (said.isascii() and said.isdecimal() and len(said) < 16 and 0 < int(said) <= limit):
+        raise InputError(f"{address}: the server says that it has {said[:40] or 'no'} bytes; up to {limit} are wanted")
+    return int(said)
+
+
 def download(address: str, part: Path, size: int) -> bytes:
     """The `size` bytes at an http(s) address, or as many and one more of a larger file.
 
     What has arrived is kept in the file `part`, from which a later call goes on, until it is whole; one process at a
     time writes it. Raises InputError, which names the address, where it cannot be reached or breaks off.
     """
-    part.parent.mkdir(parents=True, exist_ok=True)
-    with open(part, "a+b") as file:
+    with refusals_named(part):
+        part.parent.mkdir(parents=True, exist_ok=True)
+        file = open(part, "a+b")
+    with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         try:
             _append(address, file.fileno(), size)

@@ -1,47 +1,79 @@
 """Writing artifacts: beside first, then renamed: a killed process never leaves a half file that passes for whole."""
 
+import errno
 import hashlib
 import json
 import os
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from mfnet.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NOT_ALLOWED = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a path beside `path` to write to; it takes `path`'s place if the block ends well and is removed if not."""
+    """Yield a path beside `path` to write to; it takes `path`'s place if the block ends well and is removed if not.
+
+    Raises InputError, which names `path`, where its disk is full or it may not be written.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
-    try:
-        yield beside
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with refusals_named(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield beside
+            os.replace(beside, path)
+        finally:
+            with suppress(OSError):  # what the block raised says more
+                beside.unlink()
 
 
 @contextmanager
 def atomic_directory(path: str | Path) -> Iterator[Path]:
-    """Yield an empty folder beside `path`; it replaces `path` whole if the block ends well and is removed if not."""
+    """Yield an empty folder beside `path`; it replaces `path` whole if the block ends well and is removed if not.
+
+    Raises InputError as `atomic_path` does.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir()
-    try:
-        yield beside
-        shutil.rmtree(path, ignore_errors=True)
-        os.replace(beside, path)
-    finally:
+    with refusals_named(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir()
+        try:
+            yield beside
+            shutil.rmtree(path, ignore_errors=True)
+            os.replace(beside, path)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+
+
+@contextmanager
+def refusals_named(path: Path) -> Iterator[None]:
+    """Raise InputError, which names `path`, where the block cannot write it, or beside it, for want of room or of
+    leave; errors of other files that the block opens are left as they are."""
+    try:
+        yield
+    except OSError as error:
+        # What is written beside begins so; pyarrow's errors have it in their text alone.
+        here = f".{path.name}." in str(error) or Path(str(error.filename)) in (path, *path.parents)
+        if error.errno in _NO_ROOM:
+            raise InputError(f"{path}: cannot be written ({os.strerror(error.errno)}); make room on its disk") from None
+        if error.errno in _NOT_ALLOWED and here:
+            raise InputError(
+                f"{path}: cannot be written ({os.strerror(error.errno)}); let this user write to {path.parent}"
+            ) from None
+        raise
 
 
 class MissingFile(InputError):
@@ -94,14 +126,16 @@ def write_json(value: object, path: str | Path) -> None:
         beside.write_text(json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def write_table(table: pd.DataFrame, path: str | Path) -> None:
+def write_table(table: "pd.DataFrame", path: str | Path) -> None:
     """Write a table as Parquet without an index: equal tables give equal bytes."""
     with atomic_path(path) as beside:
         table.to_parquet(beside, index=False, compression="zstd")
 
 
-def read_table(path: str | Path, columns: list[str] | None = None) -> pd.DataFrame:
+def read_table(path: str | Path, columns: list[str] | None = None) -> "pd.DataFrame":
     """Read a Parquet table or some of its columns; raises InputError where it is missing, damaged or lacks a column."""
+    import pandas as pd  # late: slow to import, and most that is read is no table
+
     try:
         return pd.read_parquet(path, columns=columns)
     except FileNotFoundError:

@@ -111,8 +111,11 @@ def _short(error: Exception) -> str:
 
 
 def _check_directory(path: Path) -> None:
-    with open(path, "rb") as file:
-        check_directory(file, path)
+    try:
+        with open(path, "rb") as file:
+            check_directory(file, path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def check_directory(file: IO[bytes], path: str | Path) -> None:

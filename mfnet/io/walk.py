@@ -4,6 +4,8 @@ Folders that cannot be read or vanish, dangling links, loops of links, pipes, na
 with its fault, and none ends the walk.
 """
 
+import heapq
+import operator
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,6 +30,19 @@ class Found(NamedTuple):
         return self.fault is None and self.entry is not None and self.entry.is_dir()
 
 
+class Folder(NamedTuple):
+    """What a folder holds, by name."""
+
+    path: str
+    """Relative to the root, with ``/``; empty for the root."""
+    files: list[os.DirEntry[str]]
+    """Files that can be looked into, or links to such, with printable names."""
+    others: list[Found]
+    """Everything else: folders, those with a fault too, and what is no file."""
+    fault: str | None = None
+    """Why the folder itself cannot be read; it is then without content."""
+
+
 def walk(root: str | Path, enter: Callable[[str], bool] = lambda path: True) -> Iterator[Found]:
     """Files and folders below `root`, those of a folder by name, before those of its folders.
 
@@ -35,20 +50,31 @@ def walk(root: str | Path, enter: Callable[[str], bool] = lambda path: True) -> 
 
     Raises InputError where `root` itself cannot be read.
     """
+    for folder in walk_folders(root, enter):
+        if folder.fault is not None:
+            yield Found(folder.path, None, folder.fault)
+        files = (Found(below(folder.path, entry.name), entry) for entry in folder.files)
+        yield from heapq.merge(files, folder.others, key=lambda found: found.path)
+
+
+def walk_folders(root: str | Path, enter: Callable[[str], bool] = lambda path: True) -> Iterator[Folder]:
+    """The same walk folder by folder, which costs half as much where a million files are good ones."""
     folders: list[tuple[str, frozenset[str]]] = [("", frozenset())]
     while folders:
         folder, linked = folders.pop()
         try:
             with os.scandir(os.path.join(root, folder)) as entries:
-                listed = sorted(entries, key=lambda entry: entry.name)
+                listed = sorted(entries, key=_name)
         except OSError as error:
             if not folder:
                 raise InputError(f"{root}: cannot be read ({error.strerror})") from None
-            yield Found(folder, None, f"unreadable folder: {error.strerror}")
+            yield Folder(folder, [], [], f"unreadable folder: {error.strerror}")
             continue
-        inner = []
-        for entry in listed:
-            path = f"{folder}/{entry.name}" if folder else entry.name
+        files = _plain(listed)
+        odd = () if len(files) == len(listed) else _without(listed, files)
+        inner, others = [], []
+        for entry in odd:
+            path = below(folder, entry.name)
             fault, is_folder = _fault(entry, linked)
             if not path.isprintable():
                 path, fault = printable(path), fault or "name is no printable text"
@@ -57,8 +83,30 @@ def walk(root: str | Path, enter: Callable[[str], bool] = lambda path: True) -> 
                     continue
                 target = {os.path.realpath(entry.path)} if entry.is_symlink() else set()
                 inner.append((path, linked | target))
-            yield Found(path, entry, fault)
+            others.append(Found(path, entry, fault))
+        yield Folder(folder, files, others)
         folders += reversed(inner)
+
+
+def below(folder: str, name: str) -> str:
+    """Path of what a folder holds; the root's is empty."""
+    return f"{folder}/{name}" if folder else name
+
+
+_name = operator.attrgetter("name")
+
+
+def _without(entries: list[os.DirEntry[str]], files: list[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
+    known = set(map(_name, files))
+    return (entry for entry in entries if entry.name not in known)
+
+
+def _plain(entries: list[os.DirEntry[str]]) -> list[os.DirEntry[str]]:
+    """Those that are files with a printable name."""
+    try:
+        return [entry for entry in entries if entry.is_file() and entry.name.isprintable()]
+    except OSError:  # one of them cannot be followed
+        return [entry for single in entries for entry in _plain([single])] if len(entries) > 1 else []
 
 
 def printable(path: str) -> str:

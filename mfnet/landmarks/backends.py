@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast, runtime_check
 import numpy as np
 
 from mfnet import assets
-from mfnet.datasets.multipie import ANNOTATIONS
 from mfnet.errors import InputError
 from mfnet.io.files import file_hash, read_bytes
+from mfnet.io.mat import parse_mat
 from mfnet.io.npz import read_npz
 from mfnet.io.pickles import parse_npy
 from mfnet.landmarks.ibug import N_LANDMARKS
@@ -43,6 +43,8 @@ class Detection(NamedTuple):
     """[68] of each point; None where a backend knows their mean alone."""
     box: np.ndarray | None = None
     """[4] left, top, right, bottom, px: where the points were looked for; None where nothing found the face first."""
+    mesh: np.ndarray | None = None
+    """[478, 2] px of MediaPipe's face mesh, which the landmarks come from; None of other backends."""
 
 
 @runtime_checkable
@@ -182,7 +184,8 @@ class MediaPipeBackend:
         if not faces:
             return Detection(None, 0.0, "no face", faces=0)
         mesh, corners = faces[0].mesh, faces[0].box.corners
-        return Detection(ibug68(mesh.points)[:, :2], mesh.presence, faces=len(faces), box=_around(corners))
+        landmarks, flat, box = ibug68(mesh.points)[:, :2], mesh.points[:, :2], _around(corners)
+        return Detection(landmarks, mesh.presence, faces=len(faces), box=box, mesh=flat)
 
 
 def _around(corners: np.ndarray) -> np.ndarray:
@@ -283,7 +286,11 @@ class AnnotationBackend:
     """Files with the image's relative path and another ending; their score is 1.
 
     .npy [68, 2], .npz (key ``landmarks``) and .txt (68 lines "x y") hold the project's pixels, centres at +0.5;
-    .pts is iBUG's format, whose first pixel's centre is (1, 1).
+    .pts is iBUG's format, whose first pixel's centre is (1, 1), and so is that of .mat (variable ``pts`` [68, 2]).
+
+    Multi-PIE's own labels, ``labels/CCL/NNN_SS_RR_CCL_II_lm.mat``, are found where `folder` holds ``labels`` or is it,
+    or beside the images. They are of one flash; the others of a recording, taken within a second, share it. Profiles
+    have 39 points there, and some cameras 66: such an image is rejected with the reason.
     """
 
     folder: str
@@ -304,10 +311,11 @@ class AnnotationBackend:
 
     def _candidates(self, path: str) -> list[tuple[Path, Callable[[Path], np.ndarray]]]:
         """The files that may hold an image's landmarks, each with its reader, in the order of preference."""
-        return [
-            (Path(self.folder, path).with_suffix(ending), read)
-            for ending, read in zip(ANNOTATIONS, _READERS, strict=True)
-        ]
+        from mfnet.datasets.multipie import ANNOTATIONS  # late: it brings pandas
+
+        image = Path(self.folder, path)
+        own = [(image.with_suffix(ending), read) for ending, read in zip(ANNOTATIONS, _READERS, strict=True)]
+        return own + [(file, _read_mat) for file in _label_files(self.folder, image)]
 
     def detect(self, paths: list[str], images: list[np.ndarray]) -> list[Detection]:
         return [self._read(path) for path in paths]
@@ -327,8 +335,20 @@ class AnnotationBackend:
         return Detection(None, 0.0, "no annotation file")
 
 
+def _label_files(folder: str, image: Path) -> list[Path]:
+    """Where Multi-PIE's label of an image may be, that of its own flash first."""
+    from mfnet.datasets.multipie import ILLUMINATIONS, LABEL  # late: it brings pandas
+
+    recording, _, flash = image.stem.rpartition("_")
+    camera = recording.rpartition("_")[2]
+    flashes = sorted((f"{number:02d}" for number in ILLUMINATIONS), key=lambda number: number != flash)
+    places = [Path(folder, "labels", camera), Path(folder, camera), image.parent]
+    return [place / f"{recording}_{number}{LABEL}" for number in flashes for place in places]
+
+
 _MAX_ANNOTATION = 1 << 20
 """Bytes of an annotation file, and of what it unpacks to."""
+_MAX_LABEL = 1 << 18
 
 
 def _read_npy(file: Path) -> np.ndarray:
@@ -359,6 +379,13 @@ def _read_pts(file: Path) -> np.ndarray:
     return np.array([line.split() for line in _lines(inside)], float) - 0.5
 
 
+def _read_mat(file: Path) -> np.ndarray:
+    arrays = parse_mat(read_bytes(file, _MAX_LABEL), {"pts"})
+    if "pts" not in arrays:
+        raise ValueError("variable 'pts' is missing")
+    return arrays["pts"] - 0.5
+
+
 def _text(file: Path) -> str:
     return read_bytes(file, _MAX_ANNOTATION).decode("utf-8")
 
@@ -367,4 +394,4 @@ def _lines(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.strip()]
 
 
-_READERS = (_read_npy, _read_npz, _read_pts, _read_txt)
+_READERS = (_read_npy, _read_npz, _read_pts, _read_txt, _read_mat)

@@ -41,7 +41,7 @@ def measure(found: pd.DataFrame, plan: pd.DataFrame, head: MeanHead, gates: Gate
         box_shift=_box_shift(points, found).round(4),
         same_as=_same_as(found, images),
         spread=_spread(standing, images).round(4),
-        visible=[head.visible[yaw] for yaw in camera],
+        visible=[head.seen_from(yaw) for yaw in camera],
     )
     passes = (_reasons(measured, gates) == "").to_numpy()
     measured["disagreement"] = _least_disagreement(found["path"], standing, passes, plan).round(4)  # pyright: ignore[reportArgumentType]

@@ -29,6 +29,10 @@ class MeanHead:
     visible: dict[float, np.ndarray]
     """Yaw of each of Multi-PIE's head-height cameras, degrees -> whether each of the 68 points [68] is seen from it."""
 
+    def seen_from(self, yaw: float) -> np.ndarray:
+        """Which points [68] are seen from the nearest of those cameras."""
+        return self.visible[min(self.visible, key=lambda known: abs(known - yaw))]
+
     @property
     def static(self) -> np.ndarray:
         """[51, 3] the points from brows to mouth."""

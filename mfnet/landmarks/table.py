@@ -17,7 +17,8 @@ import numpy as np
 import pandas as pd
 
 from mfnet.compute.executor import SERIAL, Compute
-from mfnet.datasets import multipie
+from mfnet.datasets.calibrated import read_image
+from mfnet.datasets.multipie import RejectedImage
 from mfnet.datasets.plan import SLOTS
 from mfnet.errors import InputError
 from mfnet.io.code import code_hash
@@ -30,7 +31,7 @@ GRID = 64
 """Landmarks are rounded to 1/GRID px, far below their error: the last bits of a convolution rarely reach a table."""
 MOST_KEPT = 400_000
 """Results that stay in the folder, of the newest plans: four full Multi-PIE plans, some 300 MiB."""
-_CODE = ("landmarks", "geometry", "io", "datasets/multipie.py")
+_CODE = ("landmarks", "geometry", "io", "datasets/multipie.py", "datasets/calibrated.py")
 _DETECTED = ["landmarks", "score", "scores", "box", "look_distance", "look_score", "reason", "decoded"]
 
 
@@ -173,8 +174,8 @@ def detect_images(paths: list[str], task: DetectTask) -> pd.DataFrame:
     images: dict[str, np.ndarray] = {}
     for path in paths:
         try:
-            images[path] = multipie.read_image(os.path.join(task.root, path))
-        except multipie.RejectedImage as error:
+            images[path] = read_image(os.path.join(task.root, path))
+        except RejectedImage as error:
             found[path] = Detection(None, 0.0, str(error))
     detections = task.backend.detect(list(images), list(images.values())) if images else []
     for path, detection in zip(images, detections, strict=True):

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from mfnet.datasets.triplets import TripletBatch
+from mfnet.errors import InputError
 from mfnet.flame import Flame, load_texture_space
 from mfnet.losses.consistency import shape_consistency_loss
 from mfnet.losses.eye_lip import eye_loss, lip_loss
@@ -17,6 +18,7 @@ from mfnet.losses.regularisation import regularisation_loss
 from mfnet.model.mfnet import MFNet
 from mfnet.model.parameters import Prediction
 from mfnet.model.projection import DecodedHeads, decode
+from mfnet.model.rig import with_known_cameras, with_known_distance
 from mfnet.params import LossParams
 
 
@@ -84,16 +86,18 @@ class Objective:
     ) -> tuple[dict[str, Tensor], DecodedHeads]:
         """As `__call__` or, with `everything`, as `measure`."""
         weights, person, albedo = self.params, prediction.person, prediction.views.albedo
-        heads = decode(self.flame, prediction.with_inverse_distance(weights.inverse_distance))
+        heads, together = self._decoded(prediction, batch)
         views = heads.landmarks.shape[1]
         photos, detected = batch.pixels()[:, :views], batch.landmarks[:, :views]
         terms: dict[str, Tensor] = {}
         if (weights.flow or everything) and weights.flow_gradient != "none" and views > 1:
             pairs = cross_pairs(len(photos), views, position)
-            terms["flow"] = self.multiview_flow(heads, photos, detected, pairs)
+            terms["flow"] = self.multiview_flow(together, photos, detected, pairs)
         for name, loss in (("landmarks", landmark_loss), ("eye", eye_loss), ("lip", lip_loss)):
             if getattr(weights, name) or everything:
                 terms[name] = loss(detected, heads.landmarks, heads.visible)
+                if together is not heads:
+                    terms[name] = (terms[name] + loss(detected, together.landmarks, together.visible)) / 2
         if weights.regularisation or everything:
             terms["regularisation"] = regularisation_loss(person.shape, person.expression, albedo)
         if self.photometric is not None:
@@ -102,6 +106,24 @@ class Objective:
             assert model is not None, "loss.shape_consistency runs the network on single views"
             terms["shape_consistency"] = shape_consistency_loss(single_view_shapes(model, batch), batch.subject)
         return terms, heads
+
+    def _decoded(self, prediction: Prediction, batch: TripletBatch) -> tuple[DecodedHeads, DecodedHeads]:
+        """The heads as each view's own pose and camera have them, and as one place before known cameras has them.
+
+        Both are the same where cameras are estimated. Otherwise own poses and cameras are held to the landmarks too:
+        the network is to give them where no camera is known.
+        """
+        if self.params.cameras == "estimated":
+            heads = decode(self.flame, prediction.with_inverse_distance(self.params.inverse_distance))
+            return heads, heads
+        if batch.cameras is None:
+            raise InputError(
+                "loss.cameras: known, but the triplets have no cameras: set source.layout to that of a calibrated "
+                "archive, or loss.cameras to estimated"
+            )
+        cameras = batch.cameras.of_views(prediction.views.camera.shape[1])
+        own = decode(self.flame, with_known_distance(prediction, cameras))
+        return own, decode(self.flame, with_known_cameras(self.flame, prediction, cameras))
 
 
 def single_view_shapes(model: MFNet, batch: TripletBatch) -> Tensor:

@@ -9,13 +9,13 @@ from torch import nn
 
 from mfnet.errors import InputError
 from mfnet.flame import Flame
-from mfnet.io.tensors import fill, head_metadata, read_tensors, refuse_other_head, write_tensors
+from mfnet.io.tensors import fill, head_metadata, read_metadata, read_tensors, refuse_other_head, write_tensors
 from mfnet.model.architecture import architecture_metadata, stored_architecture
 from mfnet.model.encoder import Encoder
 from mfnet.model.fusion import ConcatFusion, Regressor, SetFusion, make_fusion
 from mfnet.model.parameters import Person, Prediction, View
 from mfnet.params import ModelParams
-from mfnet.render.shading import sh_basis
+from mfnet.render.shading import white_light
 
 HIDDEN = {"global_average": 1024, "spatial": 256}
 """``model.pooling`` -> width of the regressors' hidden layer; 1024 is DECA's."""
@@ -141,18 +141,6 @@ def crop_camera(landmarks: torch.Tensor, crop_scale: float) -> torch.Tensor:
     return torch.cat([2 / side, -(low + high) / 2], dim=1)
 
 
-def white_light() -> torch.Tensor:
-    """Spherical-harmonic coefficients [9,3] of a uniform light that shows every albedo as it is."""
-    light = torch.zeros(9, 3)
-    light[0] = 1.0 / constant_harmonic()
-    return light
-
-
-def constant_harmonic() -> float:
-    """The value of the zeroth basis function in the renderer's convention."""
-    return float(sh_basis(torch.tensor([[0.0, 0.0, 1.0]]))[0, 0])
-
-
 # ------------------------------------------------------------------------------------------------------------- files
 
 
@@ -168,7 +156,7 @@ class Crops(NamedTuple):
 def save_mfnet(model: MFNet, path: str | Path, crops: Crops) -> None:
     """Write a model as safetensors with what is needed to build, to feed and to trust it.
 
-    That is its architecture, the crops that it was trained on, coefficient counts and the hash of its head.
+    That is its architecture, the crops that it was trained on, coefficient counts, and its head's hash and provenance.
     """
     metadata = {"kind": "mfnet", "model": architecture_metadata(model.params), "crops": crops._asdict(), **model.head}
     write_tensors(model.state_dict(), path, metadata)
@@ -188,7 +176,7 @@ def load_mfnet(path: str | Path, flame: Flame) -> MFNet:
 
 def read_crops(path: str | Path) -> Crops:
     """The crops that the model in a file was trained on. Raises InputError where the file does not say."""
-    _, metadata = read_tensors(path, "mfnet")
+    metadata = read_metadata(path, "mfnet")
     try:
         size, scale = (metadata["crops"][name] for name in Crops._fields)
         return Crops(int(size), float(scale))

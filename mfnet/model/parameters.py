@@ -124,6 +124,12 @@ class Prediction(TensorRecord):
         rows = torch.arange(len(view))
         return replace(self, views=self.views.map(lambda value: value[rows, view][:, None]))
 
+    @property
+    def first_person(self) -> Person:
+        """The people [B, n] as the first view shows them."""
+        person = self.person
+        return person if person.shape.dim() == 2 else person.map(lambda code: code[:, 0])
+
     def per_view(self, items: int | None = None) -> "Prediction":
         """With a person for every view, [items, V, n], as the losses take it: a code that views share is repeated.
 

@@ -6,8 +6,9 @@ Every source ends in the same file format and with figures measured anew on held
 import shutil
 from pathlib import Path
 
+from mfnet import assets
 from mfnet.flame import Flame
-from mfnet.flow import load_flow, raft_state, torchvision_state
+from mfnet.flow import load_flow, raft_state
 from mfnet.io.files import atomic_path
 from mfnet.io.tensors import halved, head_metadata, write_tensors
 from mfnet.landmarks.network import load_landmark_detector
@@ -81,7 +82,7 @@ def flow_weights(params: Params, flame: Flame, out: Path) -> Figures:
         metadata |= head_metadata(flame) | recipe
         write_tensors(halved(estimator.network.state_dict()), out, metadata)
     elif isinstance(wanted, TorchvisionFlow):
-        write_tensors(torchvision_state(name), out, metadata)
+        write_tensors(raft_state(name, assets.checked(assets.RAFT[name])), out, metadata)
     else:
         write_tensors(raft_state(name, wanted.path), out, metadata)
     return {"estimator": name} | measure_flow(load_flow(name, out), flame, params)

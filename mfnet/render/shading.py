@@ -22,6 +22,13 @@ def sh_basis(normals: Tensor) -> Tensor:
     return torch.stack([*basis, C1 * (x * x - y * y), C3 * z * z - C5], -1)
 
 
+def white_light() -> Tensor:
+    """Coefficients [9, 3] of a uniform light that shows every albedo as it is."""
+    light = torch.zeros(9, 3)
+    light[0] = 1 / C4
+    return light
+
+
 DECA_FIRST_BAND = math.pi
 """DECA's first light coefficient over ours, for the same light."""
 

@@ -38,7 +38,8 @@ def build_report(params: Params, data: str | Path = "data", out: str | Path = "d
         contents.published_section(),
         contents.training_section(data),
     ]
-    sections += [contents.weights_section(data), contents.data_section(data), contents.licences_section(licences)]
+    sections += [contents.weights_section(data), contents.data_section(data), contents.docs_section(data)]
+    sections += [contents.licences_section(licences)]
     with atomic_directory(out) as folder:
         write_page(sections, params.report.title, subtitle(params, flame, verdict(licences).reason), folder)
         write_json(

@@ -184,6 +184,9 @@ def data_section(folder: Path) -> PageSection:
         shards = sorted((folder / "triplets").glob(f"{split}-*.parquet"))
         counts[f"triplets in shards, {split}"] = sum(len(pd.read_parquet(path, columns=["triplet"])) for path in shards)
     section.table(pd.DataFrame(counts.items(), columns=["what", "count"]), "counts")
+    section.heading("One recording as every camera saw it")
+    section.note("From left to right by the camera's yaw, a row per flash: noses turn from the left to the right.")
+    section.picture((multipie / "contact_sheet.png").read_bytes(), "contact_sheet", "contact sheet of one recording")
     section.heading("Turned away")
     rejected = []
     for stage, name in (("ingest", "rejected"), ("landmarks", "landmarks_rejected"), ("triplets", "triplets_rejected")):
@@ -201,4 +204,27 @@ def licences_section(rows: Sequence[Licensed]) -> PageSection:
         "what is not declared is to be told in `flame` and `licences` of params.yaml."
     )
     section.table(pd.DataFrame(rows, columns=list(Licensed._fields)), "licences")
+    return section
+
+
+SUITES = {
+    "ingest": "Manifest: every image that can be used, and what was turned away",
+    "landmarks": "Landmarks: what the gates saw before any row was rejected, and the rows that passed",
+    "triplets": "Triplets: every row of the shards",
+}
+"""Stage -> what its suite looks at."""
+
+
+def docs_section(folder: Path) -> PageSection:
+    """Data Docs: every expectation of the three suites, and how many rows it met."""
+    section = PageSection("Data Docs", folded=True)
+    section.note(
+        "What Great Expectations held the tables to, in its words. All were met, or the stage would have stopped; "
+        "`exceptions` are rows that fell short of one that some may miss."
+    )
+    for stage, title in SUITES.items():
+        section.heading(title)
+        docs = json.loads((folder / "multipie" / f"{stage}_suite.json").read_text())
+        columns = ["expectation", "file", "rows", "exceptions"]
+        section.table(pd.DataFrame(docs, columns=columns), f"expectations_{stage}")
     return section

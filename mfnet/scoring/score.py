@@ -22,6 +22,7 @@ from mfnet.datasets.facescape import (
     wild_items,
 )
 from mfnet.errors import InputError
+from mfnet.io.files import atomic_path, refusals_named
 from mfnet.scoring.loaders import FAR_AWAY, LOADERS, load_prediction
 from mfnet.scoring.meshes import ItemError, Mesh, read_mesh
 from mfnet.scoring.metrics import Comparison, Errors, align, compare
@@ -279,9 +280,9 @@ class Partial:
             if not lines or lines[0] != run:
                 raise InputError(f"{self.path}: rows of another run; remove it or run without --resume")
             self.rows = lines[1:]
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         whole = [run, *self.rows]  # written anew, because a killed run may have left half a line
-        self.path.write_text("".join(json.dumps(line) + "\n" for line in whole), encoding="utf-8")
+        with atomic_path(self.path) as beside:
+            beside.write_text("".join(json.dumps(line) + "\n" for line in whole), encoding="utf-8")
 
     def _lines(self) -> Iterator:
         for line in self.path.read_text(encoding="utf-8").splitlines():
@@ -292,5 +293,5 @@ class Partial:
 
     def add(self, row: dict) -> None:
         """Keep a row, on disk before the next one is scored."""
-        with open(self.path, "a", encoding="utf-8") as stream:
+        with refusals_named(self.path), open(self.path, "a", encoding="utf-8") as stream:
             stream.write(json.dumps(row) + "\n")

@@ -112,7 +112,7 @@ def _vertex_attributes(flame: Flame, vertices: torch.Tensor) -> torch.Tensor:
     """[V, 10]: position, seen from the front, ambient occlusion, weights of jaw, left and right eye, teeth, tongue."""
     forward = torch.tensor([[0.0, 0.0, 1.0]])
     front = _visible_from(vertices, flame.faces, forward)[0].float()[:, None]
-    occlusion = _ambient_occlusion(vertices, flame.faces)[:, None]
+    occlusion = ambient_occlusion(vertices, flame.faces)[:, None]
     joints = flame.weights[:, [JAW_JOINT, *EYE_JOINTS.values()]].float()
     nowhere = torch.zeros(len(joints), dtype=torch.bool)
     regions = torch.stack([flame.masks.get(name, nowhere) for name in ("teeth", "tongue")], -1).float()
@@ -147,7 +147,7 @@ def _visible_from(
     return not_hidden(depth, ndc_to_pixels(clip[..., :2], size, size), turned[..., 2], tolerance=0.002)
 
 
-def _ambient_occlusion(vertices: torch.Tensor, faces: torch.Tensor, count: int = 64) -> torch.Tensor:
+def ambient_occlusion(vertices: torch.Tensor, faces: torch.Tensor, count: int = 64) -> torch.Tensor:
     """Cosine-weighted share of `count` directions over the sphere that each vertex sees -> [V]."""
     index = torch.arange(count) + 0.5
     height, turn = 1 - 2 * index / count, index * 2.399963  # golden angle: even cover of the sphere

@@ -135,15 +135,26 @@ def _filled(flame: Flame, colour: Tensor, known: Tensor, layout: UVLayout) -> Te
     of_texel = torch.where(face > 0, island[(face - 1).clamp_min(0)], -1)
     result = fill_holes(colour[None], known[None].float())[0]
     for number in range(int(island.max()) + 1):
-        here = of_texel == number
-        seen = known & here
+        box = _box(of_texel == number)
+        here = of_texel[box] == number
+        seen = known[box] & here
         if bool(seen.any()) and not bool(seen[here].all()):
-            result = torch.where(here, fill_holes((colour * seen)[None], seen[None].float())[0], result)
+            inside = (slice(None), *box)
+            filled = fill_holes((colour[inside] * seen)[None], seen[None].float())[0]
+            result[inside] = torch.where(here, filled, result[inside])
     for name, value in UNSEEN.items():
         if name in flame.masks:
             inside = flame.masks[name][layout.faces].all(-1)[(face - 1).clamp_min(0)] & (face > 0)
             result = torch.where(inside & ~known, result.new_tensor(value)[:, None, None], result)
     return result
+
+
+def _box(mask: Tensor) -> tuple[slice, slice]:
+    """Rows and columns of what is true in a mask [T, T]; empty slices where nothing is."""
+    if not bool(mask.any()):
+        return slice(0, 0), slice(0, 0)
+    rows, columns = (mask.any(axis).nonzero()[:, 0] for axis in (1, 0))
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def islands(uv_faces: np.ndarray) -> np.ndarray:

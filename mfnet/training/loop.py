@@ -123,7 +123,7 @@ class Record:
 
 def _trainer(params: Params, flame: Flame, inputs: TrainingFiles, shards: TripletShards, process: Process) -> Trainer:
     size = params.train.batch_size
-    per_epoch = len(shards) // (size * process.world)
+    per_epoch = steps_of_epoch(len(shards), size, process.world)
     if per_epoch == 0:
         raise InputError(
             f"train.batch_size: {size} triplets for each of {process.world} processes, but the shards hold "
@@ -189,7 +189,7 @@ def _epochs(
         epoch, done = divmod(trainer.position, per_epoch)
         rows = epoch_rows(triplets, params, epoch, process)[done:per_epoch]
         clock = time.perf_counter()
-        for batch in triplets.batches(rows, params.threads):
+        for batch in triplets.batches(rows, params.threads, pinned=process.device.type == "cuda"):
             row = trainer.step(batch.to(process.device), saved.folder / "bad_batch.pt")
             record.history.append({"step": trainer.position - 1, "epoch": epoch, **row})
             bar.set_postfix(loss=f"{row['total']:.4f}", refresh=False)
@@ -198,7 +198,7 @@ def _epochs(
                 break
             if trainer.position % params.checkpoint_steps == 0 and trainer.position % per_epoch:
                 save()
-        speed = len(rows) * params.batch_size * process.world * len(SLOTS) / (time.perf_counter() - clock)
+        speed = sum(map(len, rows)) * process.world * len(SLOTS) / (time.perf_counter() - clock)
         check()
         if on_epoch is not None and process.first:
             measured = {"images_per_s": speed, "memory_mb": peak_memory(process.device)}
@@ -207,11 +207,25 @@ def _epochs(
 
 
 def epoch_rows(triplets: TripletShards, params: TrainParams, epoch: int, process: Process) -> list[np.ndarray]:
-    """This process's batches of an epoch as rows of the shards; the remainder that fills no batch is left out."""
-    order = triplets.order(params.seed, epoch)
-    per_step = params.batch_size * process.world
-    first = range(process.rank * params.batch_size, len(order) - len(order) % per_step, per_step)
-    return [order[start : start + params.batch_size] for start in first]
+    """This process's batches of an epoch as rows of the shards.
+
+    A step takes `batch_size` triplets for each process. What remains is shared in one more, smaller step, if it fills
+    the batch of one process at least: less than a batch is left out (and less than one triplet a process).
+    """
+    order, size, world = triplets.order(params.seed, epoch), params.batch_size, process.world
+    whole = len(order) // (size * world)
+    rows = [order[(step * world + process.rank) * size :][:size] for step in range(whole)]
+    if steps_of_epoch(len(order), size, world) > whole:
+        rest = order[whole * size * world :]
+        share = len(rest) // world
+        rows.append(rest[process.rank * share :][:share])
+    return rows
+
+
+def steps_of_epoch(triplets: int, size: int, world: int) -> int:
+    """How many batches each of `world` processes has in an epoch."""
+    whole, rest = divmod(triplets, size * world)
+    return whole + (rest >= max(size, world))
 
 
 def peak_memory(device: torch.device) -> float:

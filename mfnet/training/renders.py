@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from mfnet.io.files import refusals_named
 from mfnet.io.tensors import read_tensors, write_tensors
 from mfnet.synthetic.sampler import Sample
 
@@ -22,7 +23,8 @@ class RenderStore:
         self.folder = Path(root) / key
         if self.folder.is_dir():
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
+        with refusals_named(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
         older = [folder for folder in self.folder.parent.iterdir() if folder != self.folder]
         for folder in sorted(older, key=_age)[KEPT:]:
             shutil.rmtree(folder, ignore_errors=True)

@@ -156,7 +156,8 @@ class Trainer:
             return
         bad = [name for name, value in values.items() if not torch.isfinite(value)]
         with atomic_path(dump) as beside:
-            held = {name: value.cpu() for name, value in vars(batch).items()}
+            held = {name: value for name, value in vars(batch.to(torch.device("cpu"))).items() if name != "cameras"}
+            held |= {} if batch.cameras is None else batch.cameras.to("cpu").named_tensors()
             torch.save({"step": self.position, "terms": {n: v.item() for n, v in values.items()}, **held}, beside)
         triplets = ", ".join(map(str, batch.triplet.tolist()))
         raise NumericalError(

@@ -1,6 +1,7 @@
 """`mfnet assets` as a user calls it."""
 
 import hashlib
+from dataclasses import replace
 
 import pytest
 
@@ -40,6 +41,14 @@ def test_get_fetches_the_free_ones_and_says_where_they_are(folder, capsys):
     run("get")
     assert capsys.readouterr().out == f"a.task: {folder / 'a.task'}\n"
     assert [path.name for path in folder.iterdir()] == ["a.task"]
+
+
+def test_what_is_had_by_name_alone_is_fetched_by_name_alone(folder, monkeypatch, capsys):
+    monkeypatch.setattr(assets, "ASSETS", (FREE, replace(FREE, name="c.pth", by_name=True)))
+    run("get")
+    assert capsys.readouterr().out == f"a.task: {folder / 'a.task'}\n"
+    run("get", "c.pth")
+    assert capsys.readouterr().out == f"c.pth: {folder / 'c.pth'}\n"
 
 
 def test_a_file_that_the_user_brings_needs_its_name(folder):

@@ -49,7 +49,9 @@ def test_nothing_in_a_tree_ends_the_listing(archive, caplog):
 
 
 def test_refresh_tells_of_changes(archive, tmp_path):
-    source = SourceParams(multipie="pie", archive_listing="pie.json", facescape="f", aflw2000=None)
+    source = SourceParams(
+        layout="multipie", anchor=None, multipie="pie", archive_listing="pie.json", facescape="f", aflw2000=None
+    )
     assert refresh_listing(source, tmp_path)
     assert not refresh_listing(source, tmp_path)
     (archive / "new.png").write_bytes(b"1")
@@ -57,7 +59,9 @@ def test_refresh_tells_of_changes(archive, tmp_path):
 
 
 def test_a_watched_folder_needs_no_listing(archive, tmp_path):
-    source = SourceParams(multipie="pie", archive_listing="pie", facescape="f", aflw2000=None)
+    source = SourceParams(
+        layout="multipie", anchor=None, multipie="pie", archive_listing="pie", facescape="f", aflw2000=None
+    )
     assert not refresh_listing(source, tmp_path)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from mfnet.datasets import multipie
 from mfnet.datasets.plan import SLOTS, plan_triplets
+from mfnet.datasets.scan import manifest_of
 from mfnet.errors import InputError
 from mfnet.params import PlanParams
 from tests.settings import EXACT_PLAN, having
@@ -24,8 +25,8 @@ def manifest(subjects=range(1, 9), recordings=((1, 1), (1, 2)), cameras=None, il
     rows = []
     for subject, (session, recording), *rest in itertools.product(subjects, recordings, cameras, illuminations):
         fields = (f"{subject:03d}", session, recording, *rest)
-        rows.append((multipie.image_path(*fields), *fields, f"{len(rows):016x}"))
-    return multipie._manifest(sorted(rows))
+        rows.append((multipie.image_path(*fields), f"{len(rows):016x}"))
+    return manifest_of(*zip(*sorted(rows), strict=True))
 
 
 def test_every_triplet_is_what_it_says():

@@ -1,19 +1,26 @@
 """Triplet shards: crops that agree with their landmarks, files that are always the same, triplets that are lost."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
 
 from mfnet.compute.executor import Compute
 from mfnet.datasets import multipie
+from mfnet.datasets.calibrated import LAYOUTS, scan_calibrated
 from mfnet.datasets.plan import SLOTS, plan_triplets
-from mfnet.datasets.shards import SCHEMA, CropSpec, _replacement, encode, write_shards
+from mfnet.datasets.scan import scan
+from mfnet.datasets.shards import CALIBRATED_SCHEMA, SCHEMA, CropSpec, _replacement, encode, write_shards
+from mfnet.datasets.triplets import TripletShards
 from mfnet.errors import InputError
 from mfnet.geometry.cameras import ndc_to_pixels
 from mfnet.params import TripletParams
+from tests import calibrated as made
 from tests.settings import EXACT_PLAN, having
 
 PLAN = having(EXACT_PLAN, triplets=10, validation_share=0.5)
@@ -44,7 +51,7 @@ def draw_points(path) -> np.ndarray:
 def archive(write_archive):
     """(root, plan of 10 triplets in two splits, landmarks)."""
     root = write_archive(subjects=(1, 2), illuminations=(0, 1))
-    table, _ = multipie.scan(root)
+    table, _ = scan(root)
     points = [draw_points(root / path).ravel().astype(np.float32) for path in table["path"]]
     return root, plan_triplets(table, PLAN), pd.DataFrame({"path": table["path"], "landmarks": points})
 
@@ -134,7 +141,7 @@ def rows_of(folder) -> pd.DataFrame:
 
 def test_lost_triplets_are_replaced_from_the_reserve(archive, tmp_path):
     root, _, _ = archive
-    plan = plan_triplets(multipie.scan(root)[0], PLAN.model_copy(update={"triplets": 6, "reserve": 1.0}))
+    plan = plan_triplets(scan(root)[0], PLAN.model_copy(update={"triplets": 6, "reserve": 1.0}))
     spoilt = without_landmarks(archive, plan, 1)
     rejected = write(spoilt, tmp_path / "out")
     rows = rows_of(tmp_path / "out")
@@ -147,7 +154,7 @@ def test_lost_triplets_are_replaced_from_the_reserve(archive, tmp_path):
 
 def test_a_reserve_that_is_used_up_is_one_line(archive, tmp_path, caplog):
     root, _, _ = archive
-    plan = plan_triplets(multipie.scan(root)[0], PLAN.model_copy(update={"triplets": 14, "reserve": 0.1}))
+    plan = plan_triplets(scan(root)[0], PLAN.model_copy(update={"triplets": 14, "reserve": 0.1}))
     rejected = write(without_landmarks(archive, plan, 1), tmp_path / "out")
     written = len(rows_of(tmp_path / "out"))
     assert written + len(rejected) == len(plan) and written < 14
@@ -183,3 +190,49 @@ def test_encodings():
     png, jpeg = (cv2.imdecode(np.frombuffer(encode(image, q), np.uint8), cv2.IMREAD_COLOR)[..., ::-1] for q in (0, 95))
     assert np.array_equal(png, image)
     assert np.abs(jpeg.astype(int) - image).max() <= 6 and encode(image, 95)[:2] == b"\xff\xd8"
+
+
+def calibrated(root: Path, layout: str) -> tuple[Path, pd.DataFrame, pd.DataFrame]:
+    """A made archive without faces, its plan, and exact landmarks with the unit of its cameras."""
+    made.write_archive(root, layout)
+    plan = made.plan_of(scan_calibrated(root, layout)[0])
+    return root, plan, made.detected(plan, 1e-6).assign(unit=made.RECONSTRUCTION if layout == "facescape" else 1.0)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_crops_of_a_calibrated_archive_are_what_their_cameras_see(tmp_path, layout):
+    rejected = write(calibrated(tmp_path / "archive", layout), tmp_path / "out")
+    assert rejected.empty
+    numbers = {int(subject): number for number, subject in enumerate(made.SUBJECTS)}
+    for path in sorted((tmp_path / "out").iterdir()):
+        assert pq.ParquetFile(path).schema_arrow.equals(CALIBRATED_SCHEMA)
+        shards = TripletShards([path])
+        (batch,) = shards.batches([shards.order(None)])
+        assert shards.calibrated and batch.cameras is not None
+        for item, row in enumerate(pd.read_parquet(path).to_dict("records")):
+            points = made.sitter(numbers[int(row["subject"])]).landmarks
+            for view, slot in enumerate(SLOTS):
+                K, R, t = (row[f"{name}_{slot}"].astype(np.float64) for name in ("K", "R", "t"))
+                seen = (points @ R.reshape(3, 3).T + t) @ K.reshape(3, 3).T
+                ndc = seen[:, :2] / seen[:, 2:] * [2 / 64, -2 / 64] + [-1, 1]
+                assert np.abs(ndc - row[f"landmarks_{slot}"].reshape(68, 2)).max() < 1e-3
+                in_view = points @ batch.cameras.rotation[item, view].double().numpy().T
+                in_view = in_view + batch.cameras.translation[item, view].double().numpy()
+                again = batch.cameras.focal[item, view].item() * in_view[:, :2] / -in_view[:, 2:]
+                assert np.abs(again - ndc).max() < 1e-3
+
+
+def test_a_photograph_of_another_size_than_its_camera_is_lost(tmp_path):
+    root, plan, landmarks = calibrated(tmp_path / "archive", "nersemble")
+    path = plan["left"].iloc[0]
+    with Image.open(root / path) as image:
+        image.resize((200, 240)).save(root / path)
+    rejected = write((root, plan, landmarks), tmp_path / "out")
+    assert set(rejected["reason"]) == {f"left view: 200 x 240 px, but its camera's K is for 300 x 360: {path}"}
+
+
+def test_shards_with_and_without_cameras_do_not_mix(archive, tmp_path):
+    write(archive, tmp_path / "plain")
+    write(calibrated(tmp_path / "archive", "nersemble"), tmp_path / "out")
+    with pytest.raises(InputError, match="cameras are in some shards and not in others"):
+        TripletShards([tmp_path / "plain" / "val-00000.parquet", tmp_path / "out" / "val-00000.parquet"])

@@ -1,13 +1,17 @@
 """Reading shards: the same order for a seed whatever is read when, nothing lost, nothing read twice."""
 
+import io
+import zlib
+
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from mfnet.datasets.plan import SLOTS
-from mfnet.datasets.triplets import TripletShards
+from mfnet.datasets.triplets import TripletShards, _says_all
 from mfnet.errors import InputError
 
 SIZE = 16
@@ -27,6 +31,7 @@ def rows(first: int, count: int) -> pd.DataFrame:
     }
     for offset, slot in enumerate(SLOTS):
         table[f"image_{slot}"] = [encoded(t + offset) for t in range(first, first + count)]
+        table[f"checksum_{slot}"] = [zlib.crc32(image) for image in table[f"image_{slot}"]]
         table[f"landmarks_{slot}"] = [np.arange(136, dtype=np.float32) + t for t in range(first, first + count)]
         table[f"yaw_{slot}"] = [float(30 * (offset - 1))] * count
     return pd.DataFrame(table)
@@ -108,11 +113,83 @@ def test_a_shard_of_another_shape_is_refused_by_name(tmp_path, spoil, message):
 )
 def test_a_damaged_image_is_named(tmp_path, blob, message):
     table = rows(0, 4)
-    table.at[2, "image_right"] = blob
+    table.at[2, "image_right"], table.at[2, "checksum_right"] = blob, zlib.crc32(blob)
     table.to_parquet(tmp_path / "bad.parquet")
     triplets = TripletShards([tmp_path / "bad.parquet"])
     with pytest.raises(InputError, match=rf"bad\.parquet: row group 0, row 2 \(triplet 2\): image_right: {message}"):
         read(triplets, triplets.order(None))
+
+
+@pytest.mark.parametrize("ending", [".jpg", ".png"])
+def test_damaged_image_data_do_not_pass_unseen(tmp_path, ending):
+    """In the middle of the pixels, where a JPEG still decodes."""
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    data = bytearray(cv2.imencode(ending, image)[1].tobytes())
+    table = rows(0, 2)
+    for slot in SLOTS:
+        table[f"image_{slot}"] = [bytes(data)] * 2
+        table[f"checksum_{slot}"] = zlib.crc32(data)
+    table.to_parquet(tmp_path / "good.parquet")
+    good = TripletShards([tmp_path / "good.parquet"])
+    read(good, good.order(None))
+    data[len(data) // 2] ^= 0x10
+    table.at[1, "image_left"] = bytes(data)
+    table.to_parquet(tmp_path / "bad.parquet")
+    bad = TripletShards([tmp_path / "bad.parquet"])
+    with pytest.raises(InputError, match=r"bad\.parquet: row group 0, row 1 \(triplet 1\): image_left: damaged"):
+        read(bad, bad.order(None))
+
+
+def test_a_known_header_lets_no_other_size_pass(tmp_path):
+    """A header is looked at once, but one that differs anywhere is another."""
+    shapes = [(24, 16), (24, 16), (2400, 2400)]
+    images = [cv2.imencode(".jpg", np.zeros((*shape, 3), np.uint8))[1].tobytes() for shape in shapes]
+    table = rows(0, 3)
+    for slot in SLOTS:
+        table[f"image_{slot}"], table[f"checksum_{slot}"] = images, [zlib.crc32(image) for image in images]
+    table.to_parquet(tmp_path / "bad.parquet")
+    triplets = TripletShards([tmp_path / "bad.parquet"])
+    assert read(triplets, triplets.order(None)[:2]) == [[0, 1]]
+    with pytest.raises(InputError, match=r"row 2 .* image_frontal: 2400 x 2400 px"):
+        read(triplets, triplets.order(None)[2:])
+
+
+@pytest.mark.parametrize("settings", [{}, {"progressive": True}, {"exif": bytes(200) + b"\xff\xda" + bytes(50)}])
+def test_only_a_plain_header_says_all(settings):
+    """Of a progressive JPEG, or one with the mark of a scan in front of its frame, every header is looked at."""
+    buffer = io.BytesIO()
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    Image.fromarray(image).save(buffer, "JPEG", **settings)
+    content = buffer.getvalue()
+    header = content[: content.find(b"\xff\xda") + 14]
+    assert _says_all(header) == (not settings)
+    assert not _says_all(encoded(0)) and not _says_all(b"")
+
+
+def test_a_batch_stays_as_it_is_while_others_are_read(shards):
+    """Buffers are used again, but only those of batches that are gone."""
+    triplets = TripletShards(shards)
+    order = triplets.order(0)
+    batches = list(triplets.batches([order[first : first + 4] for first in range(0, 40, 4)], threads=3))
+    for batch in batches:
+        assert batch.images[:, 0, 0, 0, 0].tolist() == batch.triplet.tolist()
+
+
+def test_shards_without_checksums_are_read_and_named(tmp_path, caplog):
+    rows(0, 4).drop(columns=[f"checksum_{slot}" for slot in SLOTS]).to_parquet(tmp_path / "old.parquet")
+    triplets = TripletShards([tmp_path / "old.parquet"])
+    assert read(triplets, triplets.order(None)) == [[0, 1, 2, 3]]
+    assert "old.parquet: images without checksums" in caplog.text and "stage `triplets`" in caplog.text
+
+
+@pytest.mark.gpu
+def test_pinned_batches_are_the_same(shards):
+    triplets = TripletShards(shards)
+    pieces = [triplets.order(0)[:8]]
+    (plain,), (pinned,) = list(triplets.batches(pieces)), list(triplets.batches(pieces, pinned=True))
+    assert all(getattr(pinned, name).is_pinned() for name in ("images", "landmarks", "yaw", "triplet"))
+    moved = pinned.to(torch.device("cuda"))
+    assert torch.equal(moved.images.cpu(), plain.images) and torch.equal(moved.landmarks.cpu(), plain.landmarks)
 
 
 def test_a_file_that_is_no_parquet_is_refused(tmp_path):
@@ -148,6 +225,7 @@ BAD_VALUES = {
     "no subject": ("subject", None),
     "subject that is none": ("subject", "abc"),
     "no image": ("image_frontal", None),
+    "no checksum": ("checksum_left", None),
     "no landmarks": ("landmarks_left", None),
     "short landmarks": ("landmarks_left", LANDMARKS[:-1]),
     "no landmark": ("landmarks_left", [None] * 136),
@@ -161,8 +239,8 @@ BAD_VALUES = {
 def test_a_value_that_cannot_be_used_is_named_by_shard_row_group_and_row(tmp_path, name):
     column, value = BAD_VALUES[name]
     table = rows(0, 8)
-    if column == "triplet":
-        table["triplet"] = table["triplet"].astype("Int64")
+    if column in ("triplet", "checksum_left"):
+        table[column] = table[column].astype("Int64")
     table.at[6, column] = value
     table.to_parquet(tmp_path / "bad.parquet", row_group_size=4)
     triplets = TripletShards([tmp_path / "bad.parquet"])

@@ -11,7 +11,8 @@ import torch
 import trimesh
 
 from mfnet.errors import InputError
-from mfnet.export.meshes import export_head, vertex_normals
+from mfnet.export.gltf import vertex_normals
+from mfnet.export.meshes import export_head
 from mfnet.export.pictures import grid, heat_colours, overlay_head, overlay_points, render_head
 from mfnet.geometry import clip_from_orthographic, uv_vertices
 from mfnet.io.ply import parse_ply

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mfnet.errors import InputError
-from mfnet.fitting.person import Measured, choose_start, fit_person, unfitted
+from mfnet.fitting.person import FitChoices, Measured, choose_start, fit_person, unfitted
 from mfnet.fitting.start import mean_start
 from mfnet.flow import DisFlow
 from tests.losses.scenes import rendered_scene
@@ -48,7 +48,7 @@ def test_any_number_of_views_is_fitted_with_flow(flame, scene):
     """Four views: the three and one of them again."""
     rows = [0, 1, 2, 1]
     measured = Measured(scene.batch.pixels()[0, rows], scene.batch.landmarks[0, rows], "annotations")
-    fit = fit_person(flame, measured, scene.truth[:1].of_view(0), None, SETTINGS, "mean")
+    fit = fit_person(flame, measured, scene.truth[:1].of_view(0), None, SETTINGS, FitChoices("mean"))
     assert len(fit.views) == 4 and fit.verdict == "good"
     assert fit.views[1].yaw == pytest.approx(fit.views[3].yaw, abs=1)
 

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 import torch
 
+from mfnet.fitting.evidence import Known
 from mfnet.fitting.noise import same_everywhere
 from mfnet.fitting.quality import (
     DOUBTFUL_PX,
@@ -28,7 +29,7 @@ def test_the_residual_is_the_distance_of_the_landmarks(flame):
     truth, landmarks = scene.truth[:1], scene.batch.landmarks[0]
     moved = landmarks + torch.tensor([3.0, 4.0]) / 64  # 5 px of 128
     noise = same_everywhere(EMBEDDED.refine, 3)
-    exact, off = view_fits(flame, truth, landmarks, noise), view_fits(flame, truth, moved, noise)
+    exact, off = view_fits(flame, truth, landmarks, Known(noise)), view_fits(flame, truth, moved, Known(noise))
     for view, (near, far) in enumerate(zip(exact, off, strict=True)):
         scale = float(truth.views.camera[0, view, 0])
         assert near.residual_px < 0.5 and far.residual_px == pytest.approx(5, abs=0.5)
@@ -40,7 +41,7 @@ def test_a_landmark_that_is_elsewhere_is_named(flame):
     scene = rendered_scene()
     landmarks = scene.batch.landmarks[0].clone()
     landmarks[0, 50] += 0.3
-    frontal, *others = view_fits(flame, scene.truth[:1], landmarks, same_everywhere(EMBEDDED.refine, 3))
+    frontal, *others = view_fits(flame, scene.truth[:1], landmarks, Known(same_everywhere(EMBEDDED.refine, 3)))
     assert 50 in frontal.disagreeing and "mouth (1 of 20)" in frontal.disagreement
     assert all(50 not in view.disagreeing for view in others)
 

@@ -10,7 +10,7 @@ from tests.losses.scenes import rendered_scene, with_codes
 
 def test_the_start_is_the_networks_prediction_at_a_distance(flame):
     network = rendered_scene().disturbed(0.3)[:1]
-    layout = Unknowns(network)
+    layout = Unknowns(network, False)
     start = layout.start(0.8)
     found, expected = layout.prediction(start[None]), network.with_inverse_distance(0.8)
     for name, value in found.named_tensors().items():
@@ -19,7 +19,7 @@ def test_the_start_is_the_networks_prediction_at_a_distance(flame):
 
 
 def test_constants_are_put_where_their_kind_is():
-    layout = Unknowns(rendered_scene().truth[:1])
+    layout = Unknowns(rendered_scene().truth[:1], False)
     found = layout.prediction(layout.constants(1.0, 2.0, 3.0, 4.0)[None])
     assert (found.person.shape == 1).all() and (found.person.expression == 1).all()
     assert (found.person.jaw_pose == 2).all() and (found.views.global_pose == 2).all()
@@ -29,7 +29,7 @@ def test_constants_are_put_where_their_kind_is():
 def test_candidates_are_the_heads_that_losses_decode(flame):
     """Several vectors at once, each before cameras at distances of its own."""
     network = rendered_scene().truth[:1]
-    layout = Unknowns(network)
+    layout = Unknowns(network, False)
     start = layout.start(0.8)
     vectors = start + 0.1 * torch.randn(2, len(start), generator=torch.Generator().manual_seed(0))
     prediction = layout.prediction(vectors)

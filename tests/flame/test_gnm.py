@@ -10,7 +10,7 @@ from mfnet.cli.main import app
 from mfnet.errors import InputError
 from mfnet.flame import Flame, read_head
 from mfnet.flame.gnm import reduction_loss
-from mfnet.flame.readers import read_fields
+from mfnet.flame.readers import convert, read_fields
 
 V, S, E = 300, 7, 9
 NAMES = ["neck", "head", "left_eye", "right_eye"]
@@ -105,6 +105,7 @@ def test_the_loss_is_said_in_millimetres(fields, tmp_path):
     path = write(tmp_path, fields)
     loss = reduction_loss(read_fields(path), read_head(path), path)
     assert loss.joints < 1e-3 and 0.5 < loss.correctives < 10
+    assert convert(path, tmp_path / "head.npz").loss == loss
     said = CliRunner().invoke(app, ["head", "convert", str(path), "-o", str(tmp_path / "head.npz")])
     assert said.exit_code == 0 and f"up to {loss.correctives:.2f} mm" in said.output
     assert read_head(tmp_path / "head.npz").provenance.licence == "Apache-2.0"

@@ -32,6 +32,13 @@ def test_what_is_no_line_of_text_is_refused(value):
         provenance_from_fields(provenance_fields(THEIRS) | {"provenance_licence": value}, "x.npz")
 
 
+def test_what_is_declared_replaces_what_the_file_says_and_no_more():
+    head = replace(open_head(), provenance=THEIRS)
+    declared = head.declaring(licence="CC0-1.0")
+    assert declared.provenance == replace(THEIRS, licence="CC0-1.0") and declared.content_hash() == head.content_hash()
+    assert head.declaring().provenance == THEIRS and head.declaring(attribution="").provenance.attribution == ""
+
+
 def test_whether_a_head_may_be_shown_is_yes_or_no():
     fields = provenance_fields(THEIRS) | {"provenance_may_show": np.array("perhaps")}
     with pytest.raises(InputError, match=r"x\.npz: field 'provenance_may_show' is neither yes nor no"):

@@ -274,3 +274,15 @@ def test_convert_writes_one_file_that_loads_alone(tmp_path, fields, head):
     with pytest.raises(InputError, match=r"\.npz"):
         convert(tmp_path / "model.pkl", tmp_path / "head.pkl")
     assert json.dumps(sorted(p.name for p in tmp_path.iterdir())).count("head") == 1
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path, fields, monkeypatch):
+    path = tmp_path / "model.pkl"
+    path.write_bytes(pickle.dumps(fields, protocol=2))
+
+    def refuse(*arguments, **options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("builtins.open", refuse)  # root may read everything
+    with pytest.raises(InputError, match=r"model\.pkl: cannot be read \(Permission denied\)"):
+        read_head(path)

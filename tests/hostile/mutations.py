@@ -67,6 +67,8 @@ WORDS = (
         "!!python/x",
     ),
 )
+_SHORT = 4096
+"""Bytes of an operation that may come fifty times: three times in a row is else gigabytes."""
 _TOKEN = re.compile(rb"-?[0-9][0-9.eE+-]*|[A-Za-z_]+")
 
 
@@ -223,7 +225,7 @@ def _in_pickle(content: bytes, rng: Rng) -> bytes:
         elif action == 2:
             parts[one], parts[two] = parts[two], parts[one]
         else:
-            parts[one] = parts[one] * 50
+            parts[one] = parts[one] * (50 if len(parts[one]) < _SHORT else 2)
         if not parts:
             break
     return b"".join(parts)

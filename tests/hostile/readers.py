@@ -4,9 +4,11 @@ import functools
 import io
 import json
 import pickle
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -256,6 +258,48 @@ def _read_predefined(folder: Path) -> object:
     return _array(folder / "lab_rotations.npy", (11, 3, 3))
 
 
+def _calibration(reader: str) -> bytes:
+    """One camera a metre away, as each set writes it."""
+    K, pose = [[900, 0, 320], [0, 900, 240], [0, 0, 1]], [[1, 0, 0, 0], [0, -1, 0, 0], [0, 0, -1, 1]]
+    if reader == "read_nersemble":
+        return json.dumps({"intrinsics": K, "world_2_cam": {"2221": [*pose, [0, 0, 0, 1]]}, "width": 640}).encode()
+    if reader == "read_facescape":
+        return json.dumps({"3_K": K, "3_Rt": pose, "3_distortion": [0.1, 0, 0, 0, 0], "3_width": 640}).encode()
+    rows = "\n".join(" ".join(map(str, row)) for row in [*K, [0] * 5, *pose])
+    return f"400002\n{rows}\n\n".encode()
+
+
+def _read_calibration(reader: str) -> Callable[[Path], object]:
+    def read(folder: Path) -> object:
+        from mfnet.io import cameras
+
+        return [camera.of_photograph(640, 480, "a") for camera in getattr(cameras, reader)(folder / "a.json")]
+
+    return read
+
+
+def _transforms() -> Files:
+    pose = np.diag([1.0, -1, -1, 1]).tolist()
+    lens = {"fl_x": 900.0, "cx": 320.0, "cy": 240.0, "w": 640, "h": 480, "k1": 0.1, "camera_model": "OPENCV"}
+    return {"a.json": json.dumps({**lens, "frames": [{"file_path": "b.png", "transform_matrix": pose}]}).encode()}
+
+
+def _colmap() -> Files:
+    return {
+        "images.txt": b"# x\n1 1 0 0 0 0.1 0.2 1.0 3 b.png\n1.0 2.0 -1\n",
+        "cameras.txt": b"# x\n3 OPENCV 640 480 900 900 320 240 0.1 0 0 0\n",
+    }
+
+
+def _read_scene(name: str) -> Callable[[Path], object]:
+    def read(folder: Path) -> object:
+        from mfnet.io.scenes import read_cameras
+
+        return [camera.of_photograph(640, 480, "a") for camera in read_cameras(folder / name)]
+
+    return read
+
+
 # -------------------------------------------------------------------------------------------------------------- assets
 def _wheel() -> Files:
     import zipfile
@@ -313,10 +357,17 @@ def _rejected_image() -> tuple[type[Exception], ...]:
     return (RejectedImage,)
 
 
+def _save_mat(file: BinaryIO, fields: dict) -> None:
+    from scipy.io import savemat
+
+    savemat(file, fields)
+
+
 def _annotation(ending: str) -> Callable[[], Files]:
     points = np.arange(136.0).reshape(68, 2)
     rows = "\n".join(f"{x} {y}" for x, y in points)
     content = {
+        ".mat": lambda: bytes_of(_save_mat, {"pts": points}),
         ".npy": lambda: bytes_of(np.save, points),
         ".npz": lambda: bytes_of(np.savez_compressed, landmarks=points),
         ".txt": rows.encode,
@@ -370,7 +421,8 @@ def _shard() -> Files:
     image = encode(np.asarray(_picture()), 90)
     row = {"triplet": 1, "subject": "001", "session": 1, "recording": 1, "expression": "neutral"}
     for slot in SLOTS:
-        row |= {f"image_{slot}": image, f"landmarks_{slot}": [0.5] * 136, f"yaw_{slot}": 0.0}
+        row |= {f"image_{slot}": image, f"checksum_{slot}": zlib.crc32(image)}
+        row |= {f"landmarks_{slot}": [0.5] * 136, f"yaw_{slot}": 0.0}
         row |= {f"matrix_{slot}": [1.0] * 9, f"path_{slot}": "a.png"}
     table = pa.Table.from_pylist([row | {"triplet": number} for number in range(4)], SCHEMA)
     buffer = io.BytesIO()
@@ -416,6 +468,21 @@ def _read_params(folder: Path) -> object:
     return load_params(folder / "params.yaml")
 
 
+def _expression_of_parameters() -> bytes:
+    from mfnet.export.parameters import FORMAT
+    from tests.heads import open_flame
+
+    head = {"content_hash": open_flame().content_hash}
+    return json.dumps({"format": FORMAT, "head": head, "expression": [0.5] * 50, "jaw_pose": [0.1, 0, 0]}).encode()
+
+
+def _read_expression(folder: Path) -> object:
+    from mfnet.export.expressions import read_expression
+    from tests.heads import open_flame
+
+    return read_expression(folder / "a.json", open_flame())
+
+
 READERS: dict[str, Reader] = {
     "head pickle 2": Reader(
         lambda: {"a.pkl": pickle.dumps(_head_fields(), 2)}, _read_head("a.pkl"), fixed=_hostile_pickles
@@ -436,6 +503,14 @@ READERS: dict[str, Reader] = {
     "MGCNet": Reader(_mgcnet, _load("MGCNet"), _item_error()),
     "RingNet": Reader(_ringnet, _load("RingNet"), _item_error(), _hostile_side_files),
     "lab camera": Reader(lambda: {"a.json": _camera()}, _read_camera),
+    **{
+        f"calibration: {name}": Reader(
+            functools.partial(lambda name: {"a.json": _calibration(name)}, name), _read_calibration(name)
+        )
+        for name in ("read_nersemble", "read_krt", "read_facescape")
+    },
+    "transforms.json": Reader(_transforms, _read_scene("a.json")),
+    "COLMAP": Reader(_colmap, _read_scene("images.txt")),
     "predefined values": Reader(_predefined, _read_predefined),
     "wheel": Reader(_wheel, _read_wheel),
     "PNG": Reader(_photo("PNG"), _read_photo),
@@ -448,12 +523,14 @@ READERS: dict[str, Reader] = {
     "Multi-PIE": Reader(_photo("PNG"), _read_multipie, _rejected_image()),
     **{
         f"annotation {ending}": Reader(_annotation(ending), _read_annotation)
-        for ending in (".npy", ".npz", ".txt", ".pts")
+        for ending in (".npy", ".npz", ".txt", ".pts", ".mat")
     },
     "AFLW": Reader(_aflw(False), _read_aflw, _rejected()),
     "packed AFLW": Reader(_aflw(True), _read_aflw, _rejected()),
     "triplet shard": Reader(_shard, _read_shard),
     "table": Reader(_table, _read_table),
+    "expression": Reader(lambda: {"a.json": b'{"jawOpen": 0.5, "tongueOut": 1}'}, _read_expression),
+    "expression of parameters": Reader(lambda: {"a.json": _expression_of_parameters()}, _read_expression),
     "people": Reader(lambda: {"people.csv": b"person,photograph\nann,a/1.jpg\nbob,2.png\n"}, _read_people),
     "params": Reader(_params, _read_params),
 }

@@ -101,7 +101,7 @@ def _warm(name: str) -> None:
 def _guarded(name: str, folder: Path) -> Outcome:
     reader = READERS[name]
     try:
-        with _watched():
+        with stopped_when_hung(), watched():
             reader.read(folder)
     except reader.refusals as error:
         text = str(error)
@@ -114,22 +114,31 @@ def _guarded(name: str, folder: Path) -> Outcome:
 
 
 @contextlib.contextmanager
-def _watched() -> Iterator[None]:
-    global _watching
+def stopped_when_hung() -> Iterator[None]:
+    """Raise TimeoutError in a block that takes `HUNG` seconds."""
 
     def stop(*_: object) -> None:
         raise TimeoutError
 
     old = signal.signal(signal.SIGALRM, stop)
     signal.alarm(HUNG)
-    _seen.clear()
-    _watching = True
     try:
         yield
     finally:
-        _watching = False
         signal.alarm(0)
         signal.signal(signal.SIGALRM, old)
+
+
+@contextlib.contextmanager
+def watched() -> Iterator[list[str]]:
+    """Give a list of what the block runs of foreign code: processes, connections, resolved pickle names."""
+    global _watching
+    _seen.clear()
+    _watching = True
+    try:
+        yield _seen
+    finally:
+        _watching = False
 
 
 def _hook(event: str, arguments: tuple) -> None:

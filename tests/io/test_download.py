@@ -10,7 +10,7 @@ import pytest
 
 from mfnet.errors import InputError
 from mfnet.io import download as module
-from mfnet.io.download import download, from_package, from_wheel
+from mfnet.io.download import announced_size, download, from_package, from_wheel
 
 CONTENT = bytes(range(256)) * 1000
 
@@ -19,6 +19,12 @@ class Handler(BaseHTTPRequestHandler):
     """Serves CONTENT; what the test asks for is in the path."""
 
     asked: ClassVar[list[str | None]] = []
+
+    def do_HEAD(self):
+        self.send_response(404 if "missing" in self.path else 200)
+        if "silent" not in self.path:
+            self.send_header("Content-Length", "1e3" if "odd" in self.path else str(len(CONTENT)))
+        self.end_headers()
 
     def do_GET(self):
         self.asked.append(self.headers["Range"])
@@ -116,3 +122,14 @@ def test_a_wheel_without_the_file_is_named(tmp_path):
     wheel(tmp_path / "a.whl", b=b"1")
     with pytest.raises(InputError, match=r"a\.whl: holds no a"):
         from_wheel(tmp_path / "a.whl", "a", 10)
+
+
+def test_a_server_says_how_large_a_file_is(server):
+    assert announced_size(f"{server}/file", 1 << 20) == len(CONTENT)
+
+
+@pytest.mark.parametrize(("path", "limit"), [("missing", 1 << 20), ("silent", 1 << 20), ("odd", 1 << 20), ("file", 99)])
+def test_a_size_that_is_not_said_or_too_large_is_an_error_that_names_the_address(server, path, limit):
+    with pytest.raises(InputError, match=f"/{path}: ") as caught:
+        announced_size(f"{server}/{path}", limit)
+    assert "\n" not in str(caught.value)

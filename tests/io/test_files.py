@@ -1,10 +1,22 @@
 """Writing whole or not at all; reading with an error that says what to do."""
 
+import errno
+import re
+from pathlib import Path
+
+import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from mfnet.errors import InputError
+from mfnet.flame import write_head
+from mfnet.io.checkpoints import Checkpoints
 from mfnet.io.files import atomic_directory, atomic_path, read_table, write_json, write_table
+from mfnet.io.images import write_png
+from mfnet.io.obj import ObjMesh, write_obj
+from mfnet.io.tensors import write_tensors
+from tests.heads import open_head
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
@@ -24,6 +36,66 @@ def test_a_directory_is_replaced_whole(tmp_path):
         (beside / "three").touch()
         raise RuntimeError
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["out", "out/two"]
+
+
+def _write_head(path):
+    write_head(open_head(), path)
+
+
+def _save_checkpoint(path):
+    saved = Checkpoints(path.parent, "")
+    saved.path = path
+    saved.save({"a": torch.zeros(100_000)})
+
+
+WRITERS = {
+    "a.json": lambda path: write_json(list(range(100_000)), path),
+    "a.parquet": lambda path: write_table(pd.DataFrame({"a": np.arange(100_000)}), path),
+    "a.npz": _write_head,
+    "a.safetensors": lambda path: write_tensors({"a": torch.zeros(100_000)}, path, {"kind": "x"}),
+    "a.pt": _save_checkpoint,
+    "a.png": lambda path: write_png(np.zeros((99, 99, 3), np.uint8), path),
+    "a.obj": lambda path: write_obj(path, ObjMesh(np.zeros((9999, 3)), np.zeros((9, 3), np.int64))),
+}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_full_disk_is_one_line_that_names_the_file_and_the_old_one_stays(tmp_path, name):
+    """What is written beside goes to a device that is always full."""
+    path = tmp_path / name
+    path.write_bytes(b"old")
+    with atomic_path(path) as beside:
+        beside.write_bytes(b"old")
+    beside.symlink_to("/dev/full")
+    with pytest.raises(InputError) as caught:
+        WRITERS[name](path)
+    said = str(caught.value)
+    assert said == f"{path}: cannot be written (No space left on device); make room on its disk"
+    assert [each.name for each in tmp_path.iterdir()] == [name] and path.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("writing", [atomic_path, atomic_directory])
+def test_a_folder_that_may_not_be_written_is_one_line_that_names_it(tmp_path, monkeypatch, writing):
+    def refuse(*arguments, **options):
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "shut" / "a"))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)  # root may write everywhere
+    said = re.escape(f"a: cannot be written (Permission denied); let this user write to {tmp_path / 'shut'}")
+    with pytest.raises(InputError, match=said), writing(tmp_path / "shut" / "a"):
+        pass
+
+
+def test_a_refusal_that_has_no_file_name_is_told_by_its_text(tmp_path):
+    """pyarrow's are such."""
+    with pytest.raises(InputError, match=r"a\.parquet: cannot be written \(Permission denied\)"):
+        with atomic_path(tmp_path / "a.parquet") as beside:
+            raise PermissionError(errno.EACCES, f"Failed to open local file '{beside}'")
+
+
+def test_what_cannot_be_read_is_no_fault_of_the_file_that_is_written(tmp_path):
+    with pytest.raises(PermissionError), atomic_path(tmp_path / "out" / "a"):
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "secret"))
 
 
 def test_json_refuses_what_is_no_json(tmp_path):

@@ -10,7 +10,17 @@ import torch
 from safetensors.torch import save_file
 
 from mfnet.errors import InputError
-from mfnet.io.tensors import ENTRY, fill, halved, load_torch, read_tensors, tensors_of, write_tensors
+from mfnet.io.tensors import (
+    ENTRY,
+    content_hash,
+    fill,
+    halved,
+    load_torch,
+    read_metadata,
+    read_tensors,
+    tensors_of,
+    write_tensors,
+)
 
 
 def test_equal_contents_give_equal_bytes(tmp_path):
@@ -100,6 +110,9 @@ METADATA = {
     "negative counts": {"kind": "x", "n_shape": -1},
     "a hash that is none": {"kind": "x", "head_hash": ["a"]},
     "a model that is none": {"kind": "x", "model": [1]},
+    "a content hash that is none": {"kind": "x", "content_hash": 3},
+    "a content hash of something else": {"kind": "x", "content_hash": "0" * 64},
+    "a licence without end": {"kind": "x", "head_licence": "x" * 2001},
 }
 
 
@@ -107,7 +120,7 @@ METADATA = {
 def test_metadata_of_another_form_are_refused(tmp_path, name):
     path = tmp_path / "a.safetensors"
     save_file({"a": torch.zeros(2)}, path, metadata={ENTRY: json.dumps(METADATA[name])})
-    with pytest.raises(InputError, match=r"a\.safetensors: (metadata|holds)"):
+    with pytest.raises(InputError, match=r"^\S*a\.safetensors: (metadata|holds|its content)"):
         read_tensors(path, "x")
 
 
@@ -125,3 +138,55 @@ def test_weights_that_are_not_finite_are_refused(value):
     state["bias"] = torch.full((2,), value)
     with pytest.raises(InputError, match="tensor bias holds values that are not finite"):
         fill(module, state, "a.safetensors")
+
+
+def test_a_changed_tensor_or_metadata_shows(tmp_path):
+    """One bit anywhere behind the header, and every value in the metadata, is under the hash."""
+    path, metadata = tmp_path / "a.safetensors", {"kind": "x", "n_shape": 3}
+    write_tensors({"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor(True)}, path, metadata)
+    assert read_tensors(path, "x")[1] == read_metadata(path, "x") == metadata
+    good = path.read_bytes()
+    flipped = bytearray(good)
+    flipped[-9] ^= 1
+    for content in (bytes(flipped), good.replace(b'\\"n_shape\\": 3', b'\\"n_shape\\": 4')):
+        assert content != good
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=r"a\.safetensors: its content is not what its hash says"):
+            read_tensors(path, "x")
+
+
+def test_a_file_of_before_the_hash_is_read(tmp_path):
+    save_file({"a": torch.ones(2)}, tmp_path / "a.safetensors", metadata={ENTRY: json.dumps({"kind": "x"})})
+    state, metadata = read_tensors(tmp_path / "a.safetensors", "x")
+    assert torch.equal(state["a"], torch.ones(2)) and metadata == {"kind": "x"}
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.int64, torch.bool, torch.uint8])
+@pytest.mark.parametrize("shape", [(), (0, 3), (2, 3)])
+def test_the_hash_is_of_names_types_shapes_and_values(dtype, shape):
+    tensor = torch.ones(shape, dtype=dtype)
+    hashes = [
+        content_hash(tensors, metadata)
+        for tensors, metadata in (
+            ({"a": tensor}, {}),
+            ({"b": tensor}, {}),
+            ({"a": tensor[None]}, {}),
+            ({"a": torch.ones(shape, dtype=torch.float32)}, {}),
+            ({"a": tensor}, {"kind": "x"}),
+        )
+    ]
+    assert len(set(hashes)) == len(hashes) and hashes[0] == content_hash({"a": tensor.clone()}, {})
+
+
+def test_a_file_that_may_not_be_read_is_not_called_missing(tmp_path, monkeypatch):
+    path = tmp_path / "a.safetensors"
+    write_tensors({"a": torch.ones(2)}, path, {"kind": "x"})
+
+    def refuse(*arguments, **options):
+        raise FileNotFoundError  # as safetensors does; root may read everything
+
+    monkeypatch.setattr("mfnet.io.tensors.safe_open", refuse)
+    with pytest.raises(InputError, match=r"a\.safetensors: cannot be read"):
+        read_tensors(path, "x")
+    with pytest.raises(InputError, match=r"b\.safetensors: no such file"):
+        read_tensors(tmp_path / "b.safetensors", "x")

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from scipy.io import savemat
 
 from mfnet import assets
 from mfnet.errors import InputError
@@ -38,6 +39,7 @@ SAVERS = {
     ".npz": lambda path, points: np.savez(path, landmarks=points),
     ".pts": save_pts,
     ".txt": lambda path, points: np.savetxt(path, points, fmt="%.6f"),
+    ".mat": lambda path, points: savemat(path, {"pts": points + 0.5}),  # MATLAB's first pixel is (1, 1)
 }
 
 
@@ -57,6 +59,7 @@ def test_annotation_files_of_each_format(tmp_path, ending):
         ("a.npy", b"junk", "unreadable annotation"),
         ("a.npz", b"PK junk", "unreadable annotation"),
         ("a.pts", b"version: 1", "unreadable annotation"),
+        ("a.mat", b"MATLAB 5.0 MAT-file, broken", "unreadable annotation"),
         ("a.txt", b"1 2\n3 x\n", "unreadable annotation"),
         ("a.txt", b"1 2\n3\n", "unreadable annotation"),
         ("a.txt", b"1 2\n3 4\n", "bad annotation"),
@@ -66,6 +69,34 @@ def test_bad_annotation_is_a_reason_of_one_line(tmp_path, name, content, reason)
     (tmp_path / name).write_bytes(content)
     (detection,) = AnnotationBackend(str(tmp_path)).detect(["a.png"], [IMAGE])
     assert detection.landmarks is None and detection.reason.startswith(reason) and "\n" not in detection.reason
+
+
+@pytest.mark.parametrize("root", ["", "labels"])
+def test_the_archives_own_labels_serve_every_flash_of_a_recording(tmp_path, root):
+    folder, image = tmp_path / "labels" / "051", "session01/multiview/001/01/05_1/001_01_01_051_{:02d}.png"
+    folder.mkdir(parents=True)
+    savemat(folder / "001_01_01_051_07_lm.mat", {"pts": POINTS + 0.5})
+    savemat(folder / "001_01_01_051_09_lm.mat", {"pts": POINTS + 2.5}, do_compression=True)
+    backend = AnnotationBackend(str(tmp_path / root))
+    found = backend.detect([image.format(flash) for flash in (7, 9, 3)], [IMAGE] * 3)
+    for detection, shift in zip(found, (0, 2, 0), strict=True):
+        assert np.allclose(detection.landmarks, POINTS + shift)
+    (other,) = backend.detect([image.format(7).replace("_01_051", "_02_051")], [IMAGE])
+    assert other.reason == "no annotation file"
+    assert backend.source(image.format(3)) == backend.source(image.format(7)) != backend.source(image.format(9))
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"pts": np.zeros((39, 2))}, r"bad annotation: .*_lm\.mat: shape \(39, 2\), not \(68, 2\)"),
+        ({"points": np.zeros((68, 2))}, r"unreadable annotation: .*_lm\.mat: variable 'pts' is missing"),
+    ],
+)
+def test_a_label_of_other_points_is_a_reason(tmp_path, fields, reason):
+    savemat(tmp_path / "001_01_01_110_07_lm.mat", fields)
+    (detection,) = AnnotationBackend(str(tmp_path)).detect(["001_01_01_110_00.png"], [IMAGE])
+    assert detection.landmarks is None and re.fullmatch(reason, detection.reason)
 
 
 def test_annotation_files_run_no_code(tmp_path):

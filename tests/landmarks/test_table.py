@@ -11,6 +11,7 @@ import torch
 from mfnet.compute.executor import Compute
 from mfnet.datasets import multipie
 from mfnet.datasets.plan import SLOTS, plan_triplets
+from mfnet.datasets.scan import scan
 from mfnet.errors import InputError
 from mfnet.io.tensors import write_tensors
 from mfnet.landmarks.backends import Detection
@@ -64,7 +65,7 @@ class Colours:
 @pytest.fixture
 def archive(write_archive):
     root = write_archive(illuminations=(0, 1, 2))
-    return root, plan_triplets(multipie.scan(root)[0], PLAN)
+    return root, plan_triplets(scan(root)[0], PLAN)
 
 
 def test_rejects_with_their_reasons(archive, tmp_path):

@@ -27,7 +27,7 @@ from tests.losses.scenes import with_codes
 PARAMS = LossParams(
     flow=1.0, landmarks=1.0, eye=1.0, lip=0.5, regularisation=1e-4, photometric=0.0, albedo_space=None,
     shape_consistency=0.0, flow_estimator="dis", flow_gradient="target", flow_check=False, flow_cap=0.2,
-    mask="geometric", camera_distance=None,
+    mask="geometric", cameras="estimated", camera_distance=None,
 )  # fmt: skip
 PIXEL = 2 / 128
 """One pixel in ndc."""

@@ -6,14 +6,17 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from mfnet.errors import InputError
 from mfnet.flow import DisFlow
+from mfnet.geometry import axis_angle_to_matrix
 from mfnet.losses.eye_lip import eye_loss, lip_loss
 from mfnet.losses.landmarks import landmark_loss
 from mfnet.losses.multiview import MultiviewFlow, cross_pairs
 from mfnet.losses.regularisation import regularisation_loss
 from mfnet.losses.total import Objective, gradient_shares, single_view_shapes, total_loss
 from mfnet.model.projection import decode
-from tests.losses.scenes import with_codes
+from mfnet.model.rig import KnownCameras, with_known_cameras, with_known_distance
+from tests.losses.scenes import rendered_scene, with_codes
 from tests.losses.test_multiview import PARAMS
 from tests.settings import PAPER_TERMS
 
@@ -100,3 +103,41 @@ def test_consistency_knows_people_by_subject(flame, scene, state):
     assert this(state, scene.batch, 0, network)["shape_consistency"] > 0
     same = replace(scene.batch, subject=torch.zeros_like(scene.batch.subject))
     assert this(state, same, 0, network)["shape_consistency"] == 0  # nobody else in the batch
+
+
+def rig_of(flame, truth) -> KnownCameras:
+    """Cameras that see every head, its root in the world's origin, as its views do."""
+    views, person = truth.views, truth.person.map(lambda code: code.flatten(0, 1))
+    pose = views.global_pose.flatten(0, 1)
+    output = flame(person.shape, person.expression, pose, jaw_pose=person.jaw_pose)
+    root = output.joints[:, 0].unflatten(0, views.camera.shape[:2])
+    depth = output.landmarks[..., 2].mean(-1).unflatten(0, views.camera.shape[:2])
+    distance = 1 / views.inverse_distance
+    shift = torch.cat([views.camera[..., 1:], -(distance + depth)[..., None]], -1)
+    return KnownCameras(views.camera[..., 0] * distance, axis_angle_to_matrix(views.global_pose), root + shift)
+
+
+def test_known_cameras_leave_nothing_of_the_landmarks_at_the_truth_and_correct_a_views_own_pose(flame):
+    """The truth fits as its own pose and camera and as one place; a pose that errs in one view is shared by all."""
+    scene = rendered_scene(1.2)
+    truth = scene.truth.per_view().with_inverse_distance(1 / 1.2)
+    landmarks = decode(flame, truth).landmarks
+    batch = replace(scene.batch, landmarks=landmarks, cameras=rig_of(flame, truth))
+    known = objective(flame, cameras="known")
+    assert known(truth, batch, 0)["landmarks"] < 1e-3
+    wrong = truth.views.global_pose.clone()
+    wrong[:, 1, 1] += 0.2
+    moved = with_codes(truth, global_pose=wrong)
+    own = landmark_loss(*visible(decode(flame, with_known_distance(moved, batch.cameras)), batch))
+    shared = landmark_loss(*visible(decode(flame, with_known_cameras(flame, moved, batch.cameras)), batch))
+    assert known(moved, batch, 0)["landmarks"] == pytest.approx(((own + shared) / 2).item(), rel=1e-5)
+    assert 0 < shared < own
+
+
+def visible(heads, batch):
+    return batch.landmarks, heads.landmarks, heads.visible
+
+
+def test_known_cameras_that_are_not_there_are_an_error(flame, scene, state):
+    with pytest.raises(InputError, match=r"loss\.cameras: known, but the triplets have no cameras"):
+        objective(flame, cameras="known")(state, scene.batch, 0)

@@ -5,15 +5,17 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from mfnet.flame.provenance import Provenance
 from mfnet.params import ModelParams
 from tests.losses.conftest import flame, scene  # noqa: F401
 
 
 class BoxHead:
-    """Stands for a head model: counts, a hash, and 68 neutral landmarks spread over 12 x 14 cm."""
+    """Stands for a head model: counts, a hash, an owner, and 68 neutral landmarks spread over 12 x 14 cm."""
 
     def __init__(self, n_shape=100, n_expression=50, content_hash="a" * 64):
         self.n_shape, self.n_expression, self.content_hash = n_shape, n_expression, content_hash
+        self.provenance = Provenance("A box", "CC-BY-4.0", "Its maker")
         self.faces = torch.zeros(1, 3, dtype=torch.int64)
 
     def __call__(self, shape, *poses):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mfnet.errors import InputError
-from mfnet.io.tensors import write_tensors
+from mfnet.io.tensors import read_metadata, read_tensors, write_tensors
 from mfnet.model.mfnet import Crops, MFNet, crop_camera, load_mfnet, neutral_landmarks, read_crops, save_mfnet
 from tests.settings import CROP_SCALE
 
@@ -103,6 +103,26 @@ def test_file_round_trip_is_exact_and_reproducible(box_head, small, tmp_path):
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
     assert not loaded.training and read_crops(tmp_path / "b.safetensors") == CROPS
     torch.testing.assert_close(loaded(images(1, 3)).person.shape, model(images(1, 3)).person.shape, rtol=0, atol=0)
+
+
+def test_a_model_says_whose_its_head_is(box_head, small, tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_mfnet(MFNet(small(), box_head, CROP_SCALE), path, CROPS)
+    said, metadata = box_head.provenance, read_metadata(path, "mfnet")
+    assert [metadata[f"head_{name}"] for name in ("edition", "licence", "attribution")] == [
+        said.edition,
+        said.licence,
+        said.attribution,
+    ]
+
+
+def test_a_model_from_before_heads_had_an_owner_is_read(box_head, small, tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_mfnet(MFNet(small(), box_head, CROP_SCALE), path, CROPS)
+    state, metadata = read_tensors(path, "mfnet")
+    older = {name: value for name, value in metadata.items() if name not in ("head_edition", "head_licence")}
+    write_tensors(state, path, older)
+    load_mfnet(path, box_head)
 
 
 def test_refuses_another_head_and_other_counts(box_head, other_head, small, tmp_path):

@@ -1,6 +1,7 @@
 """Small DVC workspaces, and a Prefect server for all tests that run flows in them."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -10,7 +11,9 @@ import psutil
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from mfnet.profiles import write_profile
 from pipelines.server import prefect_server
+from tests.pipeline.tiny import run
 
 ROOT = Path(__file__).parents[2]
 
@@ -115,3 +118,28 @@ def no_server_stays_behind():
     while left := orphaned_servers() - before:
         assert time.monotonic() < deadline, f"Prefect servers were left running: processes {sorted(left)}"
         time.sleep(1)
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory) -> Path:
+    """A copy of the tracked files with the tiny profile, as a git and DVC workspace of its own."""
+    folder = tmp_path_factory.mktemp("checkout")
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.decode()
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    write_profile("tiny", folder / "params.yaml", folder / "params")
+    (folder / "dvc.lock").unlink(missing_ok=True)
+    run(folder, "git", "init", "-q")
+    run(folder, "git", "add", "-A")
+    run(folder, "git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "tiny")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def rebuilt(checkout) -> Path:
+    """The checkout after one run of the Prefect flow."""
+    log = run(checkout, sys.executable, "-m", "pipelines.rebuild")
+    assert "Completed('rebuild: done')" in log
+    return checkout

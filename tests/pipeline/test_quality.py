@@ -13,6 +13,7 @@ import pytest
 
 from mfnet.datasets import multipie, quality
 from mfnet.datasets.plan import SLOTS
+from mfnet.datasets.scan import manifest_of
 from mfnet.datasets.shards import SCHEMA
 from mfnet.errors import InputError
 from mfnet.landmarks.gates import bounds, measure
@@ -35,7 +36,7 @@ NONE_REJECTED = pd.DataFrame({"path": [], "reason": []}, dtype="str")
 
 def manifest() -> pd.DataFrame:
     fields = [(f"{s:03d}", 1, r, c, i) for s in (1, 2) for r in (1, 2) for c in multipie.YAW for i in (0, 7)]
-    return multipie._manifest([(multipie.image_path(*f), *f, f"{n:016x}") for n, f in enumerate(fields)])
+    return manifest_of([multipie.image_path(*f) for f in fields], [f"{n:016x}" for n in range(len(fields))])
 
 
 def rejected(count: int, ending: str = ".png") -> pd.DataFrame:
@@ -255,3 +256,30 @@ def test_importing_the_suites_leaves_the_environment_alone():
 def test_great_expectations_sends_nothing_home(monkeypatch):
     monkeypatch.delenv("GX_ANALYTICS_ENABLED", raising=False)
     assert quality._expectations().ExpectColumnValuesToBeUnique and os.environ["GX_ANALYTICS_ENABLED"] == "false"
+
+
+# --------------------------------------------------------------------------------------------------------- Data Docs
+def test_every_expectation_is_a_sentence_with_its_counts(tmp_path):
+    quality.check_manifest(manifest(), rejected(2), 0.05, tmp_path / "ingest.json")
+    docs = json.loads((tmp_path / "ingest_suite.json").read_text())
+    assert len(docs) == json.loads((tmp_path / "ingest.json").read_text())["expectations_met"]
+    assert {tuple(sorted(each)) for each in docs} == {("exceptions", "expectation", "file", "rows")}
+    assert not any("$column" in each["expectation"] for each in docs)
+    said = {each["expectation"]: each for each in docs}
+    assert any("yaw" in sentence and "90" in sentence for sentence in said)
+    assert docs[0]["rows"] == len(manifest()) and docs[0]["exceptions"] == 0
+    assert docs[-1]["file"] == "data/multipie/rejected.parquet" and docs[-1]["exceptions"] == 2
+
+
+def test_the_report_shows_all_three_suites_and_loads_nothing(tmp_path):
+    from mfnet.report.contents import SUITES, docs_section
+    from mfnet.report.page import write_page
+
+    (tmp_path / "multipie").mkdir()
+    entry = {"file": "data/a.parquet", "expectation": "yaw values must be <90", "rows": 7, "exceptions": 1}
+    for stage in SUITES:
+        (tmp_path / "multipie" / f"{stage}_suite.json").write_text(json.dumps([entry]))
+    (tmp_path / "report").mkdir()
+    write_page([docs_section(tmp_path)], "title", "subtitle", tmp_path / "report")
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert page.count("yaw values must be &lt;90") == 3 and "http" not in page

@@ -1,9 +1,7 @@
 """The whole DAG at the size of a test, in a copy of the checkout: Prefect, DVC, MLflow and the report together."""
 
 import json
-import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -13,59 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import trimesh
-import yaml
 
-from mfnet.profiles import write_profile
 from tests.conftest import HANGS
+from tests.pipeline.tiny import environment, hashes, run
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(6 * HANGS)]
-
-
-def environment() -> dict[str, str]:
-    """The stages must import the copy's code, whatever is installed."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    return os.environ | {"PATH": path, "PYTHONPATH": ".", "DVC_NO_ANALYTICS": "1"}
-
-
-def run(folder: Path, *command: str, fails: bool = False) -> str:
-    """Output of a command; its exit status must be as told."""
-    done = subprocess.run(
-        command, cwd=folder, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
-    )
-    assert (done.returncode != 0) == fails, done.stdout[-4000:]
-    return done.stdout
-
-
-def hashes(folder: Path) -> dict[str, str]:
-    """Path -> MD5 of every output in dvc.lock."""
-    stages = yaml.safe_load((folder / "dvc.lock").read_text())["stages"]
-    return {out["path"]: out["md5"] for stage in stages.values() for out in stage["outs"]}
-
-
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory) -> Path:
-    """A copy of the tracked files with the tiny profile, as a git and DVC workspace of its own."""
-    folder = tmp_path_factory.mktemp("checkout")
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.decode()
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    write_profile("tiny", folder / "params.yaml", folder / "params")
-    (folder / "dvc.lock").unlink(missing_ok=True)
-    run(folder, "git", "init", "-q")
-    run(folder, "git", "add", "-A")
-    run(folder, "git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "tiny")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def rebuilt(checkout) -> Path:
-    """The checkout after one run of the Prefect flow."""
-    log = run(checkout, sys.executable, "-m", "pipelines.rebuild")
-    assert "Completed('rebuild: done')" in log
-    return checkout
 
 
 def test_the_table_has_every_method_that_is_defined(rebuilt):

@@ -102,6 +102,13 @@ def test_flow_from_a_torchvision_file(flame, params, monkeypatch, tmp_path):
     torch.testing.assert_close(loaded, raft.network.state_dict(), rtol=0, atol=0)
 
 
+def test_torchvisions_flow_is_not_fetched_by_the_stage(flame, params, monkeypatch, tmp_path):
+    monkeypatch.setenv("MFNET_ASSETS", str(tmp_path))
+    source = {"source": "torchvision", "estimator": "raft_small", "seed": 4, "supersample": 2}
+    with pytest.raises(InputError, match=r"no such file; mfnet assets get raft_small_C_T_V2-01064c6d\.pth"):
+        weights.make_weights("flow", params(pretrained__flow=source), flame, tmp_path / "flow.safetensors")
+
+
 def test_landmark_network_serves_any_head(flame, params, shelf, tmp_path):
     torch.manual_seed(0)
     write_tensors(LandmarkNetwork().state_dict(), shelf / "landmarks.safetensors", {"kind": "landmarks"})

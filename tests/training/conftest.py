@@ -1,5 +1,6 @@
 """A training set of rendered people in shards, small weights to start from, and params for it."""
 
+import zlib
 from pathlib import Path
 
 import cv2
@@ -49,6 +50,7 @@ def write_shard(sample: Sample, first: int, path: Path) -> None:
     for view, slot in enumerate(SLOTS):
         images = sample.images[:, view].permute(0, 2, 3, 1).numpy()[..., ::-1]
         table[f"image_{slot}"] = [cv2.imencode(".png", image)[1].tobytes() for image in images]
+        table[f"checksum_{slot}"] = [zlib.crc32(image) for image in table[f"image_{slot}"]]
         table[f"landmarks_{slot}"] = list(sample.landmarks[:, view].flatten(1).numpy())
         table[f"yaw_{slot}"] = sample.yaw[:, view].tolist()
     pd.DataFrame(table).to_parquet(path, row_group_size=4, index=False)

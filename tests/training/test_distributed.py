@@ -4,13 +4,14 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from mfnet.datasets.triplets import TripletShards
 from mfnet.model.mfnet import load_mfnet
 from mfnet.training.distributed import Process
-from mfnet.training.loop import epoch_rows
+from mfnet.training.loop import epoch_rows, steps_of_epoch
 from tests.conftest import HANGS
 from tests.training.conftest import ROOT
 
@@ -32,6 +33,28 @@ def test_processes_split_each_step_between_them(params, inputs):
     assert [len(half) for half in halves] == [3, 3] and len(whole) == 7
     woven = [row.tolist() for pair in zip(*halves, strict=True) for row in pair]
     assert woven == [row.tolist() for row in whole[:6]]
+
+
+class Order:
+    """Triplets in a known order."""
+
+    def __init__(self, count):
+        self.count = count
+
+    def order(self, seed, epoch):
+        return np.stack([np.arange(self.count)] * 2, 1)
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 8])
+@pytest.mark.parametrize("size", [4, 16])
+def test_less_than_a_batch_is_left_out_and_nothing_is_read_twice(params, world, size):
+    train = params.train.model_copy(update={"batch_size": size})
+    for count in range(size, 3 * size * world + 5):
+        parts = [epoch_rows(Order(count), train, 0, Process(rank, world, "cpu")) for rank in range(world)]
+        assert {tuple(map(len, part)) for part in parts} == {tuple(map(len, parts[0]))}
+        assert len(parts[0]) == steps_of_epoch(count, size, world)
+        read = [triplet for part in parts for rows in part for triplet in rows[:, 0].tolist()]
+        assert len(read) == len(set(read)) and count - len(read) < max(size, world)
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import torch
 from mfnet.datasets.multipie import HEIGHT, WIDTH, scan
 from mfnet.datasets.plan import plan_triplets
 from mfnet.datasets.shards import CropSpec, write_shards
-from mfnet.flow import RAFT, raft_state
+from mfnet.flow import raft, raft_state
 from mfnet.geometry import PinholeCamera, project_perspective
 from mfnet.geometry.conventions import VIEW_TO_OPENCV
 from mfnet.io.tensors import write_tensors
@@ -77,10 +77,10 @@ def licensed(paper, flame, tmp_path_factory) -> Path:
     save_pretrained(
         pretrained_from_deca(folder / "deca_model.tar", paper.model, flame), folder / "encoder.safetensors", half=False
     )
-    raft = RAFT["raft_large"][0](weights=None)
-    torch.nn.init.normal_(raft.update_block.flow_head.conv2.weight, std=1e-5)  # calibration refuses wild flow
-    torch.nn.init.zeros_(raft.update_block.flow_head.conv2.bias)
-    torch.save(raft.state_dict(), folder / "raft.pth")
+    network = raft("raft_large")
+    torch.nn.init.normal_(network.update_block.flow_head.conv2.weight, std=1e-5)  # calibration refuses wild flow
+    torch.nn.init.zeros_(network.update_block.flow_head.conv2.bias)
+    torch.save(network.state_dict(), folder / "raft.pth")
     state = raft_state("raft_large", folder / "raft.pth")
     write_tensors(state, folder / "flow.safetensors", {"kind": "flow", "estimator": "raft_large"})
     return folder

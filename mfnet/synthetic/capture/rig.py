@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from mfnet.datasets.multipie import CEILING, HEIGHT, WIDTH, YAW
+from mfnet.datasets.multipie import HEIGHT, WIDTH, YAW
 from mfnet.geometry import PinholeCamera
 from mfnet.geometry.conventions import VIEW_TO_OPENCV, about_x, about_y
 
@@ -17,8 +17,10 @@ DISTANCE = 1.2
 """Metres from each camera to the aim."""
 FOCAL = 1430.0
 """Pixels."""
+CEILING_YAW = {"19_1": 45.0, "08_1": -45.0}
+"""Degrees; where this rig has the two ceiling cameras, whose true places no source states."""
 CEILING_ELEVATION = 30.0
-"""Degrees above head height of the two ceiling cameras."""
+"""Degrees above head height."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class RigCamera:
 def rig_cameras() -> list[RigCamera]:
     """The 15 cameras: head height from the subject's right profile to the left one, then the ceiling."""
     level = [RigCamera(name, _view(yaw, 0.0)) for name, yaw in YAW.items()]
-    return level + [RigCamera(name, _view(yaw, CEILING_ELEVATION)) for name, yaw in CEILING.items()]
+    return level + [RigCamera(name, _view(yaw, CEILING_ELEVATION)) for name, yaw in CEILING_YAW.items()]
 
 
 def _view(yaw: float, elevation: float) -> np.ndarray:

@@ -8,7 +8,8 @@ from PIL import Image
 
 from mfnet.compute.executor import Compute
 from mfnet.datasets import facescape as layout
-from mfnet.datasets.multipie import CEILING, YAW, image_path, read_image, scan
+from mfnet.datasets.multipie import CEILING, YAW, image_path, read_image
+from mfnet.datasets.scan import scan
 from mfnet.geometry import project_orthographic
 from mfnet.geometry.conventions import VIEW_TO_OPENCV
 from mfnet.synthetic.capture.archives import capture

@@ -1,0 +1,1 @@
+"""The page that shows a reconstructed head: one file, opened from disk, without a network."""
