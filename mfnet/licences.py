@@ -106,11 +106,15 @@ def _of_landmarks(params: Params) -> Iterator[tuple[str, Licensed]]:
 
 
 def _of_data(params: Params, head: Provenance) -> Iterator[tuple[str, Licensed]]:
-    for name, path in (("multipie", params.source.archive_listing), ("facescape", params.source.facescape)):
+    archives = (
+        ("multipie", params.source.archive_listing, params.source.layout),
+        ("facescape", params.source.facescape, "benchmark"),
+    )
+    for name, path, layout in archives:
         if params.capture.enabled:
             row = _as_head("data", name, "synthetic: renders of the head", head)
         else:
-            row = Licensed("data", name, "an archive of yours", UNDECLARED, "", UNDECLARED)
+            row = Licensed("data", name, f"an archive of yours ({layout})", UNDECLARED, "", UNDECLARED)
         yield path, _declared(row, name, params)
 
 

@@ -23,5 +23,5 @@ VEGA
 
 def plots_page() -> str:
     """HTML with the places that DVC fills (``{plot_divs}``, ``{refresh_tag}``) and Vega's scripts inside."""
-    vega = vl_convert.javascript_bundle(None, VEGA_LITE)
+    vega = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", VEGA_LITE)
     return PAGE.replace("VEGA", vega, 1)

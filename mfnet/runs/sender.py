@@ -217,8 +217,8 @@ def _send_model(client: "MlflowClient", run: str, event: dict, folder: Path) -> 
             input_example=example,
             pip_requirements=[f"mfnet=={mfnet.__version__}"],
         )
-    if kept.registered_model_version is not None:
-        client.set_model_version_tag(model, str(kept.registered_model_version), NETWORK, network)
+        if kept.registered_model_version is not None:
+            client.set_model_version_tag(model, str(kept.registered_model_version), NETWORK, network)
 
 
 def _send_champion(client: "MlflowClient", run: str, event: dict, folder: Path) -> None:
