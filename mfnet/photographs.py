@@ -179,14 +179,12 @@ def rig_of(photographs: Sequence[Photograph]) -> Rig | None:
     if len(known) < len(photographs):
         return None
     sides = [each.crop.image.shape[0] / each.crop.matrix[0, 0] for each in photographs]  # px of the photograph
-    rotation, shift, focal = (
-        np.stack([VIEW_AXES @ camera.R for camera in known]),
-        np.stack([VIEW_AXES @ camera.t for camera in known]),
-        np.array([2 * camera.K[0, 0] / side for camera, side in zip(known, sides, strict=True)]),
-    )
+    rotation = np.stack([VIEW_AXES @ camera.R for camera in known])
+    shift = np.stack([VIEW_AXES @ camera.t for camera in known])
+    focal = np.array([2 * camera.K[0, 0] / side for camera, side in zip(known, sides, strict=True)])
     unit = known[0].unit
-    tensors = (torch.from_numpy(value).float() for value in (rotation, shift, focal))
-    return Rig(*tensors, None if unit is None else 1 / METRES[unit])
+    turns, shifts, focals = (torch.from_numpy(value).float() for value in (rotation, shift, focal))
+    return Rig(turns, shifts, focals, None if unit is None else 1 / METRES[unit])
 
 
 def _in_crop(photograph: Photograph, points: np.ndarray) -> Tensor:

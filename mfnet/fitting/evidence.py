@@ -38,6 +38,8 @@ class Known(NamedTuple):
     """Each view has an expression and a jaw of its own."""
     rig: Rig | None = None
     """Cameras that are held."""
+    begin: Tensor | None = None
+    """[n] unknowns at which the steps begin; None: at the prediction. What is believed of the start stays the same."""
 
     def believed_noise(self) -> LandmarkNoise:
         """The 68 landmarks' noise, infinite where the mesh stands in their place."""

@@ -26,8 +26,8 @@ FLOW_TOLERANCE = 1.1
 """Flow is kept where the landmarks' residual with it is at most this many times the residual without
 (docs/choices/fitting.md)."""
 OWN_EXPRESSIONS_PX, OWN_EXPRESSIONS = 1.5, 0.75
-"""Each view gets an expression of its own where one for all leaves a mean residual of more than so many px of 128, and
-own ones leave less than this share of it (docs/choices/fitting.md)."""
+"""Each view gets an expression of its own where one for all leaves any a residual of more than so many px of 128, and
+own ones leave less than this share of the mean (docs/choices/fitting.md)."""
 HELD_PX = 8.0
 """Mean residual of the start, px of 128, from which cameras that are held cannot be those of the photographs."""
 
@@ -115,7 +115,9 @@ def fit_person(
         refined, known = _freed(flame, measured, begin, settings, (refined, known))
     flow = False
     if estimate is not None and len(measured.landmarks) > 1:
-        seeing = refine(flame, begin, measured.landmarks, FlowEvidence(estimate, measured.images), settings, known)
+        evidence, last = FlowEvidence(estimate, measured.images), {"iterations": settings.flow_iterations}
+        further = known._replace(begin=refined.unknowns)
+        seeing = refine(flame, begin, measured.landmarks, evidence, settings.model_copy(update=last), further)
         without, with_flow = (_mean_residual(flame, each, measured, known) for each in (refined, seeing))
         flow = with_flow <= FLOW_TOLERANCE * without
         refined = seeing if flow else refined
@@ -201,11 +203,12 @@ def _freed(
     flame: Flame, measured: Measured, begin: Prediction, settings: RefineParams, shared: tuple[Refined, Known]
 ) -> tuple[Refined, Known]:
     """The fit with an expression for each view, where one for all does not do."""
-    before = _mean_residual(flame, shared[0], measured, shared[1])
-    if len(measured.landmarks) == 1 or before <= OWN_EXPRESSIONS_PX:
+    before = residuals(flame, shared[0].prediction, measured.landmarks, shared[1].mesh)
+    if len(measured.landmarks) == 1 or float(before.max()) <= OWN_EXPRESSIONS_PX:
         return shared
     apart = _by_landmarks(flame, measured, begin, settings, shared[1]._replace(own_expressions=True))
-    return apart if _mean_residual(flame, apart[0], measured, apart[1]) < OWN_EXPRESSIONS * before else shared
+    after = _mean_residual(flame, apart[0], measured, apart[1])
+    return apart if after < OWN_EXPRESSIONS * float(before.mean()) else shared
 
 
 def _mean_residual(flame: Flame, refined: Refined, measured: Measured, known: Known) -> float:

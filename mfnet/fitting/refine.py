@@ -38,6 +38,8 @@ class Refined(NamedTuple):
     """[N] metres: standard deviation of each vertex of the unrotated head, by the Laplace approximation."""
     shape_sigma: Tensor
     """[n_shape] standard deviation of each shape coefficient, by the same."""
+    unknowns: Tensor
+    """[n] where the fit ended, from which another one may go on (`Known.begin`)."""
 
 
 class FlowEvidence(NamedTuple):
@@ -68,7 +70,7 @@ def refine(
     matcher = None
     if flow is not None and len(landmarks) > 1:
         matcher = FlowMatcher(flame, flow.estimate, settings.spacing, settings.flow_cap)
-    unknowns, damping, found = problem.start, 1e-3, None
+    unknowns, damping, found = problem.start if problem.known.begin is None else problem.known.begin, 1e-3, None
     for iteration in range(settings.iterations):
         if matcher is not None and flow is not None and iteration >= settings.iterations - settings.flow_iterations:
             found = matcher(problem.layout.prediction(unknowns[None]), flow.images)
@@ -80,6 +82,7 @@ def refine(
         fitted.with_inverse_distance(fitted.views.inverse_distance.clamp_min(0)),
         vertex_sigma(flame, problem.layout, unknowns, covariance),
         covariance.diagonal()[: flame.n_shape].sqrt().to(unknowns),
+        unknowns,
     )
 
 

@@ -83,6 +83,7 @@ def decode(fields: dict[str, np.ndarray]) -> HeadArrays:
         parents=np.array([-1, 0, 1, 1, 1]),
         n_shape_total=identity.shape[2],
         landmarks=_landmarks(fields),
+        dense=None,
         **_uv(fields),
         masks=_masks(fields, middle),
         population=_population(fields),

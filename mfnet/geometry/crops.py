@@ -17,6 +17,8 @@ Points = TypeVar("Points", np.ndarray, Tensor)
 MAX_DENSE = 4096
 """Samples on a side of a crop before they are averaged: 200 MB in float32. A larger face may alias a little."""
 _MAX_RATIO = 10
+_WHOLE = 1 << 21
+"""Pixels up to which an image is worked on whole."""
 
 
 class CropBox(NamedTuple):
@@ -104,6 +106,7 @@ def crop_image(image: np.ndarray, box: CropBox, size: int) -> np.ndarray:
     A box larger than the crop is sampled `ceil(side / size)` times as densely and averaged, so that nothing aliases;
     memory bounds that to MAX_DENSE samples a side.
     """
+    image, box = _surroundings(image, box)
     factor = max(1, min(math.ceil(box.side / size), MAX_DENSE // size))
     matrix = crop_matrix(box, factor * size)
     matrix[:2, 2] += 0.5 * (matrix[:2, :2].sum(axis=1) - 1)  # OpenCV's pixel centres are whole numbers
@@ -112,6 +115,18 @@ def crop_image(image: np.ndarray, box: CropBox, size: int) -> np.ndarray:
     if factor == 1:
         return dense
     return np.rint(cv2.resize(dense, (size, size), interpolation=cv2.INTER_AREA)).astype(np.uint8)
+
+
+def _surroundings(image: np.ndarray, box: CropBox) -> tuple[np.ndarray, CropBox]:
+    """The part of a large image that a box can show, and the box in it: no more is worked on than is looked at."""
+    if image.shape[0] * image.shape[1] <= _WHOLE:
+        return image, box
+    reach = box.side * math.sqrt(0.5) + 2  # half the diagonal, and what interpolation looks at
+    left, top = max(0, math.floor(box.centre_x - reach)), max(0, math.floor(box.centre_y - reach))
+    part = image[top : max(0, math.ceil(box.centre_y + reach)), left : max(0, math.ceil(box.centre_x + reach))]
+    if not part.size:
+        return image, box
+    return part, box._replace(centre_x=box.centre_x - left, centre_y=box.centre_y - top)
 
 
 def transform_points(points: Points, matrix: Points) -> Points:

@@ -37,6 +37,8 @@ _MODELS = {
     "OPENCV": ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2"),
 }
 """COLMAP's camera models that are read -> their parameters."""
+_LARGEST = 1e12
+"""Of numbers: no focal length and no principal point is."""
 _LENS = ("k1", "k2", "p1", "p2", "k3")
 _PREFIXES = ("", "cam_")
 """Of a camera's name in the name of its photograph, or of the folder that it lies in."""
@@ -170,10 +172,9 @@ def _colmap_lens(path: Path, number: int, words: list[str]) -> tuple[str, tuple]
 def _lines(path: Path, every: int = 1) -> list[tuple[int, list[str]]]:
     """(number, words) of each n-th line that is no comment: of a photograph's two, the second lists its points."""
     text = read_bytes(path, _MAX_BYTES).decode("utf-8", "replace")
-    kept = [(number, line.split()) for number, line in enumerate(text.splitlines(), 1) if not line.startswith("#")]
-    while kept and every == 1 and not kept[-1][1]:
-        kept.pop()
-    return [line for line in kept[::every] if line[1]]
+    kept = [(number, line) for number, line in enumerate(text.splitlines(), 1) if not line.startswith("#")]
+    words = ((number, line.split()) for number, line in kept[::every])
+    return [line for line in words if line[1]]
 
 
 def _floats(words: list[str], path: Path, where: str) -> np.ndarray:
@@ -188,7 +189,7 @@ def _floats(words: list[str], path: Path, where: str) -> np.ndarray:
 
 def _number(values: dict[str, Any], name: str, path: Path, where: str, default: float | None = None) -> float:
     value = values.get(name, default)
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+    if not isinstance(value, int | float) or isinstance(value, bool) or not -_LARGEST < value < _LARGEST:  # NaN too
         fail(path, f"{where}: {name}", "is missing" if value is None else "is no finite number")
     if name in ("w", "h") and not 0 < value < 1 << 16:
         fail(path, f"{where}: {name}", "is no number of pixels")
@@ -198,7 +199,7 @@ def _number(values: dict[str, Any], name: str, path: Path, where: str, default: 
 def _matrix(value: object, path: Path, where: str) -> np.ndarray:
     try:
         matrix = np.array(value, np.float64)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         matrix = np.empty(0)
     if matrix.shape not in ((4, 4), (3, 4)) or not np.isfinite(matrix).all():
         fail(path, where, "is not 4 x 4 finite numbers")

@@ -36,14 +36,14 @@ def warped(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     A thin-plate spline through the inliers, which are found anew four times.
     """
     face = canonical_face()
-    known = np.isfinite(places).all(1)
+    known = np.isfinite(places[:, 0])
     inlier = known.copy()
     bent = places
     for _ in range(4):
         spline = RBFInterpolator(face[inlier], places[inlier], kernel="thin_plate_spline", smoothing=SMOOTH, degree=1)
         bent = spline(face)
         off = np.where(known, np.linalg.norm(np.nan_to_num(places) - bent, axis=1), np.inf)
-        inlier = off < max(LEAST_OFF, TIMES_MEDIAN * float(np.median(off[known])))
+        inlier = np.less(off, max(LEAST_OFF, TIMES_MEDIAN * float(np.median(off[known]))))
     return bent, inlier
 
 

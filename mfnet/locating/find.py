@@ -106,7 +106,7 @@ def _flame(head: HeadArrays) -> Flame:
 def _hidden(head: HeadArrays) -> np.ndarray:
     """Which triangles next to no sky reaches: bool [F]."""
     vertices, faces = torch.tensor(head.v_template, dtype=torch.float32)[None], torch.tensor(head.faces)
-    return (ambient_occlusion(vertices, faces).numpy() < SKY)[head.faces].all(1)
+    return (ambient_occlusion(vertices, faces) < SKY)[faces].all(1).numpy()
 
 
 def _with_68(head: HeadArrays, points: SurfacePoints) -> HeadArrays:
@@ -124,13 +124,13 @@ def _embedded(seen: Sightings, head: HeadArrays) -> tuple[SurfacePoints, float, 
         )
     vertices, faces = head.v_template.astype(np.float64), head.faces
     back = carry_back(seen, vertices, faces)
-    known = np.isfinite(back).all(1)
+    known = np.isfinite(back[:, 0])
     if known.mean() < LEAST_KNOWN:
         raise InputError(f"head model: only {known.sum()} of the {N_DENSE} points of a face are seen in drawn pictures")
     bent, _ = warped(back[:N_CANONICAL])
     starts = back.copy()
     starts[:N_CANONICAL][~known[:N_CANONICAL]] = bent[~known[:N_CANONICAL]]
-    starts[~np.isfinite(starts).all(1)] = np.nanmean(starts[N_CANONICAL:], 0)
+    starts[~np.isfinite(starts[:, 0])] = np.nanmean(starts[N_CANONICAL:], 0)
     shown = shown_faces(seen, len(faces))
     points = solve(seen, np.arange(N_DENSE), starts, vertices, faces, shown)
     bent, inlier = warped(points.on(vertices, faces)[:N_CANONICAL])

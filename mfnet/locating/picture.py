@@ -34,13 +34,13 @@ def embedding_picture(flame: Flame) -> np.ndarray:
         clip = clip_from_orthographic(vertices[None], camera[None])
         image = overlay_head(np.full((TILE, TILE, 3), 255, np.uint8), vertices, clip[0], flame, 1.0)
         normals = vertex_normals(vertices[None], flame.faces)[0]
-        shown = [(out.landmarks[0], None, SPARSE, 3)]
+        shown = [(out.landmarks[0], SPARSE, 3)]
         if flame.dense is not None:
             corners, weights = flame.dense_corners, flame.dense_weights[..., None]
             facing = (normals[corners] * weights).sum(1)[:, 2] > FACING
-            shown.insert(0, ((vertices[corners] * weights).sum(1), facing, DENSE, 2))
-        for points, facing, colour, radius in shown:
+            shown.insert(0, ((vertices[corners] * weights).sum(1)[facing], DENSE, 2))
+        for points, colour, radius in shown:
             places = ndc_to_pixels(scale * (points[:, :2] + camera[1:]), TILE, TILE).numpy()
-            image = overlay_points(image, places if facing is None else places[facing.numpy()], colour, radius)
+            image = overlay_points(image, places, colour, radius)
         tiles.append(image)
     return grid([tiles])

@@ -42,10 +42,8 @@ class RigScene(NamedTuple):
 def rig_scene(flame: Flame) -> RigScene:
     """A random person looked at from yaws 0, -35 and 40 by cameras that do not quite look at the face."""
     generator = torch.Generator().manual_seed(1)
-    codes = (
-        torch.randn(1, flame.n_shape, generator=generator),
-        0.3 * torch.randn(1, flame.n_expression, generator=generator),
-    )
+    shape = torch.randn(1, flame.n_shape, generator=generator)
+    codes = shape, 0.3 * torch.randn(1, flame.n_expression, generator=generator)
     rest = flame(*codes, torch.zeros(1, 3))
     root = rest.joints[0, 0].double().numpy()
     cameras, landmarks = [], []

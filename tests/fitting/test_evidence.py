@@ -1,5 +1,7 @@
 """What a fit knows besides the 68 landmarks: MediaPipe's mesh, and expressions of each view's own."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -77,18 +79,15 @@ def test_points_that_cannot_be_had_are_refused(flame, scene):
 
 def test_expressions_of_their_own_are_used_where_one_does_not_do(flame, scene):
     """The second view's mouth stands open."""
-    person, views = scene.truth[:1].person, scene.truth[:1].views
+    person = scene.truth[:1].person
     open_jaw = person.jaw_pose + torch.tensor([[0.35, 0, 0]])
     apart = scene.truth[:1].per_view()
     jaw = torch.stack([person.jaw_pose, open_jaw, person.jaw_pose], 1)
-    from dataclasses import replace
-
     posed = replace(apart, person=replace(apart.person, jaw_pose=jaw))
     landmarks = Candidates.of(flame, posed).projected_landmarks()[0]
     for points, own in ((landmarks, True), (scene.batch.landmarks[0], False)):
         measured = Measured(scene.batch.pixels()[0], points, "annotations")
         fit = fit_person(flame, measured, None, None, having(SETTINGS, iterations=5), FitChoices("mean"))
         assert fit.own_expressions == own and fit.verdict == "good"
-    assert views.camera.shape[1] == 3
     fit = fit_person(flame, measured, None, None, SETTINGS, FitChoices("mean", expressions="per-view"))
     assert fit.prediction.person.expression.shape == (1, 3, 50) and fit.prediction.first_person.shape.shape == (1, 100)

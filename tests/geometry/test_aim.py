@@ -1,5 +1,7 @@
 """Cameras turned to a face."""
 
+from dataclasses import replace
+
 import numpy as np
 from scipy.spatial.transform import Rotation
 
@@ -29,20 +31,10 @@ def test_the_points_stand_round_the_middle_of_what_the_turned_camera_sees():
 def test_it_stands_where_the_camera_stood_and_sees_the_same_points():
     aimed = aim(CAMERA, POINTS)
     np.testing.assert_allclose(aimed.camera.centre, CAMERA.centre, atol=1e-9)
-    world = CAMERA.centre + CAMERA.R.T @ np.array([[-0.1, -0.1, 1], [0.1, 0.05, 2]]).T[:, 0]
-    flat, _ = CAMERA.project(world[None])
-    turned, _ = aimed.camera.project(world[None])
-    undistorted = CalibratedCamera(
-        *[getattr(CAMERA, name) for name in ("name", "K", "R", "t", "width", "height", "unit")]
-    )
-    straight = aim(undistorted, POINTS)
-    np.testing.assert_allclose(
-        (straight.moved(flat) - straight.camera.K[:2, 2]) / straight.camera.K[0, 0],
-        straight.camera.project(world[None])[0] / straight.camera.K[0, 0]
-        - straight.camera.K[:2, 2] / straight.camera.K[0, 0],
-        atol=1e-9,
-    )
-    assert np.isfinite(turned).all()
+    straight = replace(CAMERA, distortion=np.zeros(5))
+    aimed = aim(straight, POINTS)
+    world = straight.centre + np.array([[-0.1, -0.1, 1], [0.1, 0.05, 2]]) @ straight.R
+    np.testing.assert_allclose(aimed.moved(straight.project(world)[0]), aimed.camera.project(world)[0], atol=1e-6)
 
 
 def test_a_spot_of_the_photograph_is_where_its_point_is_in_the_turned_one():

@@ -276,6 +276,28 @@ def _read_calibration(reader: str) -> Callable[[Path], object]:
     return read
 
 
+def _transforms() -> Files:
+    pose = np.diag([1.0, -1, -1, 1]).tolist()
+    lens = {"fl_x": 900.0, "cx": 320.0, "cy": 240.0, "w": 640, "h": 480, "k1": 0.1, "camera_model": "OPENCV"}
+    return {"a.json": json.dumps({**lens, "frames": [{"file_path": "b.png", "transform_matrix": pose}]}).encode()}
+
+
+def _colmap() -> Files:
+    return {
+        "images.txt": b"# x\n1 1 0 0 0 0.1 0.2 1.0 3 b.png\n1.0 2.0 -1\n",
+        "cameras.txt": b"# x\n3 OPENCV 640 480 900 900 320 240 0.1 0 0 0\n",
+    }
+
+
+def _read_scene(name: str) -> Callable[[Path], object]:
+    def read(folder: Path) -> object:
+        from mfnet.io.scenes import read_cameras
+
+        return [camera.of_photograph(640, 480, "a") for camera in read_cameras(folder / name)]
+
+    return read
+
+
 # -------------------------------------------------------------------------------------------------------------- assets
 def _wheel() -> Files:
     import zipfile
@@ -477,6 +499,8 @@ READERS: dict[str, Reader] = {
         )
         for name in ("read_nersemble", "read_krt", "read_facescape")
     },
+    "transforms.json": Reader(_transforms, _read_scene("a.json")),
+    "COLMAP": Reader(_colmap, _read_scene("images.txt")),
     "predefined values": Reader(_predefined, _read_predefined),
     "wheel": Reader(_wheel, _read_wheel),
     "PNG": Reader(_photo("PNG"), _read_photo),
