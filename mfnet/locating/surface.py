@@ -3,6 +3,10 @@
 from typing import NamedTuple
 
 import numpy as np
+from scipy.spatial import KDTree
+
+NEAR = 64
+"""Triangles round a point that are looked at."""
 
 
 class SurfacePoints(NamedTuple):
@@ -31,17 +35,16 @@ def barycentric(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
 def nearest(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray, allowed: np.ndarray) -> SurfacePoints:
     """The points of the `allowed` [A] of the faces [F, 3] that lie nearest to `points` [N, 3].
 
-    Corners and edges are met by clamping, which is exact to a fraction of a triangle.
+    Of triangles whose centres are near; corners and edges are met by clamping, which is exact to a fraction of one.
     """
     triangles = vertices[faces[allowed]]
-    chosen, weights = [], []
-    for point in points:
-        each = barycentric(np.broadcast_to(point, (len(triangles), 3)), triangles)
-        far = np.linalg.norm((each[..., None] * triangles).sum(1) - point, axis=-1)
-        best = int(far.argmin())
-        chosen.append(allowed[best])
-        weights.append(each[best])
-    return SurfacePoints(np.array(chosen), np.array(weights))
+    near = KDTree(triangles.mean(1)).query(points, min(NEAR, len(allowed)))[1].reshape(len(points), -1)  # [N, k]
+    chosen = triangles[near]
+    spread = np.broadcast_to(points[:, None], (*near.shape, 3)).reshape(-1, 3)
+    weights = barycentric(spread, chosen.reshape(-1, 3, 3)).reshape(*near.shape, 3)
+    far = np.linalg.norm((weights[..., None] * chosen).sum(2) - points[:, None], axis=-1)
+    best, rows = far.argmin(1), np.arange(len(points))
+    return SurfacePoints(allowed[near[rows, best]], weights[rows, best])
 
 
 def face_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
