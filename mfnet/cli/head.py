@@ -82,7 +82,7 @@ def landmarks(
     found = locate(head, seed, people)
     write_head(found.head, output)
     picture = output.with_suffix(".png")
-    write_png(embedding_picture(Flame(found.head, 0, 0)), picture)
+    write_png(embedding_picture(Flame(found.head, 1, 1)), picture)
     print(f"{output}: a face seen in {found.seen} of {found.drawn} pictures; see {picture}")
     print(f"478 points found, {found.off_mm:.1f} mm off a smooth warp of MediaPipe's mean face in the median")
     print("68 landmarks " + ("found" if found.found_68 else "kept"))
