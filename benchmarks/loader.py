@@ -26,6 +26,7 @@ import torch
 from mfnet.datasets.plan import SLOTS
 from mfnet.datasets.shards import SCHEMA, encode
 from mfnet.datasets.triplets import TripletShards
+from stages.common import keep_freed_memory
 
 SHARE_WANTED = 0.9
 BATCH = 16
@@ -232,6 +233,7 @@ def main() -> None:
     args = parser.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
+    keep_freed_memory()  # as every stage does
     logging.disable(logging.WARNING)  # of peers
     if args.shards is not None:
         compare(sorted(args.shards.glob("train-*.parquet")), args.rounds)
