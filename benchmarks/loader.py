@@ -26,6 +26,7 @@ import torch
 from mfnet.datasets.plan import SLOTS
 from mfnet.datasets.shards import SCHEMA, encode
 from mfnet.datasets.triplets import TripletShards
+from stages.common import keep_freed_memory
 
 SHARE_WANTED = 0.9
 BATCH = 16
@@ -44,7 +45,7 @@ def make_shard(path: Path, size: int, count: int) -> None:
         row["expression"] = "neutral"
         for slot in SLOTS:
             noise = rng.normal(0, 1, (size, size, 3)).astype(np.float32)
-            image = 128 + 140 * cv2.GaussianBlur(noise, (0, 0), 2.0) * 2
+            image = 128 + 280 * cv2.GaussianBlur(noise, (0, 0), 3.0)
             data = encode(image.clip(0, 255).astype(np.uint8), 95)
             row |= {f"image_{slot}": data, f"checksum_{slot}": zlib.crc32(data), f"yaw_{slot}": 0.0}
             row |= {f"landmarks_{slot}": rng.uniform(-1, 1, 136).astype(np.float32), f"matrix_{slot}": [1.0] * 9}
@@ -71,7 +72,7 @@ def read_samples(shards: list[Path]) -> list[Sample]:
 
 
 def decode(data: bytes) -> np.ndarray:
-    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    return cv2.cvtColor(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
 def collate(samples: list[Sample]) -> tuple[torch.Tensor, ...]:
@@ -232,6 +233,7 @@ def main() -> None:
     args = parser.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
+    keep_freed_memory()  # as every stage does
     logging.disable(logging.WARNING)  # of peers
     if args.shards is not None:
         compare(sorted(args.shards.glob("train-*.parquet")), args.rounds)

@@ -4,7 +4,7 @@ Flow of a pair (a, b) is in pixels, x right and y down: what is at p in image a 
 """
 
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -14,6 +14,9 @@ from torch.nn import functional
 
 from mfnet.errors import InputError
 from mfnet.io.tensors import fill, load_torch, read_tensors, tensors_of
+
+if TYPE_CHECKING:
+    from torchvision.models.optical_flow import RAFT
 
 RAFT_SIDE = 128
 """RAFT's correlation pyramid needs inputs of at least this many pixels on each side, multiples of 8."""
@@ -43,7 +46,7 @@ class FlowEstimator(Protocol):
         ...
 
 
-def raft(name: str) -> nn.Module:
+def raft(name: str) -> "RAFT":
     """torchvision's network of that name, without weights."""
     from torchvision.models import optical_flow  # late: slow to import
 

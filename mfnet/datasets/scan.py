@@ -108,7 +108,7 @@ def scan(
         )
     found = found if good.all() else found.filter(pa.array(good))
     images = _identities(found["path"].combine_chunks())
-    identity = images.dot([10**10, 10**8, 10**6, 10**3, 1])
+    identity = pd.Series(images.to_numpy() @ [10**10, 10**8, 10**6, 10**3, 1])
     manifest, doubtful = _without_copies(_manifest(found, images), identity, found["size"].to_numpy())
     table = pd.DataFrame(sorted(rejected + doubtful), columns=["path", "reason"], dtype="str")
     if manifest.empty:
@@ -318,7 +318,7 @@ def _identities(paths: pa.StringArray) -> pd.DataFrame:
 
     def number(start: int, stop: int) -> np.ndarray:
         digits = [letters[ends - _NAME_LENGTH + place].astype(np.int64) - ord("0") for place in range(start, stop)]
-        return sum(digit * 10**power for power, digit in enumerate(reversed(digits)))
+        return np.sum([digit * 10**power for power, digit in enumerate(reversed(digits))], axis=0)
 
     return pd.DataFrame({name: number(*place) for name, place in places.items()})
 
@@ -332,22 +332,21 @@ def manifest_of(paths: list[str], checksums: list[str]) -> pd.DataFrame:
 def _manifest(found: pa.Table, images: pd.DataFrame) -> pd.DataFrame:
     """One row a good file, with what `_identities` says of it."""
     table = found.select(["path"]).to_pandas()
-    table["subject"] = _spelt(images["subject"], lambda value: f"{value:03d}")
+    subject, session, recording, camera = (images[name].to_numpy() for name in _IDENTITY[:4])
+    table["subject"] = _spelt(subject, lambda value: f"{value:03d}")
     table["session"] = images["session"]
     table["recording"] = images["recording"]
-    table["camera"] = _spelt(images["camera"], lambda value: f"{value // 10:02d}_{value % 10}")
+    table["camera"] = _spelt(camera, lambda value: f"{value // 10:02d}_{value % 10}")
     table["illumination"] = images["illumination"]
     table["checksum"] = found["checksum"].to_pandas()
-    table["expression"] = _spelt(
-        100 * images["session"] + images["recording"], lambda value: EXPRESSIONS[divmod(value, 100)]
-    )
+    table["expression"] = _spelt(100 * session + recording, lambda value: EXPRESSIONS[divmod(value, 100)])
     table["yaw"] = table.loc[:, "camera"].map(YAW)
     table["width"] = WIDTH
     table["height"] = HEIGHT
     return table
 
 
-def _spelt(values: pd.Series, spell: Callable[[int], str]) -> pd.Series:
+def _spelt(values: np.ndarray, spell: Callable[[int], str]) -> pd.Series:
     """A column of texts, one for each of a few values."""
     which, different = pd.factorize(values)
     return pd.Series([spell(int(value)) for value in different], dtype="str").take(which).reset_index(drop=True)

@@ -25,14 +25,15 @@ def contact_sheet(root: str | Path, manifest: pd.DataFrame) -> np.ndarray:
     keys = ["subject", "session", "recording"]
     counts = manifest.groupby(keys, sort=True).size()
     chosen = manifest.set_index(keys).sort_index().loc[[counts.idxmax()]].reset_index()
-    yaws = manifest.groupby("camera")["yaw"].median().sort_values(na_position="last", kind="stable")
-    cameras = yaws.index.tolist()
+    yaws = manifest.groupby("camera")["yaw"].median().astype(float).to_dict()
+    cameras = sorted(yaws, key=lambda camera: (np.isnan(yaws[camera]), yaws[camera]))  # the sort is stable
     lights = sorted(chosen["illumination"].unique().tolist())
     height, width = TILE
     sheet = np.full((_HEAD + height * len(lights), _SIDE + width * len(cameras), 3), 255, np.uint8)
     sheet[_HEAD:, _SIDE:] = _GREY
-    for column, (camera, yaw) in enumerate(yaws.items()):
-        _write(sheet, f"{camera}: {'ceiling' if np.isnan(yaw) else f'{yaw:+.0f}'}", (_SIDE + column * width + 4, 36))
+    for column, camera in enumerate(cameras):
+        yaw = "ceiling" if np.isnan(yaws[camera]) else f"{yaws[camera]:+.0f}"
+        _write(sheet, f"{camera}: {yaw}", (_SIDE + column * width + 4, 36))
     for row, light in enumerate(lights):
         _write(sheet, f"{light:02d}", (6, _HEAD + row * height + height // 2))
     subject, session, recording = chosen[keys].iloc[0]

@@ -53,7 +53,7 @@ def glance(root: str, files: list[tuple[str, list[str]]], head: bytes, tail: byt
         starts = np.flatnonzero(letters == 0)[:-1] + 1
         if len(starts) == len(words):  # a zero byte in a name would shift all that follow
             wanted = [np.frombuffer(part, np.uint8) for part in (head, tail)]
-            _glance(letters, starts, counts, *wanted, *found)
+            _glance(letters, starts, counts, wanted[0], wanted[1], found.expected, found.tails, found.states)
     return found
 
 

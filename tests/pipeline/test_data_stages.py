@@ -55,7 +55,7 @@ def workspace(tmp_path, monkeypatch) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(png(number))
         if path.as_posix() != f"archive/{NO_FACE}":
-            yaw = multipie.YAW.get(CAMERAS[camera], 45.0)  # of a ceiling camera none is known
+            yaw = multipie.YAW.get(CAMERAS[camera], 45.0)  # no source states a ceiling camera's
             np.save(path.with_suffix(".npy"), photograph(person(subject), yaw, 1.0, number))
     Path("archive", BROKEN).write_bytes(png(0)[:300])
     Path("archive", "Thumbs.db").touch()
