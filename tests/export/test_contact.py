@@ -32,7 +32,7 @@ def tile(sheet: np.ndarray, row: int, column: int) -> list[int]:
 def test_cameras_stand_by_yaw_and_flashes_below_each_other(archive):
     sheet = contact_sheet(*archive)
     assert sheet.shape == (_HEAD + 2 * TILE[0], _SIDE + 15 * TILE[1], 3)
-    by_yaw = [*sorted(multipie.YAW, key=lambda camera: multipie.YAW[camera]), *multipie.CEILING]
+    by_yaw = [*sorted(multipie.YAW, key=lambda camera: multipie.YAW[camera]), *sorted(multipie.CEILING)]
     number = [*multipie.YAW, *multipie.CEILING].index
     for row, light in enumerate((0, 7)):
         assert [tile(sheet, row, column) for column in range(15)] == [
