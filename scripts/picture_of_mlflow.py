@@ -9,7 +9,9 @@ for the charts of wild/all/CD and keeps the page. Chromium is Debian's ``chromiu
 import argparse
 import base64
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -88,14 +90,14 @@ def browser_page(width: int, height: int) -> Iterator[Page]:
     with tempfile.TemporaryDirectory() as profile:
         command = [program, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars"]
         command += [f"--remote-debugging-port={port}", f"--user-data-dir={profile}", "about:blank"]
-        browser = subprocess.Popen(
-            [*command, f"--window-size={width},{height}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        command += [f"--window-size={width},{height}"]
+        quiet = subprocess.DEVNULL
+        browser = subprocess.Popen(command, stdout=quiet, stderr=quiet, start_new_session=True)
         try:
             with connect(_socket(port), max_size=None) as socket:
                 yield Page(socket)
         finally:
-            browser.terminate()
+            os.killpg(browser.pid, signal.SIGTERM)  # Debian's program is a script around the browser
             browser.wait()
 
 
