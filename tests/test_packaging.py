@@ -58,7 +58,8 @@ def distributions(package: str) -> set[str]:
 @pytest.mark.parametrize("folder", ["mfnet", "stages", "pipelines", "scripts"])
 def test_everything_imported_is_declared(folder):
     extras = PROJECT["optional-dependencies"]
-    known = declared(PROJECT["dependencies"], *(extras[name] for name in ("pipeline", "fan", "gpu")))
+    known = declared(PROJECT["dependencies"], *(extras[name] for name in ("pipeline", "openlineage", "fan", "gpu")))
+    known |= declared(extras["dev"]) if folder == "scripts" else set()
     for package, files in imported(folder).items():
         assert distributions(package) & known, f"{package} is imported by {sorted(files)} and not declared"
 

@@ -65,7 +65,7 @@ class Opened:
         if accessor.sparse is not None:
             count, indices = accessor.sparse.count, accessor.sparse.indices
             rows = self._values(indices.bufferView, TYPES[indices.componentType], count, ())
-            values[rows] = self._values(accessor.sparse.values.bufferView, dtype, count, shape)
+            values[rows] = self._values(accessor.sparse["values"].bufferView, dtype, count, shape)
         return values
 
     def _values(self, view: int, dtype: type, count: int, shape: tuple[int, ...]) -> np.ndarray:
