@@ -223,7 +223,7 @@ def _without_copies(
     is: which name is wrong cannot be seen.
     """
     content = manifest.loc[:, ["checksum"]].assign(size=sizes)
-    if not identity.duplicated().any() and not content["checksum"].duplicated().any():
+    if identity.is_unique and len(content["checksum"].unique()) == len(content):
         return manifest, []
     usual_first = manifest.loc[:, "path"].str.endswith(".png").sort_values(ascending=False, kind="stable").index
     second = identity[usual_first].duplicated().reindex(manifest.index)
