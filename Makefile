@@ -4,6 +4,8 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS = 1
 export DO_NOT_TRACK = true
+# Some shells set it; every process would then compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help repro test test-all test-capped lint audit sbom fuzz fuzz-coverage ui clean setup
 .DEFAULT_GOAL := repro
