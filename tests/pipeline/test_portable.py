@@ -22,6 +22,7 @@ OUTS = (
     "data/raw/truth.parquet",
     "data/multipie/manifest.parquet",
     "data/multipie/rejected.parquet",
+    "data/multipie/contact_sheet.png",
     "data/multipie/plan.parquet",
 )
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(HANGS)]
