@@ -38,7 +38,7 @@ _SCENE = ["subject", "session", "recording"]
 
 
 @dataclass(frozen=True)
-class View:
+class Observation:
     """One photograph's landmarks and camera."""
 
     path: str
@@ -60,7 +60,7 @@ class Sight:
     """Of the triangulated head over the mean head's, in units of the world per metre."""
 
 
-def sight(views: list[View], head: MeanHead) -> Sight:
+def sight(views: list[Observation], head: MeanHead) -> Sight:
     """Triangulate the points from brows to mouth of a recording and look at them again."""
     cameras = [view.camera for view in views]
     pixels, seen = np.stack([view.points for view in views]), np.stack([view.seen for view in views])
@@ -92,7 +92,7 @@ def check_cameras(
     ``landmarks.max_rejected`` of the images hang on such a one.
     """
     scenes = _scenes(found, plan, head)
-    captures: dict[str, list[list[View]]] = {}
+    captures: dict[str, list[list[Observation]]] = {}
     for views in scenes:
         captures.setdefault(calibration_file(views[0].path, layout), []).append(views)
     reasons: dict[str, str] = {}
@@ -121,7 +121,7 @@ def check_cameras(
     return passed, rejected.astype("str").reset_index(drop=True)
 
 
-def _scenes(found: pd.DataFrame, plan: pd.DataFrame, head: MeanHead) -> list[list[View]]:
+def _scenes(found: pd.DataFrame, plan: pd.DataFrame, head: MeanHead) -> list[list[Observation]]:
     """The photographs with landmarks of every recording."""
     columns = ["camera", *CALIBRATION]
     slots = [
@@ -135,14 +135,14 @@ def _scenes(found: pd.DataFrame, plan: pd.DataFrame, head: MeanHead) -> list[lis
     return [[_view(row, head) for row in group.to_dict("records")] for _, group in groups]
 
 
-def _view(row: Mapping, head: MeanHead) -> View:
+def _view(row: Mapping, head: MeanHead) -> Observation:
     camera = camera_of(row)
     points = np.asarray(row["landmarks"], np.float64).reshape(-1, 2)[N_CONTOUR:]
-    return View(row["path"], camera, camera.undistorted(points), head.seen_from(row["yaw"])[N_CONTOUR:])
+    return Observation(row["path"], camera, camera.undistorted(points), head.seen_from(row["yaw"])[N_CONTOUR:])
 
 
 # --------------------------------------------------------------------------------------------------------- calibrations
-def _judge(recordings: list[list[View]], head: MeanHead, params: LandmarkParams) -> tuple[str | None, float]:
+def _judge(recordings: list[list[Observation]], head: MeanHead, params: LandmarkParams) -> tuple[str | None, float]:
     """(what is wrong with a calibration, or None; length in metres of its unit)."""
     limit, (least, most) = params.gates.max_reprojection, params.gates.head_size
     error, size = _typical(recordings, head)
@@ -161,7 +161,7 @@ def _judge(recordings: list[list[View]], head: MeanHead, params: LandmarkParams)
     return None, unit
 
 
-def _typical(recordings: list[list[View]], head: MeanHead) -> tuple[float, float]:
+def _typical(recordings: list[list[Observation]], head: MeanHead) -> tuple[float, float]:
     """Median error and size over recordings, LOOKED_AT at most; NaN where none says anything."""
     some = recordings[:: 1 + (len(recordings) - 1) // LOOKED_AT]
     sights = [each for views in some if np.isfinite((each := sight(views, head)).size)]
@@ -179,7 +179,7 @@ def _wrong_size(size: float, least: float, most: float) -> str:
     )
 
 
-def _explained(recordings: list[list[View]], head: MeanHead, error: float, limit: float) -> str | None:
+def _explained(recordings: list[list[Observation]], head: MeanHead, error: float, limit: float) -> str | None:
     """What is wrong with cameras that do not see one head, as far as a usual mistake explains it.
 
     None where one view of each recording explains it: then its camera or landmarks are wrong, and not the calibration.
@@ -196,7 +196,7 @@ def _explained(recordings: list[list[View]], head: MeanHead, error: float, limit
     return f"{text} ({limit:g} allowed by landmarks.gates.max_reprojection): K, R or t is wrong"
 
 
-def _focal_length(recordings: list[list[View]], head: MeanHead, error: float, limit: float) -> str | None:
+def _focal_length(recordings: list[list[Observation]], head: MeanHead, error: float, limit: float) -> str | None:
     """That K is wrong, where with another focal length the points fit, and plainly better."""
     errors = {
         factor: _typical(_with(recordings, lambda view, factor=factor: _zoomed(view, factor)), head)[0]
@@ -211,7 +211,7 @@ def _focal_length(recordings: list[list[View]], head: MeanHead, error: float, li
     )
 
 
-Mend = Callable[[View], View]
+Mend = Callable[[Observation], Observation]
 MISTAKES: Mapping[str, Mend] = {
     **{
         cause: (lambda view, mended=mended: replace(view, camera=mended(view.camera)))
@@ -223,23 +223,23 @@ MISTAKES: Mapping[str, Mend] = {
 """Usual mistakes -> a view as it should be then."""
 
 
-def _reflected(view: View, x: int, y: int) -> View:
+def _reflected(view: Observation, x: int, y: int) -> Observation:
     """The view with the signs of its landmarks' coordinates about the principal point."""
     centre = view.camera.K[:2, 2]
     return replace(view, points=(view.points - centre) * [x, y] + centre)
 
 
-def _zoomed(view: View, factor: float) -> View:
+def _zoomed(view: Observation, factor: float) -> Observation:
     """The view as if its camera had `factor` times the focal length."""
     K = view.camera.K * np.array([[factor, factor, 1], [1, factor, 1], [1, 1, 1]])
     return replace(view, camera=replace(view.camera, K=K))
 
 
-def _with(recordings: list[list[View]], mend: Mend) -> list[list[View]]:
+def _with(recordings: list[list[Observation]], mend: Mend) -> list[list[Observation]]:
     return [[mend(view) for view in views] for views in recordings]
 
 
-def blamed(views: list[View], head: MeanHead, limit: float) -> list[View]:
+def blamed(views: list[Observation], head: MeanHead, limit: float) -> list[Observation]:
     """The views of a recording that are wrong: none, the one without which the others fit, or all."""
     if not sight(views, head).error > limit:
         return []
@@ -249,7 +249,7 @@ def blamed(views: list[View], head: MeanHead, limit: float) -> list[View]:
     return views
 
 
-def _odd_cameras(captures: dict[str, list[list[View]]], reasons: dict[str, str]) -> dict[str, str]:
+def _odd_cameras(captures: dict[str, list[list[Observation]]], reasons: dict[str, str]) -> dict[str, str]:
     """Path -> reason of the images of cameras that are blamed in most recordings that they see, two or more."""
     seen: dict[str, list[tuple[str, str]]] = {}
     for file, recordings in captures.items():

@@ -40,7 +40,7 @@ class KnownCameras(TensorRecord):
 
 
 @dataclass(frozen=True)
-class Placement(TensorRecord):
+class HeadPose(TensorRecord):
     """Where B heads are in the world."""
 
     rotation: Tensor
@@ -62,7 +62,7 @@ def with_known_cameras(flame: Flame, prediction: Prediction, cameras: KnownCamer
     return seen_by(flame, prediction, place(flame, prediction, cameras), cameras)
 
 
-def place(flame: Flame, prediction: Prediction, cameras: KnownCameras) -> Placement:
+def place(flame: Flame, prediction: Prediction, cameras: KnownCameras) -> HeadPose:
     """Where the views of a prediction together see the heads, by least squares with weights `ALONG` for depth."""
     views = prediction.views
     root, depth = _root_and_depth(flame, prediction, views.global_pose)
@@ -73,10 +73,10 @@ def place(flame: Flame, prediction: Prediction, cameras: KnownCameras) -> Placem
     trust = to_world @ (cameras.rotation.new_tensor([1, 1, ALONG])[:, None] * cameras.rotation)
     together = torch.linalg.solve(trust.sum(1), (trust @ own[..., None]).sum(1)[..., 0])
     turns = to_world @ axis_angle_to_matrix(views.global_pose)
-    return Placement(_mean_rotation(turns), together)
+    return HeadPose(_mean_rotation(turns), together)
 
 
-def seen_by(flame: Flame, prediction: Prediction, placement: Placement, cameras: KnownCameras) -> Prediction:
+def seen_by(flame: Flame, prediction: Prediction, placement: HeadPose, cameras: KnownCameras) -> Prediction:
     """The prediction's people at a place: pose, camera and inverse distance of every view follow from it."""
     pose = matrix_to_axis_angle(cameras.rotation @ placement.rotation[:, None])
     root, depth = _root_and_depth(flame, prediction, pose)

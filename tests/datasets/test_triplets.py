@@ -183,6 +183,7 @@ def test_shards_without_checksums_are_read_and_named(tmp_path, caplog):
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_pinned_batches_are_the_same(shards):
     triplets = TripletShards(shards)
     pieces = [triplets.order(0)[:8]]

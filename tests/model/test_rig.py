@@ -12,7 +12,7 @@ from mfnet.geometry.turned import turned_camera
 from mfnet.model.mfnet import white_light
 from mfnet.model.parameters import Person, Prediction, View
 from mfnet.model.projection import decode
-from mfnet.model.rig import KnownCameras, Placement, place, seen_by, with_known_cameras, with_known_distance
+from mfnet.model.rig import HeadPose, KnownCameras, place, seen_by, with_known_cameras, with_known_distance
 from tests.calibrated import ORIGIN, WORLD, rig
 from tests.heads import open_flame
 
@@ -50,10 +50,10 @@ def people(flame, views: int = 3) -> Prediction:
     return Prediction(person, View(zeros, zeros, zeros[..., 0], torch.zeros(2, views, 5), light))
 
 
-def placement() -> Placement:
+def placement() -> HeadPose:
     turn = axis_angle_to_matrix(torch.tensor([[0.1, 0.2, -0.05], [-0.1, -0.15, 0.1]]))
     root = torch.from_numpy(ORIGIN).float() + torch.tensor([[0.01, -0.03, 0.02], [-0.02, 0.0, 0.01]])
-    return Placement(torch.from_numpy(WORLD).float() @ turn, root)
+    return HeadPose(torch.from_numpy(WORLD).float() @ turn, root)
 
 
 def test_views_of_a_placed_head_are_what_the_pinhole_cameras_see(flame, cameras, turned):

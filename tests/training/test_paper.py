@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 import torch
 
-from mfnet.datasets.multipie import HEIGHT, WIDTH, scan
+from mfnet.datasets.multipie import HEIGHT, WIDTH
 from mfnet.datasets.plan import plan_triplets
+from mfnet.datasets.scan import scan
 from mfnet.datasets.shards import CropSpec, write_shards
 from mfnet.flow import raft, raft_state
 from mfnet.geometry import PinholeCamera, project_perspective
