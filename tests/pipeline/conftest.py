@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from filelock import FileLock
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from mfnet.profiles import write_profile
@@ -138,8 +139,16 @@ def checkout(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def rebuilt(checkout) -> Path:
-    """The checkout after one run of the Prefect flow."""
-    log = run(checkout, sys.executable, "-m", "pipelines.rebuild")
-    assert "Completed('rebuild: done')" in log
+def rebuilt(checkout, tmp_path_factory, worker_id) -> Path:
+    """The checkout after one run of the Prefect flow. The first module that asks makes it; others get a copy."""
+    base = tmp_path_factory.getbasetemp()
+    kept = (base if worker_id == "master" else base.parent) / "rebuilt"
+    with FileLock(f"{kept}.lock"):
+        if not kept.is_dir():
+            log = run(checkout, sys.executable, "-m", "pipelines.rebuild")
+            assert "Completed('rebuild: done')" in log
+            shutil.copytree(checkout, kept, symlinks=True)
+            return checkout
+    shutil.rmtree(checkout)
+    shutil.copytree(kept, checkout, symlinks=True)
     return checkout
