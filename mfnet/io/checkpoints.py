@@ -16,7 +16,7 @@ import torch
 from mfnet.errors import InputError
 from mfnet.io.code import code_hash
 from mfnet.io.files import atomic_path, file_hash
-from mfnet.io.tensors import load_torch
+from mfnet.io.tensors import load_torch, save_torch
 
 FORMAT = 1
 """Raised when the content of a checkpoint changes its meaning."""
@@ -45,7 +45,7 @@ class Checkpoints:
         """Replace the checkpoint: tensors and plain Python values only. A kill leaves the old one or the new one."""
         with atomic_path(self.path) as beside:
             with open(beside, "wb") as file:
-                torch.save(state, file)
+                save_torch(state, file)
                 file.flush()
                 os.fsync(file.fileno())
 

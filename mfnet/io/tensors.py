@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import IO, Annotated, Protocol
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -152,6 +152,16 @@ def _checked_metadata(text: str, path: str | Path) -> dict:
     except ValidationError as error:
         raise InputError(f"{path}: metadata: {describe(error)}") from None
     return content
+
+
+def save_torch(state: dict, file: IO[bytes]) -> None:
+    """`torch.save`, whose errors of a disk that refuses are those of the disk: its writer raises its own over them."""
+    try:
+        torch.save(state, file)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
 
 
 def load_torch(path: str | Path, remedy: str, device: torch.device | str = "cpu") -> object:

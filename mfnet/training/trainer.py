@@ -14,6 +14,7 @@ from mfnet.datasets.triplets import TripletBatch
 from mfnet.errors import InputError
 from mfnet.io.files import atomic_path
 from mfnet.io.images import to_float
+from mfnet.io.tensors import save_torch
 from mfnet.losses.total import Objective, gradient_shares, total_loss
 from mfnet.model.mfnet import MFNet
 from mfnet.model.parameters import Prediction
@@ -158,7 +159,8 @@ class Trainer:
         with atomic_path(dump) as beside:
             held = {name: value for name, value in vars(batch.to(torch.device("cpu"))).items() if name != "cameras"}
             held |= {} if batch.cameras is None else batch.cameras.to("cpu").named_tensors()
-            torch.save({"step": self.position, "terms": {n: v.item() for n, v in values.items()}, **held}, beside)
+            with open(beside, "wb") as file:
+                save_torch({"step": self.position, "terms": {n: v.item() for n, v in values.items()}, **held}, file)
         triplets = ", ".join(map(str, batch.triplet.tolist()))
         raise NumericalError(
             f"step {self.position}: {', '.join(bad)} not finite; the batch (triplets {triplets}) is in {dump}: look at "

@@ -203,6 +203,7 @@ def test_a_photograph_that_vanished_is_a_row(rebuilt, stage, name):
     file = rebuilt / "data/raw/multipie" / vanished
     content = file.read_bytes()
     file.unlink()
+    shutil.rmtree(rebuilt / ".mfnet/landmarks", ignore_errors=True)  # results that are kept ask for no photograph
     try:
         run(rebuilt, *victim.command)
     finally:
