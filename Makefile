@@ -7,7 +7,7 @@ export DO_NOT_TRACK = true
 # Some shells set it; every process would then compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help repro test test-all test-capped lint audit sbom fuzz fuzz-coverage ui clean setup
+.PHONY: help repro test test-all test-capped faults lint audit sbom fuzz fuzz-coverage ui clean setup
 .DEFAULT_GOAL := repro
 
 help:  ## what can be made
@@ -51,6 +51,9 @@ test-all: test  ## those, then the slow ones
 # Last bits differ there, verdicts must not.
 test-capped: setup  ## training and rendering as on a CPU without AVX-512
 	python -m mfnet.compute.portable env $(PYTEST) tests/training tests/render tests/pretraining
+
+faults: setup  ## stages killed, without room, without leave, with files gone: half an hour
+	FAULTS=1 pytest tests/pipeline/test_faults.py
 
 lint: setup  ## style and types
 	ruff check .
