@@ -30,7 +30,6 @@ from mfnet.datasets.multipie import ANNOTATIONS, IMAGES, RejectedImage
 from mfnet.datasets.rigs import Side, meeting_point, middle_camera, sides
 from mfnet.errors import InputError
 from mfnet.io.cameras import CalibratedCamera, read_facescape, read_facescape_scale, read_krt, read_nersemble
-from mfnet.io.files import MissingFile, read_bytes
 from mfnet.io.images import NoPhoto, check_photo, read_photo
 from mfnet.io.walk import walk
 
@@ -195,7 +194,7 @@ def _look(root: str, decode: bool, paths: list[str]) -> list[_Image | _Refused]:
 
 def _hash_and_size(path: str) -> tuple[str, int, int]:
     """(16 hex digits of the content's hash, width, height); nothing is decoded. Raises RejectedImage."""
-    data = _bytes(path)
+    data = multipie.image_bytes(path, _MAX_BYTES)
     try:
         check_photo(data, ("JPEG", "PNG"))
         with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:
@@ -206,15 +205,6 @@ def _hash_and_size(path: str) -> tuple[str, int, int]:
     if ends not in data[-64:]:
         raise RejectedImage("broken image: truncated")
     return hashlib.sha256(data).hexdigest()[:16], width, height
-
-
-def _bytes(path: str) -> bytes:
-    try:
-        return read_bytes(path, _MAX_BYTES)
-    except MissingFile:
-        raise RejectedImage("unreadable: No such file or directory") from None
-    except InputError as error:
-        raise RejectedImage(f"unreadable: {str(error).removeprefix(f'{path}: ')}") from None
 
 
 def read_image(path: str | Path) -> np.ndarray:

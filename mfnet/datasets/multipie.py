@@ -134,14 +134,19 @@ def parse_path(path: str) -> tuple[str, int, int, str, int]:
     return subject, int(session), int(recording), camera, int(illumination)
 
 
-def read_image(path: str | Path) -> np.ndarray:
-    """Decode a PNG to [H, W, 3] uint8 RGB; raises RejectedImage where it is missing or its data is damaged anywhere."""
+def image_bytes(path: str | Path, limit: int = MAX_BYTES) -> bytes:
+    """The content of an image's file; raises RejectedImage, in the words of the scan, where it cannot be read."""
     try:
-        data = read_bytes(path, MAX_BYTES)
+        return read_bytes(path, limit)
     except MissingFile:
-        raise RejectedImage("unreadable: No such file or directory") from None  # as the scan says it
+        raise RejectedImage("unreadable: No such file or directory") from None
     except InputError as error:
         raise RejectedImage(f"unreadable: {str(error).removeprefix(f'{path}: ')}") from None
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Decode a PNG to [H, W, 3] uint8 RGB; raises RejectedImage where it is missing or its data is damaged anywhere."""
+    data = image_bytes(path)
     end = data.find(PNG_TAIL)
     if 0 <= end < len(data) - len(PNG_TAIL):
         raise RejectedImage("broken PNG: bytes after its end")

@@ -93,11 +93,7 @@ def _groups(pools: dict[str, pd.DataFrame], params: PlanParams) -> pd.DataFrame:
     groups = reduce(lambda left, right: left.merge(right, on=_keys(params)), counts)
     groups["capacity"] = groups[[f"count_{slot}" for slot in SLOTS]].prod(axis=1)
     expressions = pools["frontal"].drop_duplicates(_keys(params))[[*_keys(params), "expression"]]
-    return (
-        groups.merge(expressions, on=_keys(params))
-        .sort_values(_keys(params), ignore_index=True)
-        .sort_values(_keys(params), ignore_index=True)
-    )
+    return groups.merge(expressions, on=_keys(params)).sort_values(_keys(params), ignore_index=True)
 
 
 def _turns(cells: pd.DataFrame, total: int) -> np.ndarray:

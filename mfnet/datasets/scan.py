@@ -34,12 +34,12 @@ from mfnet.datasets.multipie import (
     EXPRESSIONS,
     HEIGHT,
     ILLUMINATIONS,
-    MAX_BYTES,
     OTHER_PARTS,
     PNG_TAIL,
     WIDTH,
     YAW,
     RejectedImage,
+    image_bytes,
     is_aside,
     is_below_images,
     is_session,
@@ -50,7 +50,6 @@ from mfnet.datasets.seen import SCHEMA, Names, Search, findings, no_collection, 
 from mfnet.errors import InputError
 from mfnet.io.code import code_hash
 from mfnet.io.ends import glance
-from mfnet.io.files import read_bytes
 from mfnet.io.walk import walk_folders
 
 log = logging.getLogger(__name__)
@@ -186,10 +185,7 @@ def _checked(path: str, look: Look) -> bytes:
         read_image(path)
     if not look.content:
         return checksum
-    try:
-        return hashlib.sha256(read_bytes(path, MAX_BYTES)).digest()[:8]
-    except InputError as error:
-        raise RejectedImage(f"unreadable: {str(error).removeprefix(f'{path}: ')}") from None
+    return hashlib.sha256(image_bytes(path)).digest()[:8]
 
 
 def _usual(folder: str, names: list[str]) -> list[bool]:

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from mfnet.io.cameras import CalibratedCamera
+from mfnet.geometry.turned import rotation_between
+from mfnet.io.cameras import HALF_PIXEL, CalibratedCamera
 
 MARGIN = 2.6
 """Side of what the turned camera sees, over the larger side of the points' box."""
@@ -14,7 +15,6 @@ LARGEST = 2048
 """Most pixels of its side."""
 ROUNDS = 3
 """Times that the camera is turned to the middle of the points, which moves a little as it turns."""
-_HALF = np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])
 
 
 class Aimed(NamedTuple):
@@ -35,7 +35,7 @@ class Aimed(NamedTuple):
     def image(self, photograph: np.ndarray) -> np.ndarray:
         """The photograph [H, W, 3] uint8 as the turned camera sees it; black where the first one did not look."""
         size = (self.camera.width or 1, self.camera.height or 1)
-        intrinsics = (self.original.K - _HALF, self.original.distortion, self.turn, self.camera.K - _HALF)
+        intrinsics = (self.original.K - HALF_PIXEL, self.original.distortion, self.turn, self.camera.K - HALF_PIXEL)
         maps = cv2.initUndistortRectifyMap(*intrinsics, size, cv2.CV_32FC1)
         return cv2.remap(photograph, *maps, cv2.INTER_LINEAR, borderValue=0)
 
@@ -50,19 +50,10 @@ def aim(camera: CalibratedCamera, points: np.ndarray) -> Aimed:
         seen = cv2.undistortPoints(flat, camera.K, camera.distortion, R=turn)[:, 0]
         low, high = seen.min(0), seen.max(0)
         extent = float((high - low).max())
-        turn = _towards(np.append((low + high) / 2, 1.0)) @ turn
+        ray = np.append((low + high) / 2, 1.0)
+        turn = rotation_between(ray / np.linalg.norm(ray), np.array([0.0, 0, 1])) @ turn
     side = min(LARGEST, max(64, math.ceil(MARGIN * extent * focal)))
     focal = side / (MARGIN * extent)
     K = np.array([[focal, 0, side / 2], [0, focal, side / 2], [0, 0, 1]])
     turned = CalibratedCamera(camera.name, K, turn @ camera.R, turn @ camera.t, side, side, camera.unit, np.zeros(5))
     return Aimed(turned, turn, camera)
-
-
-def _towards(ray: np.ndarray) -> np.ndarray:
-    """The smallest rotation [3, 3] that brings a ray [3] onto the axis z."""
-    direction = ray / np.linalg.norm(ray)
-    axis = np.cross(direction, [0.0, 0, 1])
-    sine = float(np.linalg.norm(axis))
-    if sine < 1e-12:
-        return np.eye(3)
-    return cv2.Rodrigues(axis / sine * math.atan2(sine, direction[2]))[0]

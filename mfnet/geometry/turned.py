@@ -42,13 +42,13 @@ def turned_camera(camera: "CalibratedCamera", box: CropBox, size: int) -> "Calib
     ray = np.linalg.inv(camera.K) @ [box.centre_x, box.centre_y, 1.0]
     length = float(np.linalg.norm(ray))
     forward = ray / length
-    turn = _between(forward, np.array([0.0, 0.0, 1.0]))
+    turn = rotation_between(forward, np.array([0.0, 0.0, 1.0]))
     focal = math.sqrt(camera.K[0, 0] * camera.K[1, 1]) * length * size / box.side
     K = np.array([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]])
     return replace(camera, K=K, R=turn @ camera.R, t=turn @ camera.t, width=size, height=size, distortion=np.zeros(5))
 
 
-def _between(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+def rotation_between(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     """The least rotation [3, 3] that turns one unit vector [3] into another, not its opposite."""
     x, y, z = np.cross(source, target)
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])

@@ -72,7 +72,7 @@ class CalibratedCamera:
         """The photograph [H, W, 3] uint8 as a lens without distortion would have taken it; black beyond its edges."""
         if not self.distortion.any():
             return image
-        return cv2.undistort(image, self.K - _HALF, self.distortion)
+        return cv2.undistort(image, self.K - HALF_PIXEL, self.distortion)
 
     def in_metres(self, unit: float | None = None) -> Self:
         """The same camera before a world in metres.
@@ -110,7 +110,7 @@ class CalibratedCamera:
         return replace(self, width=width, height=height)
 
 
-_HALF = np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])
+HALF_PIXEL = np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])
 """From K with OpenCV's pixels to K with the project's."""
 
 
@@ -130,7 +130,7 @@ def read_nersemble(path: str | Path) -> list[CalibratedCamera]:
         matrix = _numbers(pose, (4, 4), path, f"world_2_cam.{name}")
         if np.abs(matrix[3] - [0, 0, 0, 1]).max() > 1e-6:
             fail(path, f"world_2_cam.{name}", "must end in the row 0, 0, 0, 1")
-        cameras.append(make_camera(path, name, (K + _HALF, matrix[:3]), size, "m"))
+        cameras.append(make_camera(path, name, (K + HALF_PIXEL, matrix[:3]), size, "m"))
     return cameras
 
 
@@ -153,7 +153,7 @@ def read_krt(path: str | Path) -> list[CalibratedCamera]:
         K = _numbers(intrinsics, (3, 3), path, f"{name}: K")
         pose = _numbers(extrinsics, (3, 4), path, f"{name}: [R | t]")
         distortion = _numbers(lens, (5,), path, f"{name}: distortion")
-        cameras.append(make_camera(path, name, (K + _HALF, pose), (None, None), "mm", distortion))
+        cameras.append(make_camera(path, name, (K + HALF_PIXEL, pose), (None, None), "mm", distortion))
     _require_distinct(cameras, path)
     return cameras
 
@@ -179,7 +179,7 @@ def read_facescape(path: str | Path) -> list[CalibratedCamera]:
         lens = content.get(f"{name}_distortion")
         distortion = np.zeros(5) if lens is None else _numbers(lens, (5,), path, f"{name}_distortion")
         size = _size(content, f"{name}_", path)
-        cameras.append(make_camera(path, name, (K + _HALF, pose), size, None, distortion))
+        cameras.append(make_camera(path, name, (K + HALF_PIXEL, pose), size, None, distortion))
     if not cameras:
         fail(path, "<n>_valid", "is false for every camera")
     return cameras
