@@ -46,7 +46,7 @@ test: setup .mfnet/web  ## the tests that take seconds, on two cores
 	$(PYTEST) -m "not slow"
 
 test-all: test  ## those, then the slow ones
-	$(PYTEST) -m slow
+	$(PYTEST) --no-loadscope-reorder -m slow
 
 # Last bits differ there, verdicts must not.
 test-capped: setup  ## training and rendering as on a CPU without AVX-512

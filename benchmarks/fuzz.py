@@ -7,6 +7,7 @@ than 256 MiB, code run, processes killed. A case is known by its reader and numb
 
 import argparse
 import collections
+import logging
 import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
@@ -24,6 +25,7 @@ KINDS = (*RIGHT, "uncaught", "slow", "large", "code run", "killed")
 
 def run_chunk(name: str, first: int, count: int) -> list[tuple[int, str, str]]:
     """(number, kind, detail) of the cases `first` ... of a reader; those below 0 are its hand-made ones."""
+    logging.disable(logging.WARNING)  # of which each file has its own
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         made = dict(enumerate(fixed_files(name, folder), -1_000_000)) if first == 0 else {}

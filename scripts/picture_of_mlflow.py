@@ -9,18 +9,17 @@ for the charts of wild/all/CD and keeps the page. Chromium is Debian's ``chromiu
 import argparse
 import base64
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 from websockets.sync.client import ClientConnection, connect
 
 from mfnet.errors import InputError
@@ -97,8 +96,16 @@ def browser_page(width: int, height: int) -> Iterator[Page]:
             with connect(_socket(port), max_size=None) as socket:
                 yield Page(socket)
         finally:
-            os.killpg(browser.pid, signal.SIGTERM)  # Debian's program is a script around the browser
-            browser.wait()
+            _end(browser)
+
+
+def _end(browser: subprocess.Popen) -> None:
+    """Returns once nothing of the browser is left that could write into its profile."""
+    processes = [*psutil.Process(browser.pid).children(recursive=True), psutil.Process(browser.pid)]
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(processes, timeout=PATIENCE)
 
 
 def _socket(port: int) -> str:

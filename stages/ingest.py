@@ -7,7 +7,7 @@ import stages.portable  # noqa: F401
 from argparse import Namespace
 
 from mfnet.compute.executor import Compute
-from mfnet.datasets.calibrated import scan_calibrated
+from mfnet.datasets.calibrated_scan import scan_calibrated
 from mfnet.datasets.scan import Look, scan
 from mfnet.export.contact import contact_sheet
 from mfnet.io.files import write_table
@@ -30,7 +30,7 @@ def run(params: Params, args: Namespace, record: Run) -> None:
         check = quality.check_manifest
     else:
         decode = params.ingest.decode == "full"
-        manifest, rejected = scan_calibrated(source.multipie, source.layout, source.anchor, compute, decode)
+        manifest, rejected = scan_calibrated(source.multipie, source.layout, source.anchor, compute, decode, KEPT)
         check = quality.check_calibrated_manifest
     check(manifest, rejected, params.ingest.max_rejected, "data/multipie/ingest.json")
     write_table(manifest, "data/multipie/manifest.parquet")

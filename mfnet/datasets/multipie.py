@@ -146,7 +146,11 @@ def image_bytes(path: str | Path, limit: int = MAX_BYTES) -> bytes:
 
 def read_image(path: str | Path) -> np.ndarray:
     """Decode a PNG to [H, W, 3] uint8 RGB; raises RejectedImage where it is missing or its data is damaged anywhere."""
-    data = image_bytes(path)
+    return decode_image(image_bytes(path))
+
+
+def decode_image(data: bytes) -> np.ndarray:
+    """`read_image` of a file's content."""
     end = data.find(PNG_TAIL)
     if 0 <= end < len(data) - len(PNG_TAIL):
         raise RejectedImage("broken PNG: bytes after its end")

@@ -11,6 +11,7 @@ import zlib
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from itertools import islice
 from pathlib import Path
@@ -21,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import simplejpeg
 import torch
 from torch import Tensor
 
@@ -28,7 +30,7 @@ from mfnet.compute.compiled import empty
 from mfnet.datasets.plan import SLOTS
 from mfnet.errors import InputError
 from mfnet.geometry.conventions import VIEW_TO_OPENCV
-from mfnet.io.images import NoPhoto, check_photo, to_float
+from mfnet.io.images import JPEG_SCAN, MAX_SCANS, NoPhoto, check_photo, to_float
 from mfnet.model.rig import KnownCameras
 
 log = logging.getLogger(__name__)
@@ -42,11 +44,9 @@ SHUFFLE_GROUPS = 8
 MAX_CROP = 2048
 """Pixels on a side of a crop at most."""
 _MAX_GROUP = 1 << 30
-_MOST_HEADERS = 64
-_JPEG, _JPEG_SCAN = b"\xff\xd8", b"\xff\xda"
-_SCAN_HEADER = 14
-"""Bytes of a scan's header with three components, its marker included."""
-_BASELINE = b"\xff\xc0"
+_JPEG = b"\xff\xd8"
+_CHEAP = 1 << 33
+"""Bytes times values: less takes under a second, however many scans the bytes are."""
 _REMEDY = "run the stage `triplets` again"
 _LENGTHS = {"landmarks": 136, "K": 9, "R": 9, "t": 3}
 """Numbers in a value of a column of lists, by the first part of its name."""
@@ -126,8 +126,6 @@ class TripletShards:
             for index in range(file.num_row_groups)
         ]
         self._held: OrderedDict[int, _Group] = OrderedDict()
-        self._headers: set[bytes] = set()
-        """Of JPEGs that were found good: those that one stage wrote are all alike."""
 
     def __len__(self) -> int:
         return sum(group.rows for group in self._groups)
@@ -174,17 +172,15 @@ class TripletShards:
         places = [(self._group(group), row) for group, row in rows.tolist()]
         encoded = [group.image(row, slot) for group, row in places for slot in range(len(SLOTS))]
         sums = [each for group, row in places for each in group.checksums_of(row)]
-        first = self._decoded(0, encoded, sums, rows)
-        shape = first.shape
-        images = _buffer((len(encoded), *shape), pinned)
+        with self._naming(rows, 0):
+            size = _size(encoded[0])
+        images = _buffer((len(encoded), *size, 3), pinned)
         pixels = images.numpy()
 
         def decode(indices: np.ndarray) -> None:
             for index in indices.tolist():
-                image = self._decoded(index, encoded, sums, rows) if index else first
-                if image.shape != shape:
-                    raise InputError(f"{self._image(rows, index)}: size differs from the others; {_REMEDY}")
-                cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=pixels[index])
+                with self._naming(rows, index):
+                    _decode(encoded[index], sums[index], pixels[index])
 
         own, *others = np.array_split(np.arange(len(encoded)), threads)
         waiting = [decoders.submit(decode, share) for share in others]
@@ -199,29 +195,17 @@ class TripletShards:
         images = images.unflatten(0, (len(rows), len(SLOTS))).permute(0, 1, 4, 2, 3)
         cameras = None
         if self.calibrated:
-            cameras = _cameras([group.camera(row) for group, row in places], shape[1])
+            cameras = _cameras([group.camera(row) for group, row in places], size[1])
             cameras = cameras.map(Tensor.pin_memory) if pinned else cameras
         return TripletBatch(triplet, subject, images, landmarks, yaw, cameras)
 
-    def _decoded(self, index: int, encoded: list[bytes], sums: list[int | None], rows: np.ndarray) -> np.ndarray:
-        """Image number `index` of a batch, uint8 [H, W, 3] in OpenCV's order of channels."""
+    @contextmanager
+    def _naming(self, rows: np.ndarray, index: int) -> Iterator[None]:
+        """Where image number `index` of a batch is none, InputError names it."""
         try:
-            return self._decode(encoded[index], sums[index])
+            yield
         except NoPhoto as error:
             raise InputError(f"{self._image(rows, index)}: {error}; {_REMEDY}") from None
-
-    def _decode(self, encoded: bytes, checksum: int | None) -> np.ndarray:
-        if checksum is not None and zlib.crc32(encoded) != checksum:
-            raise NoPhoto("damaged: its bytes are not those that were written")
-        header = encoded[: encoded.find(_JPEG_SCAN) + _SCAN_HEADER]
-        if header not in self._headers:
-            check_photo(encoded, ("JPEG", "PNG"), MAX_CROP**2)
-            if len(self._headers) < _MOST_HEADERS and _says_all(header):
-                self._headers.add(header)
-        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
-        if image is None:
-            raise NoPhoto("not a readable image")
-        return image
 
     def _image(self, rows: np.ndarray, index: int) -> str:
         """What a message calls image number `index` of a batch."""
@@ -297,17 +281,46 @@ def _bytes_of(column: pa.Array) -> tuple[np.ndarray, list[int]]:
     return np.frombuffer(content or b"", np.uint8), starts.tolist()
 
 
-def _says_all(header: bytes) -> bool:
-    """Whether the bytes up to the data of a scan fix how a JPEG is decoded: it is baseline, segment follows segment up
-    to that scan, and the scan has all three components, so that no later one is read."""
-    at, kinds = len(_JPEG), []
-    if not header.startswith(_JPEG):
-        return False
-    while at + 4 <= len(header) and header[at] == 0xFF and header[at : at + 2] != _JPEG_SCAN:
-        kinds.append(header[at : at + 2])
-        at += 2 + int.from_bytes(header[at + 2 : at + 4], "big")
-    scan = len(header) - _SCAN_HEADER
-    return at == scan and _BASELINE in kinds and header[scan + 2 : scan + 5] == bytes([0, 12, 3])
+def _size(encoded: bytes) -> tuple[int, int]:
+    """Height and width of an encoded crop, by its header. Raises NoPhoto for what is none."""
+    return check_photo(encoded, ("JPEG", "PNG"), MAX_CROP**2)
+
+
+def _decode(encoded: bytes, checksum: int | None, out: np.ndarray) -> None:
+    """Decode a crop into uint8 RGB [H, W, 3]. Raises NoPhoto for one that is damaged or of another size."""
+    if checksum is not None and zlib.crc32(encoded) != checksum:
+        raise NoPhoto("damaged: its bytes are not those that were written")
+    try:
+        size = _decode_jpeg(encoded, out) if encoded.startswith(_JPEG) else _decode_png(encoded, out)
+    except ValueError as error:  # too large for `out`, damaged, or of a kind that is not RGB
+        size = _size(encoded)
+        if size == out.shape[:2]:
+            raise NoPhoto(f"not a readable image: {' '.join(str(error).split())}") from None
+    if size != out.shape[:2]:
+        raise NoPhoto(f"{size[1]} x {size[0]} px, and the first of its batch {out.shape[1]} x {out.shape[0]}")
+
+
+def _decode_jpeg(encoded: bytes, out: np.ndarray) -> tuple[int, int]:
+    """Height and width of what now is in `out`, straight from libjpeg-turbo: OpenCV's way there takes a third longer.
+
+    Raises ValueError for what is damaged or too large for `out`.
+    """
+    may_take_long = len(encoded) * out.size > _CHEAP  # a scan of a dozen bytes goes over all pixels
+    if may_take_long and encoded.count(JPEG_SCAN) > MAX_SCANS:
+        raise ValueError(f"more than {MAX_SCANS} scans")
+    height, width, _ = simplejpeg.decode_jpeg(encoded, "RGB", buffer=out).shape
+    return height, width
+
+
+def _decode_png(encoded: bytes, out: np.ndarray) -> tuple[int, int]:
+    """As `_decode_jpeg`."""
+    size = _size(encoded)
+    if size == out.shape[:2]:
+        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
+        if image is None:
+            raise ValueError("damaged")
+        cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=out)
+    return size
 
 
 def _buffer(shape: tuple[int, ...], pinned: bool) -> Tensor:

@@ -185,27 +185,31 @@ def read_facescape(path: str | Path) -> list[CalibratedCamera]:
     return cameras
 
 
-def read_facescape_scale(
-    path: str | Path, subject: str, expression: str
-) -> tuple[float, np.ndarray, np.ndarray] | None:
-    """FaceScape's ``Rt_scale_dict.json``: (scale, rotation [3, 3], shift [3]) from a reconstruction's world to mm.
+class FaceScapeScales:
+    """FaceScape's ``Rt_scale_dict.json``: from the arbitrary world of a reconstruction to millimetres."""
 
-    As `CalibratedCamera.moved` takes them; None where the file has none of that subject and expression. Raises
-    InputError, which names file and field, for anything that is no such file.
-    """
-    entry = _json(path).get(subject, {})
-    entry = entry.get(expression) if isinstance(entry, dict) else None
-    if entry is None:
-        return None
-    where = f"{subject}.{expression}"
-    if not isinstance(entry, list) or len(entry) != 2:
-        fail(path, where, "is not [scale, Rt]")
-    scale = float(_numbers(entry[0], (), path, f"{where}: scale"))
-    pose = np.asarray(entry[1], dtype=object)
-    matrix = _numbers(entry[1], (4, 4) if pose.shape[:1] == (4,) else (3, 4), path, f"{where}: Rt")
-    if scale <= 0:
-        fail(path, f"{where}: scale", f"is {scale:g}; it must be above 0")
-    return scale, _rotation(matrix[:3, :3], path, f"{where}: Rt"), matrix[:3, 3]
+    def __init__(self, path: str | Path) -> None:
+        """Raises InputError, which names the file, where it is not JSON."""
+        self.path, self._entries = path, _json(path)
+
+    def find(self, subject: str, expression: str) -> tuple[float, np.ndarray, np.ndarray] | None:
+        """(scale, rotation [3, 3], shift [3]) as `CalibratedCamera.moved` takes them; None where the file has none.
+
+        Raises InputError, which names file and field, for an entry that is none.
+        """
+        entry = self._entries.get(subject, {})
+        entry = entry.get(expression) if isinstance(entry, dict) else None
+        if entry is None:
+            return None
+        where = f"{subject}.{expression}"
+        if not isinstance(entry, list) or len(entry) != 2:
+            fail(self.path, where, "is not [scale, Rt]")
+        scale = float(_numbers(entry[0], (), self.path, f"{where}: scale"))
+        pose = np.asarray(entry[1], dtype=object)
+        matrix = _numbers(entry[1], (4, 4) if pose.shape[:1] == (4,) else (3, 4), self.path, f"{where}: Rt")
+        if scale <= 0:
+            fail(self.path, f"{where}: scale", f"is {scale:g}; it must be above 0")
+        return scale, _rotation(matrix[:3, :3], self.path, f"{where}: Rt"), matrix[:3, 3]
 
 
 def make_camera(

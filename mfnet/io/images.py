@@ -35,8 +35,8 @@ MAX_PIXELS = 100_000_000
 _MAX_BYTES = 1 << 29
 _ALWAYS_ALLOWED = 1 << 24  # pixels
 _MAX_PIXELS_PER_BYTE = 100  # an even wall as JPEG has about 50
-_MAX_SCANS = 100  # progressive JPEGs of cameras have about ten; each goes over all pixels
-_JPEG_SCAN = b"\xff\xda"
+MAX_SCANS = 100  # progressive JPEGs of cameras have about ten; each goes over all pixels
+JPEG_SCAN = b"\xff\xda"
 _MODES = {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "I;16", "I;16B", "I;16L"}
 _SIGNATURES = {
     "JPEG": re.compile(rb"\xff\xd8\xff"),
@@ -110,12 +110,16 @@ def decode_photo(data: bytes, formats: tuple[str, ...] = FORMATS) -> np.ndarray:
         raise NoPhoto(f"not a readable image: {' '.join(str(error).split())[:200]}") from None
 
 
-def check_photo(data: bytes, formats: tuple[str, ...] = FORMATS, most: int = MAX_PIXELS) -> None:
-    """Raise NoPhoto unless the header is that of a photograph with at most `most` pixels; nothing is decoded."""
+def check_photo(data: bytes, formats: tuple[str, ...] = FORMATS, most: int = MAX_PIXELS) -> tuple[int, int]:
+    """Height and width by the header; nothing is decoded.
+
+    Raises NoPhoto unless it is that of a photograph with at most `most` pixels.
+    """
     try:
         with _opened(data, formats) as image:
             if image.width * image.height > most:
                 raise NoPhoto(f"{image.width} x {image.height} px; at most {most} pixels are read")
+            return image.height, image.width
     except NoPhoto:
         raise
     except Exception as error:
@@ -140,8 +144,8 @@ def _opened(data: bytes, formats: tuple[str, ...]) -> Image.Image:
         )
     if image.mode not in _MODES:
         raise NoPhoto(f"not a readable image: pixels of kind {image.mode}; save it with 8 or 16 bits a channel")
-    if kind == "JPEG" and data.count(_JPEG_SCAN) > _MAX_SCANS:
-        raise NoPhoto(f"not a readable image: more than {_MAX_SCANS} scans, which no camera writes")
+    if kind == "JPEG" and data.count(JPEG_SCAN) > MAX_SCANS:
+        raise NoPhoto(f"not a readable image: more than {MAX_SCANS} scans, which no camera writes")
     if kind == "TIFF":
         _check_tiles(image)
     return image

@@ -67,7 +67,7 @@ def train(
 ) -> dict[str, float | None]:
     """Train and write ``model.safetensors``, ``metrics.json`` and ``history.parquet`` into the folder `out`.
 
-    An interrupted run with equal params, inputs and code is resumed from its checkpoint, which a finished run
+    An interrupted run with equal params, inputs, code and `out` is resumed from its checkpoint, which a finished run
     removes. Returns the metrics (in the first process; elsewhere nothing). Raises InputError for inputs that cannot
     be used, and NumericalError (one line, with the first bad batch written to a file) where the loss or its gradient
     is not finite.
@@ -83,6 +83,7 @@ def train(
             "crops": [params.triplets.image_size, params.triplets.crop_scale],
             "head": flame.content_hash,
             "world": [process.world, process.device.type],
+            "out": out.as_posix(),  # `train` and the variant `full` are equal otherwise, and run side by side
         }
         saved = Checkpoints(checkpoints, run_key(settings, inputs.files()))
         shards = TripletShards(sorted(inputs.shards))

@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mfnet.datasets.calibrated import LAYOUTS, calibration_file, read_image, scan_calibrated
+from mfnet.datasets import calibrated_scan
+from mfnet.datasets.calibrated import LAYOUTS, calibration_file, read_image
+from mfnet.datasets.calibrated_scan import scan_calibrated
 from mfnet.datasets.cameras import camera_of
 from mfnet.datasets.multipie import RejectedImage
 from mfnet.datasets.quality import check_calibrated_manifest
@@ -161,6 +163,29 @@ def test_damage_inside_an_image_is_found_by_decoding(tmp_path):
     assert scan_calibrated(tmp_path, "multiface")[1].empty
     _, rejected = scan_calibrated(tmp_path, "multiface", decode=True)
     assert [tmp_path / name for name in rejected["path"]] == [path] and "broken PNG" in rejected["reason"].iloc[0]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_second_scan_reads_what_changed(tmp_path, monkeypatch, layout):
+    root, kept, read = write_archive(tmp_path / "archive", layout, subjects=NONE), tmp_path / "kept", []
+    checked = calibrated_scan._checked
+
+    def counted(path, decode):
+        read.append(path)
+        return checked(path, decode)
+
+    monkeypatch.setattr(calibrated_scan, "_checked", counted)
+    before, _ = scan_calibrated(root, layout, kept=kept)
+    assert len(read) == len(before)
+    read.clear()
+    again, _ = scan_calibrated(root, layout, kept=kept)
+    assert not read and again.equals(before)
+    path = image_file(layout, root, "017", rig()[1].name)
+    path.write_bytes(path.read_bytes()[:-200])
+    rest, rejected = scan_calibrated(root, layout, kept=kept)
+    assert (
+        read == [str(path)] and len(rest) == len(before) - 1 and list(rejected["reason"]) == ["broken image: truncated"]
+    )
 
 
 def test_a_camera_without_calibration_has_no_rows(tmp_path):

@@ -12,7 +12,8 @@ from PIL import Image
 
 from mfnet.compute.executor import Compute
 from mfnet.datasets import multipie
-from mfnet.datasets.calibrated import LAYOUTS, scan_calibrated
+from mfnet.datasets.calibrated import LAYOUTS
+from mfnet.datasets.calibrated_scan import scan_calibrated
 from mfnet.datasets.plan import SLOTS, plan_triplets
 from mfnet.datasets.scan import scan
 from mfnet.datasets.shards import CALIBRATED_SCHEMA, SCHEMA, CropSpec, _replacement, encode, write_shards

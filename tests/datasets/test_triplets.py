@@ -11,8 +11,9 @@ import torch
 from PIL import Image
 
 from mfnet.datasets.plan import SLOTS
-from mfnet.datasets.triplets import TripletShards, _says_all
+from mfnet.datasets.triplets import TripletShards, _decode
 from mfnet.errors import InputError
+from mfnet.io.images import NoPhoto
 
 SIZE = 16
 
@@ -107,7 +108,7 @@ def test_a_shard_of_another_shape_is_refused_by_name(tmp_path, spoil, message):
     ("blob", "message"),
     [
         (b"no image", "not a readable image"),
-        (encoded(0, 24), "size differs"),
+        (encoded(0, 24), "24 x 24 px"),
         (encoded(0, 4096), "4096 x 4096 px"),
     ],
 )
@@ -140,30 +141,47 @@ def test_damaged_image_data_do_not_pass_unseen(tmp_path, ending):
         read(bad, bad.order(None))
 
 
-def test_a_known_header_lets_no_other_size_pass(tmp_path):
-    """A header is looked at once, but one that differs anywhere is another."""
-    shapes = [(24, 16), (24, 16), (2400, 2400)]
-    images = [cv2.imencode(".jpg", np.zeros((*shape, 3), np.uint8))[1].tobytes() for shape in shapes]
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+@pytest.mark.parametrize("shape", [(2400, 2400), (24, 24), (16, 16), (12, 32)])
+def test_one_of_another_size_is_named(tmp_path, suffix, shape):
+    """Larger, smaller, or as many pixels in another form."""
+    images = [cv2.imencode(suffix, np.zeros((*each, 3), np.uint8))[1].tobytes() for each in [(24, 16)] * 2 + [shape]]
     table = rows(0, 3)
     for slot in SLOTS:
         table[f"image_{slot}"], table[f"checksum_{slot}"] = images, [zlib.crc32(image) for image in images]
     table.to_parquet(tmp_path / "bad.parquet")
     triplets = TripletShards([tmp_path / "bad.parquet"])
     assert read(triplets, triplets.order(None)[:2]) == [[0, 1]]
-    with pytest.raises(InputError, match=r"row 2 .* image_frontal: 2400 x 2400 px"):
-        read(triplets, triplets.order(None)[2:])
+    with pytest.raises(InputError, match=rf"row 2 .* image_frontal: {shape[1]} x {shape[0]} px"):
+        read(triplets, triplets.order(None))
 
 
-@pytest.mark.parametrize("settings", [{}, {"progressive": True}, {"exif": bytes(200) + b"\xff\xda" + bytes(50)}])
-def test_only_a_plain_header_says_all(settings):
-    """Of a progressive JPEG, or one with the mark of a scan in front of its frame, every header is looked at."""
+@pytest.mark.parametrize("settings", [{}, {"progressive": True}, {"subsampling": 2}, {"exif": bytes(200)}])
+def test_pixels_are_those_of_opencv(settings):
     buffer = io.BytesIO()
-    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    image = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (40, 32, 3), dtype=np.uint8), (0, 0), 2)
     Image.fromarray(image).save(buffer, "JPEG", **settings)
+    out = np.empty((40, 32, 3), np.uint8)
+    _decode(buffer.getvalue(), None, out)
+    bgr = cv2.imdecode(np.frombuffer(buffer.getvalue(), np.uint8), cv2.IMREAD_COLOR)
+    assert np.array_equal(out, bgr[..., ::-1])
+
+
+def test_grey_becomes_three_equal_channels():
+    buffer, out = io.BytesIO(), np.empty((8, 8, 3), np.uint8)
+    Image.new("L", (8, 8), 100).save(buffer, "JPEG")
+    _decode(buffer.getvalue(), None, out)
+    assert (out == 100).all()
+
+
+def test_a_jpeg_with_many_scans_is_refused():
+    buffer = io.BytesIO()
+    Image.new("RGB", (1024, 1024)).save(buffer, "JPEG", progressive=True)
     content = buffer.getvalue()
-    header = content[: content.find(b"\xff\xda") + 14]
-    assert _says_all(header) == (not settings)
-    assert not _says_all(encoded(0)) and not _says_all(b"")
+    scan = content[content.rfind(b"\xff\xda") : -2]
+    content = content[:-2] + 200_000 * scan + content[-2:]
+    with pytest.raises(NoPhoto, match="scans"):
+        _decode(content, None, np.empty((1024, 1024, 3), np.uint8))
 
 
 def test_a_batch_stays_as_it_is_while_others_are_read(shards):

@@ -7,6 +7,7 @@ import pickle
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -411,12 +412,13 @@ def _rejected() -> tuple[type[Exception], ...]:
     return (Rejected,)
 
 
-def _shard() -> Files:
+def _shard(checksums: bool) -> Files:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     from mfnet.datasets.plan import SLOTS
     from mfnet.datasets.shards import SCHEMA, encode
+    from mfnet.datasets.triplets import CHECKSUMS
 
     image = encode(np.asarray(_picture()), 90)
     row = {"triplet": 1, "subject": "001", "session": 1, "recording": 1, "expression": "neutral"}
@@ -425,6 +427,8 @@ def _shard() -> Files:
         row |= {f"landmarks_{slot}": [0.5] * 136, f"yaw_{slot}": 0.0}
         row |= {f"matrix_{slot}": [1.0] * 9, f"path_{slot}": "a.png"}
     table = pa.Table.from_pylist([row | {"triplet": number} for number in range(4)], SCHEMA)
+    if not checksums:
+        table = table.drop_columns(CHECKSUMS)
     buffer = io.BytesIO()
     pq.write_table(table, buffer, row_group_size=2, compression="none", use_dictionary=False)
     return {"a.parquet": buffer.getvalue()}
@@ -527,7 +531,8 @@ READERS: dict[str, Reader] = {
     },
     "AFLW": Reader(_aflw(False), _read_aflw, _rejected()),
     "packed AFLW": Reader(_aflw(True), _read_aflw, _rejected()),
-    "triplet shard": Reader(_shard, _read_shard),
+    "triplet shard": Reader(partial(_shard, True), _read_shard),
+    "triplet shard without checksums": Reader(partial(_shard, False), _read_shard),
     "table": Reader(_table, _read_table),
     "expression": Reader(lambda: {"a.json": b'{"jawOpen": 0.5, "tongueOut": 1}'}, _read_expression),
     "expression of parameters": Reader(lambda: {"a.json": _expression_of_parameters()}, _read_expression),

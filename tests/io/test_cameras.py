@@ -10,7 +10,7 @@ import torch
 from mfnet.errors import InputError
 from mfnet.geometry import PinholeCamera, project_perspective
 from mfnet.geometry.conventions import about_x, about_y
-from mfnet.io.cameras import CalibratedCamera, read_facescape, read_facescape_scale, read_krt, read_nersemble
+from mfnet.io.cameras import CalibratedCamera, FaceScapeScales, read_facescape, read_krt, read_nersemble
 
 K = np.array([[900.0, 0, 319.5], [0, 905.0, 239.5], [0, 0, 1]])
 POSES = {
@@ -85,12 +85,12 @@ def test_a_world_in_other_units_and_axes_gives_the_same_pictures(tmp_path):
 def test_the_scale_of_a_facescape_reconstruction(tmp_path):
     path = tmp_path / "Rt_scale_dict.json"
     path.write_text(json.dumps({"7": {"2": [150.0, np.column_stack([about_y(0.5), [1, 2, 3]]).tolist()]}}))
-    found = read_facescape_scale(path, "7", "2")
+    found = FaceScapeScales(path).find("7", "2")
     assert found is not None and found[0] == 150 and np.allclose(found[1], about_y(0.5))
-    assert read_facescape_scale(path, "7", "3") is None and read_facescape_scale(path, "8", "2") is None
+    assert FaceScapeScales(path).find("7", "3") is None and FaceScapeScales(path).find("8", "2") is None
     path.write_text('{"7": {"2": [-1, [[1,0,0,0],[0,1,0,0],[0,0,1,0]]]}}')
     with pytest.raises(InputError, match=r"7\.2: scale"):
-        read_facescape_scale(path, "7", "2")
+        FaceScapeScales(path).find("7", "2")
 
 
 def test_lenses_are_undone_in_points_as_opencv_made_them(tmp_path):

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mfnet.datasets.calibrated import LAYOUTS, scan_calibrated
+from mfnet.datasets.calibrated import LAYOUTS
+from mfnet.datasets.calibrated_scan import scan_calibrated
 from mfnet.errors import InputError
 from mfnet.geometry.conventions import about_y
 from mfnet.landmarks.calibration import check_cameras

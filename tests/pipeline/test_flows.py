@@ -116,6 +116,11 @@ def test_a_held_lock_is_waited_for(diamond, prefect_api):
     assert done.stdout.endswith("built\n"), done.stdout + done.stderr
 
 
+def heed_interrupts() -> None:
+    """Shells start what runs in the background deaf to SIGINT, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def at_line(environment, number: int) -> subprocess.Popen:
     """A flow that has said so many lines, or has ended."""
     flow = subprocess.Popen(
@@ -125,6 +130,7 @@ def at_line(environment, number: int) -> subprocess.Popen:
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        preexec_fn=heed_interrupts,
     )
     for _ in zip(range(number), flow.stdout, strict=False):
         pass
@@ -155,7 +161,7 @@ def test_the_lock_is_right_after_kills_at_any_moment(diamond, prefect_api, tmp_p
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_flow_that_is_told_to_end_ends_with_its_stages(diamond, prefect_api, number):
-    (diamond / "dvc.yaml").write_text("stages: {slow: {cmd: echo started; sleep 600, outs: [slow]}}\n")
+    (diamond / "dvc.yaml").write_text(f"stages: {{slow: {{cmd: echo started; sleep {2 * HANGS}, outs: [slow]}}}}\n")
     flow = at_line(prefect_api, 5)
     assert "slow" in dvc_process.started_in(diamond).values()
     flow.send_signal(number)

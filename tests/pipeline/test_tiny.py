@@ -13,6 +13,7 @@ import pytest
 import trimesh
 
 from tests.conftest import HANGS
+from tests.pipeline.test_portable import committed, contents
 from tests.pipeline.tiny import environment, hashes, run
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +28,10 @@ def test_the_table_has_every_method_that_is_defined(rebuilt):
     assert {"mean_head", "mfnet_1", "mfnet_3_same_image"} <= set(rows[rows.protocol == "wild"].method)
     assert {"0-5", "5-30", "30-60", "60-90"} <= set(rows[rows.protocol == "wild"].bin)
     assert rows.CD.between(0.1, 100).all() and rows.done.eq(1).all()
+
+
+def test_the_data_are_those_of_every_machine(rebuilt):
+    assert contents(rebuilt) == committed()
 
 
 def test_planted_faults_end_in_rejected_tables(rebuilt):

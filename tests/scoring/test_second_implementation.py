@@ -91,28 +91,29 @@ def _distances(point: np.ndarray, corners: np.ndarray) -> np.ndarray:
 
 def plain_surface(distance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Used vertices [N, 3] and triangles [F, 3, 3] over a masked map, pixel by pixel, as the official loop has them."""
-    points = np.array(
-        [
-            [-distance[i, j] * np.sin(ANGLES[j]), 150 - 300 * i / 255, -distance[i, j] * np.cos(ANGLES[j])]
-            for i in range(SIZE)
-            for j in range(SIZE)
-        ]
-    )
-    faces = []
-    for i in range(SIZE):
-        for j in range(SIZE):
-            value = distance[i, j]
-            around = [
-                distance[i, (j + 1) % SIZE],
-                distance[(i + 1) % SIZE, j],
-                distance[(i + 1) % SIZE, (j + 1) % SIZE],
-            ]
-            if value != 0 and max(abs(value - other) for other in around) < 15:
-                k = SIZE * i + j
-                faces += [[k, k + 1, k + SIZE], [k + SIZE + 1, k + SIZE, k + 1]]
+    rows = 150 - 300 * np.arange(SIZE) / 255
+    columns = (-distance * np.sin(ANGLES), np.broadcast_to(rows[:, None], distance.shape), -distance * np.cos(ANGLES))
+    points = np.stack(columns, -1).reshape(-1, 3)
+    values, faces = distance.tolist(), []
+    for i, j in np.argwhere(distance).tolist():
+        below, right = (i + 1) % SIZE, (j + 1) % SIZE
+        around = [values[i][right], values[below][j], values[below][right]]
+        if max(abs(values[i][j] - other) for other in around) < 15:
+            k = SIZE * i + j
+            faces += [[k, k + 1, k + SIZE], [k + SIZE + 1, k + SIZE, k + 1]]
     if max(map(max, faces), default=0) >= len(points):
         raise IndexError
     return points[np.unique(faces)], points[np.array(faces, int).reshape(-1, 3)]
+
+
+def shown_normals(mesh: Mesh, faces: np.ndarray) -> np.ndarray:
+    """[N, 3] of faces [N] of the mesh, as the official definition compares them: moved by 1 and normalised again; NaN
+    for triangles without area."""
+    a, b, c = np.moveaxis(mesh.vertices[mesh.faces[faces]], 1, 0)
+    normal = np.cross(b - a, c - b)
+    with np.errstate(invalid="ignore"):
+        moved = normal / np.linalg.norm(normal, axis=1, keepdims=True) + 1
+    return moved / np.linalg.norm(moved, axis=1, keepdims=True)
 
 
 def plain_numbers(truth: Mesh, prediction: Mesh) -> dict:
@@ -120,23 +121,15 @@ def plain_numbers(truth: Mesh, prediction: Mesh) -> dict:
     maps = [cylinder_map(mesh.vertices, mesh.faces) for mesh in (truth, prediction)]
     common = (maps[0].distance != 0) & (maps[1].distance != 0)
     surfaces = [plain_surface(np.where(common, each.distance, 0)) for each in maps]
-    chosen = [np.linspace(0, len(points) - 1, 6).astype(int) for points, _ in surfaces]
+    chosen = [np.linspace(0, len(points) - 1, 3).astype(int) for points, _ in surfaces]
     near = [nearest(surfaces[k][0][chosen[k]], surfaces[1 - k][1]) for k in range(2)]
-    angles = []
-    for i, j in np.argwhere(common):
-        pair = []
-        for mesh, each in zip((truth, prediction), maps, strict=True):
-            a, b, c = mesh.vertices[mesh.faces[each.face[i, j]]]
-            normal = np.cross(b - a, c - b)
-            length = np.linalg.norm(normal)
-            pair.append(None if length == 0 else (normal / length + 1) / np.linalg.norm(normal / length + 1))
-        if pair[0] is not None and pair[1] is not None:
-            angles.append(np.arccos(pair[0] @ pair[1]))
+    shown = [shown_normals(mesh, each.face[common]) for mesh, each in zip((truth, prediction), maps, strict=True)]
+    angles = np.arccos((shown[0] * shown[1]).sum(1))
     return {
         "near": near,
         "chosen": chosen,
         "CR": common.sum() / (maps[0].distance != 0).sum(),
-        "MNE": float(np.mean(angles)),
+        "MNE": float(np.nanmean(angles)),
         "counts": [len(points) for points, _ in surfaces],
     }
 
