@@ -23,10 +23,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from mfnet.compute.memory import keep_freed_memory
 from mfnet.datasets.plan import SLOTS
 from mfnet.datasets.shards import SCHEMA, encode
 from mfnet.datasets.triplets import TripletShards
-from stages.common import keep_freed_memory
 
 SHARE_WANTED = 0.9
 BATCH = 16

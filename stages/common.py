@@ -1,13 +1,13 @@
 """What every stage shares: the command line, the params file, tracking, and how errors end."""
 
 import argparse
-import ctypes
 import os
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
+from mfnet.compute.memory import keep_freed_memory
 from mfnet.errors import InputError
 from mfnet.io.files import refusals_named
 from mfnet.params import Params, load_params
@@ -15,10 +15,6 @@ from mfnet.tracking import Run
 
 SCRATCH = Path(".mfnet")
 """Half-done work and DVC's site cache, for nobody else to read or write."""
-
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""Of glibc's malloc.h."""
-KEPT_BYTES = 1 << 30
 
 Stage = Callable[[Params, argparse.Namespace, Run], None]
 """What a stage does with the params, its command line and the run that records it."""
@@ -54,15 +50,6 @@ def run_stage(
             run(params, args, record)
     except InputError as error:
         sys.exit(f"{parser.prog}: error: {error}")
-
-
-def keep_freed_memory() -> None:
-    """Have glibc keep the pages of freed buffers: a network frees and takes the same ones at every step, and to map and
-    clear them anew costs a sixth of a run's time. Other C libraries are left alone."""
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "gnu_get_libc_version"):
-        libc.mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
-        libc.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
 
 
 def recording(params: Params) -> AbstractContextManager[Run]:

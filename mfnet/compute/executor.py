@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tqdm import tqdm
 
+from mfnet.compute.memory import keep_freed_memory
 from mfnet.errors import InputError
 
 if TYPE_CHECKING:
@@ -183,6 +184,7 @@ class _BadInput:
 
 
 def _attempt(fn: Callable[[Item], Result], item: Item) -> Result | _BadInput:
+    keep_freed_memory()  # dask starts its workers with the least of it kept
     try:
         return fn(item)
     except InputError as error:

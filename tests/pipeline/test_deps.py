@@ -23,6 +23,7 @@ NEUTRAL = {
     "mfnet/runs/champion.py": "decides in MLflow, in no out",
     "mfnet/io/download.py": "fetches assets when the user says so; no stage does, and their hashes are checked",
     "mfnet/audit/hashing.py": "hashes for MLflow, in no out",
+    "mfnet/compute/memory.py": "which pages of freed buffers are kept",
     "mfnet/compute/executor.py": "where work runs; results come back in the order of the items",
     "stages/common.py": "the command line, and how errors end",
     "stages/provenance.py": "writes to MLflow, to no out",
