@@ -1,12 +1,12 @@
 """By how much fitted shapes lean to the mean head: slopes of recovered against true shapes on synthetic people.
 
-    python -m benchmarks.lean --people 40
+    python -m benchmarks.lean --people 40 [--points 478]
 
 People are drawn from the shipped head's own statistics and seen from `VIEWS`; their landmarks are the head's own, off
-by independent normal errors of `mfnet.fitting.noise.SIGMAS`, and the fit starts at the mean head and knows nothing
-else. A slope is sum(found * true) / sum(true * true) over all people: 1 where shapes are recovered, 0 where everybody
-gets the mean head. It is taken over shape coefficients, and over what the face's vertices are away from the mean
-head's after the best turn, shift and scale.
+by independent normal errors of `mfnet.fitting.noise.SIGMAS`, their 478 points by the head's own table. The fit starts
+at the mean head and knows nothing else. A slope is sum(found * true) / sum(true * true) over all people: 1 where
+shapes are recovered, 0 where everybody gets the mean head. It is taken over shape coefficients, and over what the
+face's vertices are away from the mean head's after the best turn, shift and scale.
 """
 
 import argparse
@@ -15,8 +15,10 @@ import torch
 from torch import Tensor
 
 from mfnet.api import shipped_head
+from mfnet.fitting.candidates import Candidates
+from mfnet.fitting.evidence import mesh_points, projected_mesh
 from mfnet.fitting.noise import TOGETHER, landmark_noise
-from mfnet.fitting.person import Measured, fit_person
+from mfnet.fitting.person import FitChoices, Measured, fit_person
 from mfnet.fitting.start import yaws
 from mfnet.flame import Flame
 from mfnet.model.mfnet import white_light
@@ -38,6 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--people", type=int, default=40)
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--points", choices=("68", "478"), default="68", help="what fits are made to")
     args = parser.parse_args()
     torch.set_num_threads(1)
     flame, settings = shipped_head(), load_profile("embedded").refine
@@ -47,8 +50,9 @@ def main() -> None:
         for _ in range(args.people):
             person = random_person(flame, angles, draw)
             landmarks = noisy_landmarks(flame, person, settings, draw)
-            measured = Measured(torch.zeros(len(angles), 3, 8, 8), landmarks, DETECTOR)
-            fit = fit_person(flame, measured, None, None, settings)
+            mesh = noisy_mesh(flame, person, draw) if args.points == "478" else None
+            measured = Measured(torch.zeros(len(angles), 3, 8, 8), landmarks, DETECTOR, mesh)
+            fit = fit_person(flame, measured, None, None, settings, FitChoices(points=args.points))
             true.append(person.person.shape[0])
             found.append(fit.prediction.person.shape[0])
         print_slopes(flame, len(angles), torch.stack(true), torch.stack(found))
@@ -75,18 +79,26 @@ def noisy_landmarks(flame: Flame, person: Prediction, settings, draw: torch.Gene
     return landmarks + sigma[..., None] * torch.randn(landmarks.shape, generator=draw)
 
 
+def noisy_mesh(flame: Flame, person: Prediction, draw: torch.Generator) -> Tensor:
+    """[V, 478, 2] ndc."""
+    true = projected_mesh(flame, Candidates.of(flame, person))[0]
+    believed = mesh_points(flame, true, yaws(person))
+    assert believed is not None
+    return true + believed.sigma[..., None] / TOGETHER * torch.randn(true.shape, generator=draw)
+
+
 def print_slopes(flame: Flame, views: int, true: Tensor, found: Tensor) -> None:
     seen = f"{views} view{'s' * (views > 1)}"
     rows = {name: (true[:, part], found[:, part]) for name, part in GROUPS.items()}
     mean = faces(flame, torch.zeros(1, flame.n_shape))
-    rows["the face's vertices"] = tuple(aligned(faces(flame, shape), mean) - mean for shape in (true, found))
+    away, fitted = (aligned(faces(flame, shape), mean) - mean for shape in (true, found))
+    rows["the face's vertices"] = away, fitted
     for name, (wanted, got) in rows.items():
         slope = float((wanted * got).sum() / wanted.square().sum())
         length = float((got.square().sum() / wanted.square().sum()).sqrt())
         print(f"{seen}: {name}: slope {slope:.2f}; length of what is found {length:.2f} of the true")
-    wanted, got = rows["the face's vertices"]
-    away, off = (1000 * float(distance.norm(dim=-1).mean()) for distance in (wanted, got - wanted))
-    print(f"{seen}: faces are {away:.2f} mm from the mean head, fits {off:.2f} mm from the faces")
+    apart, off = (1000 * float(distance.norm(dim=-1).mean()) for distance in (away, fitted - away))
+    print(f"{seen}: faces are {apart:.2f} mm from the mean head, fits {off:.2f} mm from the faces")
 
 
 def faces(flame: Flame, shape: Tensor) -> Tensor:
