@@ -5,7 +5,7 @@
 Without folders the front of a head-sized ellipsoid of 9k or 131k triangles stands for the meshes. The official code
 took 0.62 s an item (median) on meshes of 9k triangles, and 1.1 s where the prediction has 131k; it is not run here,
 because it needs Python 3.6, pyrender, pyembree and psbody-mesh. ``--peer`` times the step that dominates, the distances
-between the two surfaces, with libigl in place of Lagrange.
+between the two surfaces, with libigl in place of ours.
 """
 
 import argparse
@@ -76,7 +76,7 @@ def seconds_per_item(protocol: str, data, predef, pred, loader: str, repeats: in
 
 
 def with_libigl():
-    """Distances by libigl in place of Lagrange."""
+    """Distances by libigl in place of ours."""
     import igl
 
     def distances(points, surface):
