@@ -3,7 +3,9 @@
 They are no artifact: a key of all that they depend on names their folder, and whoever misses them draws them again.
 """
 
+import fcntl
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,10 +16,12 @@ from mfnet.synthetic.sampler import Sample
 KIND = "renders"
 KEPT = 4
 """Folders of other keys that stay: the newest ones."""
+POLL = 0.05
+"""Seconds between two looks at what another process draws."""
 
 
 class RenderStore:
-    """The triplets of one key, by name, in ``<root>/<key>``. Processes may share it: files appear whole."""
+    """The triplets of one key, by step and rank, in ``<root>/<key>``. Processes may share it: files appear whole."""
 
     def __init__(self, root: str | Path, key: str) -> None:
         self.folder = Path(root) / key
@@ -29,14 +33,36 @@ class RenderStore:
         for folder in sorted(older, key=_age)[KEPT:]:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def get(self, name: str, draw: Callable[[], Sample]) -> Sample:
-        """The triplets of `name`, kept from before or as `draw` makes them."""
-        path = self.folder / f"{name}.safetensors"
+    def get(self, step: int, rank: int, draw: Callable[[int], Sample], steps: int) -> Sample:
+        """The triplets of a step, kept from before or as `draw` makes them.
+
+        While another process draws them this one draws those of later steps, of `steps` in all, so that two runs that
+        begin together share the work.
+        """
+        path, ahead = self._path(step, rank), step
+        while not path.is_file():
+            self._make(ahead, rank, draw)
+            ahead += 1
+            if ahead >= steps and not path.is_file():
+                time.sleep(POLL)
+                ahead = step  # whoever was at it may have died
+        return Sample.from_named(read_tensors(path, KIND)[0])
+
+    def _path(self, step: int, rank: int) -> Path:
+        return self.folder / f"{step}-{rank}.safetensors"
+
+    def _make(self, step: int, rank: int, draw: Callable[[int], Sample]) -> None:
+        """Draw and keep the triplets of a step, unless they are there or another process is at it."""
+        path = self._path(step, rank)
         if path.is_file():
-            return Sample.from_named(read_tensors(path, KIND)[0])
-        sample = draw()
-        write_tensors(sample.named_tensors(), path, {"kind": KIND})
-        return sample
+            return
+        with refusals_named(self.folder), open(self.folder / "drawing", "wb") as file:
+            try:  # a byte of the file for each step; the lock ends with the process, however it ends
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, (rank << 32) + step)
+            except (BlockingIOError, PermissionError):
+                return
+            if not path.is_file():
+                write_tensors(draw(step).named_tensors(), path, {"kind": KIND})
 
 
 def _age(folder: Path) -> float:

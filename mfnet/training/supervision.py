@@ -33,7 +33,7 @@ class Supervision:
 
         steps: of the run; what all of them draw is kept below `root` for other runs, up to `MOST_BYTES` of images.
         """
-        self.config = config
+        self.config, self.steps = config, steps
         self.views = params.model.views
         self.seed = params.train.seed
         self.count = max(1, round(params.train.batch_size * config.share / (1 - config.share)))
@@ -66,10 +66,11 @@ class Supervision:
     def draw(self, position: int, rank: int, device: torch.device) -> Sample:
         """The random triplets of a step; equal positions give equal ones, so nothing needs to be resumed."""
 
-        def sample() -> Sample:
-            return self.sampler.sample(np.random.default_rng((self.seed, position, rank)), self.count, 3)
+        def sample(step: int) -> Sample:
+            return self.sampler.sample(np.random.default_rng((self.seed, step, rank)), self.count, 3)
 
-        return (sample() if self.store is None else self.store.get(f"{position}-{rank}", sample)).to(device)
+        drawn = sample(position) if self.store is None else self.store.get(position, rank, sample, self.steps)
+        return drawn.to(device)
 
     def loss(self, prediction: Prediction, truth: Sample) -> Tensor:
         """Weighted supervised loss of a prediction for the sample, whose views are as the network takes them."""

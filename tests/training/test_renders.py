@@ -1,10 +1,16 @@
 """Triplets that are kept are the ones that would be drawn."""
 
+import os
+import signal
+import threading
+import time
+
 import torch
 
 from mfnet.training import supervision
 from mfnet.training.renders import KEPT, RenderStore
 from mfnet.training.supervision import Supervision
+from tests.conftest import HANGS
 from tests.settings import EMBEDDED, having
 from tests.training.conftest import changed
 
@@ -24,6 +30,49 @@ def test_a_second_run_draws_nothing_and_sees_the_same(flame, tmp_path, monkeypat
     assert list(first.named_tensors()) == list(second.named_tensors())
     for name, tensor in first.named_tensors().items():
         assert tensor.dtype == second.named_tensors()[name].dtype and tensor.equal(second.named_tensors()[name]), name
+
+
+def test_what_another_process_draws_is_waited_for_and_later_steps_are_drawn_meanwhile(flame, tmp_path):
+    drawn, sample = [], supervise(flame, tmp_path).draw(0, 0, CPU)
+    store, (done, told), (held, holds) = RenderStore(tmp_path, "key"), os.pipe(), os.pipe()
+
+    def draw(step):
+        drawn.append(step)
+        if step == 3:
+            os.write(told, b"x")
+        return sample
+
+    def hold(step):
+        os.write(holds, b"x")
+        os.read(done, 1)
+        return sample
+
+    child = os.fork()
+    if child == 0:  # the other process
+        store.get(1, 0, hold, 4)
+        os._exit(0)
+    os.read(held, 1)
+    assert store.get(1, 0, draw, 4).images.equal(sample.images)
+    assert os.waitpid(child, 0)[1] == 0 and drawn == [2, 3]
+    store.get(0, 0, draw, 4)
+    assert drawn == [2, 3, 0]
+
+
+def test_what_a_killed_process_was_drawing_is_drawn(flame, tmp_path):
+    sample, store, (held, holds) = supervise(flame, tmp_path).draw(0, 0, CPU), RenderStore(tmp_path, "key"), os.pipe()
+
+    def hold(step):
+        os.write(holds, b"x")
+        time.sleep(HANGS)
+
+    child = os.fork()
+    if child == 0:
+        store.get(0, 0, hold, 1)
+        os._exit(0)
+    os.read(held, 1)
+    threading.Timer(0.3, os.kill, (child, signal.SIGKILL)).start()
+    assert store.get(0, 0, lambda step: sample, 1).images.equal(sample.images)
+    os.waitpid(child, 0)
 
 
 def test_other_random_heads_are_other_triplets(flame, tmp_path):
