@@ -102,7 +102,7 @@ class FitProblem:
         known: Known | None = None,
     ) -> None:
         """As `refine` takes them."""
-        self.flame = flame
+        self.flame, self.near = flame, _seen_by_landmarks(flame, known)
         self.landmarks = landmarks
         self.settings = settings
         self.known = known or Known(same_everywhere(settings, len(landmarks)))
@@ -119,23 +119,24 @@ class FitProblem:
         """All residuals [K, R] of K vectors [K, n], in standard deviations; those of images as `huber_root`."""
         settings = self.settings
         prediction = self.layout.prediction(unknowns)
-        heads = Candidates.of(self.flame, prediction)
-        images = self._landmark_residuals(heads)
+        flame = self.near if flow is None else self.flame  # flow may lie anywhere on the head
+        heads = Candidates.of(flame, prediction)
+        images = self._landmark_residuals(flame, heads)
         if flow is not None:
             images.append(flow.errors(heads).flatten(1) / settings.flow)
         codes = unknowns[:, : self.layout.codes_size] / settings.coefficient
         from_start = (unknowns - self.start) / self.start_sigma
         return torch.cat([huber_root(torch.cat(images, 1), settings.robust), codes, from_start], 1)
 
-    def _landmark_residuals(self, heads: Candidates) -> list[Tensor]:
-        """Contour, other landmarks, openings of eyes and lips, and the mesh's points, each [K, R]."""
+    def _landmark_residuals(self, flame: Flame, heads: Candidates) -> list[Tensor]:
+        """Contour, other landmarks, openings of eyes and lips, mesh points, each [K, R]; flame: of the heads."""
         error = (heads.projected_landmarks() - self.landmarks) * self.visible[..., None]  # [K, V, 68, 2]
         upper, lower = torch.tensor(PAIRS, device=error.device).T
         scaled = error / self.noise.points[..., None]
         openings = (error[:, :, upper] - error[:, :, lower]) / self.noise.openings[..., None]
         parts = [scaled[:, :, :N_CONTOUR], scaled[:, :, N_CONTOUR:], openings]
         if self.known.mesh is not None:
-            parts.append(mesh_errors(self.flame, heads, self.known.mesh))
+            parts.append(mesh_errors(flame, heads, self.known.mesh))
         return [part.flatten(1) for part in parts]
 
     def linearised(self, unknowns: Tensor, flow: Correspondences | None) -> tuple[Tensor, Tensor]:
@@ -143,6 +144,14 @@ class FitProblem:
         nearby = torch.cat([unknowns[None], unknowns + self.difference.diag()])
         values = torch.cat([self.residuals(part, flow) for part in nearby.split(CHUNK)])
         return values[0], ((values[1:] - values[0]) / self.difference[:, None]).T
+
+
+def _seen_by_landmarks(flame: Flame, known: Known | None) -> Flame:
+    """The part of the head that landmarks and mesh points lie on: a tenth to a quarter of it."""
+    corners = flame.landmark_corners
+    if known is not None and known.mesh is not None:
+        corners = torch.cat([corners, flame.dense_corners.flatten()]).unique()
+    return flame.restricted(corners)
 
 
 def _layout(flame: Flame, prediction: Prediction, known: Known) -> Unknowns:

@@ -1,6 +1,7 @@
 """The texture of a fitted head, from its photographs at their own resolution."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import cv2
@@ -72,10 +73,12 @@ def _unwrapped(
     heads = decode(flame, prediction)
     wider = heads.cameras.new_tensor([crop_scale / WIDE, 1, 1])
     neck = flame.masks["neck"][flame.faces].any(-1) if "neck" in flame.masks else torch.zeros(len(flame.faces)).bool()
-    textures, weights = [], []
-    for view, photograph in enumerate(photographs):
+
+    @torch.no_grad()  # a thread begins with gradients
+    def unwrapped(view: int) -> tuple[Tensor, Tensor]:
         vertices, divisor = heads.vertices[:, view], heads.divisor[:, view]
         mesh = orthographic_view(vertices, flame.faces, heads.cameras[:, view] * wider, divisor)
+        photograph = photographs[view]
         box = photograph.box(WIDE)
         side = max(64, min(LARGEST, round(box.side)))
         image = photograph.wide(WIDE, side)
@@ -86,8 +89,10 @@ def _unwrapped(
         pixels = to_float(torch.from_numpy(image)).permute(2, 0, 1)[None]
         texture, weight = unwrap(pixels, mesh, layout)
         at = ndc(interpolate(mesh.clip, layout.raster, flame.faces))
-        textures.append(texture)
-        weights.append(weight * (sample_image(person, at)[:, 0] > 0.99))
+        return texture, weight * (sample_image(person, at)[:, 0] > 0.99)
+
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+        textures, weights = zip(*threads.map(unwrapped, range(len(photographs))), strict=True)
     return torch.cat(textures), torch.cat(weights)
 
 

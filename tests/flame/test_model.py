@@ -10,6 +10,7 @@ import torch
 from benchmarks.flame import SmplxDecoder, random_head
 from mfnet.errors import InputError
 from mfnet.flame import Flame, FlameOutput, load_flame, read_head, write_head
+from mfnet.flame.makehuman import makehuman_head, with_mesh
 
 TOLERANCE = {torch.float32: 1e-6, torch.float64: 2e-8}  # metres; smplx adds 1e-8 to each rotation vector
 
@@ -123,6 +124,21 @@ def test_the_gpu_gives_the_same():
         )
     for one, other in zip(*results, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("mesh", [True, False])
+def test_a_part_of_the_head_decodes_to_the_same_bits(mesh):
+    flame = Flame(with_mesh(makehuman_head()), 20, 10)
+    extra = flame.dense_corners.flatten() if mesh else torch.tensor([7, 3000])
+    chosen = torch.cat([flame.landmark_corners, extra]).unique()
+    part, draw = flame.restricted(chosen), torch.Generator().manual_seed(0)
+    shape, expression, pose, jaw = (torch.randn(5, n, generator=draw) for n in (20, 10, 3, 3))
+    whole, own = (head(shape, expression, 0.3 * pose, jaw_pose=0.1 * jaw) for head in (flame, part))
+    assert torch.equal(own.vertices, whole.vertices[:, chosen]) and torch.equal(own.joints, whole.joints)
+    assert torch.equal(own.landmarks, whole.landmarks)
+    assert (part.dense is not None) == mesh and flame.dense is not None and flame.faces is not None
+    if mesh:
+        assert torch.equal(own.vertices[:, part.dense_corners], whole.vertices[:, flame.dense_corners])
 
 
 def test_gradient_at_rest_is_finite():
