@@ -45,8 +45,8 @@ PYTEST = OMP_NUM_THREADS=1 pytest --numprocesses 2 --dist loadfile
 test: setup .mfnet/web  ## the tests that take seconds, on two cores
 	$(PYTEST) -m "not slow"
 
-test-all: test  ## those, then the slow ones
-	$(PYTEST) --no-loadscope-reorder -m slow
+test-all: setup .mfnet/web  ## those and the slow ones
+	$(PYTEST) --no-loadscope-reorder
 
 # Last bits differ there, verdicts must not.
 test-capped: setup  ## training and rendering as on a CPU without AVX-512
