@@ -59,13 +59,14 @@ def scan_calibrated(
         raise InputError(f"source.multipie: {root}: no such folder; name the one that holds {kind.example}")
     files, rejected = _files(root, kind)
     search = Search(str(root), partial(_check_files, str(root), decode), _CHUNK, compute)
-    found = findings(files, search, None if kept is None else Path(kept, _key(root, layout, decode))).to_pylist()
-    good = [_Image.of(row) for row in found if row["reason"] is None]
-    rejected += [(row["path"], row["reason"]) for row in found if row["reason"] is not None]
-    rows: list[dict[str, Any]] = []
     by_capture: dict[str, list[_Image]] = {}
-    for image in good:
-        by_capture.setdefault(_match(kind, image.path)["capture"], []).append(image)
+    for looked in findings(files, search, None if kept is None else Path(kept, _key(root, decode))).to_pylist():
+        if looked["reason"] is None:
+            image = _Image.of(looked)
+            by_capture.setdefault(_match(kind, image.path)["capture"], []).append(image)
+        else:
+            rejected.append((looked["path"], looked["reason"]))
+    rows: list[dict[str, Any]] = []
     scales = FaceScapeScales(root / _SCALES) if (root / _SCALES).is_file() else None
     for capture, images in by_capture.items():
         found, faults = _rows_of(root, kind, capture, images, anchor, scales)
@@ -98,11 +99,11 @@ def _match(kind: Layout, path: str) -> re.Match[str]:
     return match
 
 
-def _key(root: Path, layout: str, decode: bool) -> str:
+def _key(root: Path, decode: bool) -> str:
     """What findings depend on besides the files."""
     files = ("calibrated_scan", "calibrated", "multipie", "seen")
     code = code_hash(*(f"datasets/{name}.py" for name in files), "io/images.py", "io/files.py")
-    return hashlib.sha256(f"{root.absolute()} {layout} {decode} {code}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{root.absolute()} {decode} {code}".encode()).hexdigest()[:16]
 
 
 def _files(root: Path, kind: Layout) -> tuple[Names, list[tuple[str, str]]]:

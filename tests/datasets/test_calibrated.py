@@ -183,9 +183,8 @@ def test_a_second_scan_reads_what_changed(tmp_path, monkeypatch, layout):
     path = image_file(layout, root, "017", rig()[1].name)
     path.write_bytes(path.read_bytes()[:-200])
     rest, rejected = scan_calibrated(root, layout, kept=kept)
-    assert (
-        read == [str(path)] and len(rest) == len(before) - 1 and list(rejected["reason"]) == ["broken image: truncated"]
-    )
+    assert read == [str(path)] and len(rest) == len(before) - 1
+    assert list(rejected["reason"]) == ["broken image: truncated"]
 
 
 def test_a_camera_without_calibration_has_no_rows(tmp_path):

@@ -67,9 +67,8 @@ def test_triangles_without_area_count(corners, expected):
     """Segments, and a point."""
     points = np.array([[1.0, 5.0, 3.0], [4.0, 6.0, 3.0], [1.0, 9.0, 3.0]])
     for order in itertools.permutations(corners):
-        assert [np.sqrt(_triangle(*point, np.array(order), 0, 1, 2)) for point in points] == pytest.approx(
-            expected, abs=1e-12
-        )
+        distances = [np.sqrt(_triangle(*point, np.array(order), 0, 1, 2)) for point in points]
+        assert distances == pytest.approx(expected, abs=1e-12)
 
 
 def test_a_triangle_is_that_of_libigl():

@@ -71,22 +71,23 @@ def test_the_map_is_that_of_every_ray_against_every_triangle():
 
 def nearest(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
     """[P] distance of each point to the nearest of triangles [F, 3, 3]: the foot on the plane, else the three edges."""
-    return np.array([_distances(point, corners).min() for point in points])
-
-
-def _distances(point: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    best = np.full(len(corners), np.inf)
-    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    along = np.roll(corners, -1, axis=1) - corners
+    normal = np.cross(along[:, 0], -along[:, 2])
     area = np.linalg.norm(normal, axis=1)
     unit = normal / np.maximum(area, 1e-300)[:, None]
-    height = ((point - corners[:, 0]) * unit).sum(1)
-    foot, inside = point - height[:, None] * unit, area > 1e-9
-    for number in range(3):
-        start, along = corners[:, number], corners[:, (number + 1) % 3] - corners[:, number]
-        share = np.clip(((point - start) * along).sum(1) / np.maximum((along**2).sum(1), 1e-300), 0, 1)
-        best = np.minimum(best, np.linalg.norm(point - start - share[:, None] * along, axis=1))
-        inside &= (np.cross(along, foot - start) * normal).sum(1) >= 0
-    return np.where(inside, np.minimum(best, np.abs(height)), best)
+    inward = [np.cross(normal, along[:, number]) for number in range(3)]  # points into the triangle from each edge
+    lengths = np.maximum((along**2).sum(2), 1e-300)
+    found = []
+    for point in points:
+        height = ((point - corners[:, 0]) * unit).sum(1)
+        foot, inside, best = point - height[:, None] * unit, area > 1e-9, np.full(len(corners), np.inf)
+        for number in range(3):
+            start, edge = corners[:, number], along[:, number]
+            share = np.clip(((point - start) * edge).sum(1) / lengths[:, number], 0, 1)
+            best = np.minimum(best, np.linalg.norm(point - start - share[:, None] * edge, axis=1))
+            inside &= (inward[number] * (foot - start)).sum(1) >= 0
+        found.append(np.where(inside, np.minimum(best, np.abs(height)), best).min())
+    return np.array(found)
 
 
 def plain_surface(distance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -121,7 +122,7 @@ def plain_numbers(truth: Mesh, prediction: Mesh) -> dict:
     maps = [cylinder_map(mesh.vertices, mesh.faces) for mesh in (truth, prediction)]
     common = (maps[0].distance != 0) & (maps[1].distance != 0)
     surfaces = [plain_surface(np.where(common, each.distance, 0)) for each in maps]
-    chosen = [np.linspace(0, len(points) - 1, 3).astype(int) for points, _ in surfaces]
+    chosen = [np.linspace(0, len(points) - 1, 6).astype(int) for points, _ in surfaces]
     near = [nearest(surfaces[k][0][chosen[k]], surfaces[1 - k][1]) for k in range(2)]
     shown = [shown_normals(mesh, each.face[common]) for mesh, each in zip((truth, prediction), maps, strict=True)]
     angles = np.arccos((shown[0] * shown[1]).sum(1))
