@@ -68,7 +68,10 @@ def test_stages_run_side_by_side_and_the_lock_is_that_of_dvc_repro(diamond, pref
     said = run(prefect_api, "--jobs", "6")
     assert states(said) == dict.fromkeys(("head", "left", "right", "tail", "alone", "after"), "Built")
     assert (diamond / "dvc.lock").read_bytes() == of_dvc_repro(diamond, tmp_path_factory.mktemp("plain") / "clone")
-    assert re.search(r"critical path [\d.]+ s: head [\d.]+ -> (left|right) [\d.]+ -> tail [\d.]+ \(", said)
+    chain = re.search(r"critical path [\d.]+ s: (.+?) \(", said)
+    assert chain, said
+    stages = re.sub(r" [\d.]+", "", chain[1])  # which of them is the longest is the machine's affair
+    assert stages in ("head -> left -> tail", "head -> right -> tail", "alone -> after")
     assert set(states(run(prefect_api)).values()) == {"Unchanged"}
     (diamond / "params.yaml").write_text("word: other\n")
     (diamond / "after").unlink()
