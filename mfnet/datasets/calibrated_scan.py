@@ -25,10 +25,9 @@ from mfnet.datasets.calibrated import LAYOUTS, MAX_BYTES, Layout, decode_image, 
 from mfnet.datasets.cameras import camera_columns
 from mfnet.datasets.multipie import ANNOTATIONS, IMAGES, RejectedImage, image_bytes
 from mfnet.datasets.rigs import Side, middle_camera, sides
-from mfnet.datasets.seen import SCHEMA, SIGNATURE, Names, Search, findings, paths_of, signature
+from mfnet.datasets.seen import SCHEMA, SIGNATURE, Names, Search, findings, findings_key, paths_of, signature
 from mfnet.errors import InputError
 from mfnet.io.cameras import CalibratedCamera, FaceScapeScales
-from mfnet.io.code import code_hash
 from mfnet.io.images import NoPhoto, check_photo
 from mfnet.io.walk import walk
 
@@ -60,7 +59,8 @@ def scan_calibrated(
     files, rejected = _files(root, kind)
     search = Search(str(root), partial(_check_files, str(root), decode), _CHUNK, compute)
     by_capture: dict[str, list[_Image]] = {}
-    for looked in findings(files, search, None if kept is None else Path(kept, _key(root, decode))).to_pylist():
+    key = findings_key(root, decode, "calibrated_scan", "calibrated", "multipie")
+    for looked in findings(files, search, None if kept is None else Path(kept, key)).to_pylist():
         if looked["reason"] is None:
             image = _Image.of(looked)
             by_capture.setdefault(_match(kind, image.path)["capture"], []).append(image)
@@ -97,13 +97,6 @@ def _match(kind: Layout, path: str) -> re.Match[str]:
     match = kind.image.fullmatch(path)
     assert match is not None, path
     return match
-
-
-def _key(root: Path, decode: bool) -> str:
-    """What findings depend on besides the files."""
-    files = ("calibrated_scan", "calibrated", "multipie", "seen")
-    code = code_hash(*(f"datasets/{name}.py" for name in files), "io/images.py", "io/files.py")
-    return hashlib.sha256(f"{root.absolute()} {decode} {code}".encode()).hexdigest()[:16]
 
 
 def _files(root: Path, kind: Layout) -> tuple[Names, list[tuple[str, str]]]:

@@ -46,9 +46,8 @@ from mfnet.datasets.multipie import (
     parse_path,
     read_image,
 )
-from mfnet.datasets.seen import SCHEMA, Names, Search, findings, no_collection, paths_of, signature, those
+from mfnet.datasets.seen import SCHEMA, Names, Search, findings, findings_key, no_collection, paths_of, signature, those
 from mfnet.errors import InputError
-from mfnet.io.code import code_hash
 from mfnet.io.ends import glance
 from mfnet.io.walk import walk_folders
 
@@ -95,7 +94,7 @@ def scan(
     files, rejected = _files(root)
     chunk = _CHUNK_READ if look.content or look.decode else _CHUNK
     search = Search(str(root), partial(_check_files, str(root), look), chunk, compute)
-    found = findings(files, search, None if kept is None else Path(kept, _key(root, look)))
+    found = findings(files, search, None if kept is None else Path(kept, findings_key(root, look, "scan", "multipie")))
     if found.num_rows and (not root.is_dir() or not any(root.iterdir())):
         raise InputError(f"source.multipie: {root}: empty or gone while it was read; is its disk still mounted?")
     good = np.asarray(found["reason"].is_null())
@@ -113,12 +112,6 @@ def scan(
     if manifest.empty:
         raise InputError(f"source.multipie: {root}: every image is a copy of another ({': '.join(table.iloc[0])}, ...)")
     return manifest, table
-
-
-def _key(root: Path, look: Look) -> str:
-    """What findings depend on besides the files."""
-    code = code_hash("datasets/scan.py", "datasets/multipie.py", "datasets/seen.py", "io/images.py", "io/files.py")
-    return hashlib.sha256(f"{root.absolute()} {look} {code}".encode()).hexdigest()[:16]
 
 
 def _files(root: Path) -> tuple[Names, list[tuple[str, str]]]:

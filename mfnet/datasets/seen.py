@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mfnet.compute.executor import Compute
+from mfnet.io.code import code_hash
 from mfnet.io.files import atomic_path
 from mfnet.io.walk import below
 
@@ -51,6 +52,13 @@ class Search:
     chunk: int
     """Files per unit of work."""
     compute: Compute
+
+
+def findings_key(root: Path, look: object, *modules: str) -> str:
+    """Name of the folder for what else findings depend on: root, how files are looked at, code of `mfnet.datasets`."""
+    names = [*(f"datasets/{name}" for name in (*modules, "seen")), "io/images", "io/files", "io/ends"]
+    code = code_hash(*(f"{name}.py" for name in names))
+    return hashlib.sha256(f"{root.absolute()} {look} {code}".encode()).hexdigest()[:16]
 
 
 def findings(files: Names, search: Search, kept: str | Path | None = None) -> pa.Table:
